@@ -146,8 +146,8 @@ class _Writer:
                 self._members.append(f"{entry.key!r}: {expression}")
                 return True
         known = internals.known_at_once(entry.place, entry.resolution) if self._at_once else None
-        if known is not None:  # a value of None raises KeyError: not known
-            self._members.append(f"{entry.key!r}: {self._constant(known.names)}[id(o.{known.attribute})]")
+        if known is not None:  # a value of None falls back: not known
+            self._members.append(f"{entry.key!r}: {self._enum(known.names, f'o.{known.attribute}')}")
             return True
         self._members.append(f"{entry.key!r}: None")
         return False
@@ -201,6 +201,8 @@ class _Writer:
             return self._leaf(inner, f"o.{name}", is_nullable)
         unless_null = f"{variable} is not None and " if is_nullable else ""
         check = _check(inner, variable)
+        if check is None and is_leaf_type(inner):
+            return self._serialized(inner, variable, name, is_nullable=is_nullable)
         if check is None:
             expression = self.value(type_, details, variable)
             if expression is None:
@@ -211,18 +213,35 @@ class _Writer:
         self._lines.append(f"if {unless_null}{check}: raise Fallback")
         return variable
 
+    def _serialized(self, type_: GraphQLLeafType, variable: str, name: str, *, is_nullable: bool) -> str:
+        """Statements that serialize an attribute with the scalar's converter."""
+        convert, undefined = self._constant(type_.coerce_output_value), self._constant(Undefined)
+        inside = "    " if is_nullable else ""
+        self._lines.append(f"{variable} = o.{name}")
+        if is_nullable:
+            self._lines.append(f"if {variable} is not None:")
+        self._lines += [
+            f"{inside}{variable}.__class__ in {self._vetted()} or vet({variable})",
+            f"{inside}{variable} = {convert}({variable})",
+            f"{inside}if {variable} is None or {variable} is {undefined}: raise Fallback",
+        ]
+        return variable
+
     def _leaf(self, type_: GraphQLLeafType, variable: str, is_nullable: bool) -> str:
         if isinstance(type_, GraphQLEnumType):
-            names: dict[int, str | None] = dict(internals.member_names(type_))
-            if is_nullable:
-                names[id(None)] = None
-            return f"{self._constant(names)}[id({variable})]"
+            code = self._enum(internals.EnumNames.of(type_), variable)
+            return f"(None if {variable} is None else {code})" if is_nullable else code
         convert = type_.coerce_output_value
         plain = type_.name in _TEXT
         kept = internals.is_passed_through(type_)
         function = self._constant(_text if plain else _unchanged if kept else _serializer(convert))
         code = f"{function}({variable})"
         return f"(None if {variable} is None else {code})" if is_nullable else code
+
+    def _enum(self, names: internals.EnumNames, variable: str) -> str:
+        by_member, kind = self._constant(names.by_member), self._constant(names.kind)
+        self._constants["fall_back"] = _fall_back
+        return f"({by_member}[{variable}._name_] if {variable}.__class__ is {kind} else fall_back())"
 
     def _object(self, type_: Any, details: internals.Details) -> str | None:
         """A call expression with `$` as a placeholder for the value."""

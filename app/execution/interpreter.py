@@ -44,12 +44,12 @@ def non_null(place: internals.FieldSite, inner: Completer) -> Completer:
 def leaf(type_: GraphQLLeafType) -> Completer:
     """`complete_leaf_value`."""
     coerce = type_.coerce_output_value
-    names = internals.member_names(type_) if isinstance(type_, GraphQLEnumType) else {}
+    names = internals.EnumNames.of(type_) if isinstance(type_, GraphQLEnumType) else internals.EnumNames(None, {})
+    kind, by_member = names.kind, names.by_member
 
     def complete(run: Run, value: Any, path: Path) -> Any:
-        name = names.get(id(value))
-        if name is not None:
-            return name
+        if value.__class__ is kind:
+            return by_member[value._name_]
         if isinstance(value, Exception):
             raise value
         if value is None or value is Undefined:

@@ -4,7 +4,7 @@ No resolver is called before the plain fields of every item have succeeded, so a
 repeats attribute reads only.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ class _AtOnce:
 
     key: str
     attribute: str
-    names: Mapping[int, str]
+    names: internals.EnumNames
     execute: "Execute"
 
 
@@ -66,7 +66,6 @@ def listed(
     if not is_object_type(item) and not is_abstract_type(item):
         return interpreter
     shapes = _Shapes(variant, details, item)
-    known = shapes.known
 
     def complete(run: Run, value: Any, path: Path) -> Any:
         if value.__class__ is not list:
@@ -113,7 +112,7 @@ def listed(
 
     def make(value: list[Any], budget: ExecutionBudget, results: list[Any], remaining: Remaining) -> None:
         for one in value:
-            shape = known.get(one.__class__) or shapes.of(one.__class__)
+            shape = shapes[one.__class__]
             try:
                 made = shape.whole(one, budget)
             except TooLarge:
@@ -190,7 +189,7 @@ def _fill_known(shape: _Shape, one: Any, made: dict[str, Any]) -> Sequence[tuple
         if value is None:
             unknown.append((field.key, field.execute))
         else:
-            made[field.key] = field.names[id(value)]
+            made[field.key] = field.names.of_member(value)
     return (*shape.asked, *unknown) if unknown else shape.asked
 
 
@@ -198,22 +197,22 @@ def _refuse(one: Any, budget: ExecutionBudget) -> dict[str, Any]:
     raise _NoShape
 
 
-class _Shapes:
+class _Shapes(dict[type, _Shape]):
     """Shapes by class, created with the first item of each. Raises _NoShape if no field is plain."""
 
     def __init__(self, variant: "Variant", details: internals.Details, item: Any) -> None:
         from app.execution.selections import execute_fields
 
+        super().__init__()
         self.execute_fields = execute_fields
         self._variant = variant
         self._details = details
         self._item = item
-        self.known: dict[type, _Shape] = {}
         fields, size = variant.weight_of(item, details)
         self.weight = max(1, fields), size
 
-    def of(self, kind: type) -> _Shape:
-        found = self.known[kind] = self._made(kind)
+    def __missing__(self, kind: type) -> _Shape:
+        found = self[kind] = self._made(kind)
         return found
 
     def _made(self, kind: type) -> _Shape:

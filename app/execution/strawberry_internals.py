@@ -119,10 +119,10 @@ def strawberry_field(field: GraphQLField) -> StrawberryField | None:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The field equals this attribute of its source if that is not None; `names` maps enum members to GraphQL names."""
+    """The field equals this attribute of its source, an enum member, if that is not None."""
 
     attribute: str
-    names: Mapping[int, str]
+    names: "EnumNames"
 
 
 def known_attribute(field: GraphQLField) -> str | None:
@@ -138,7 +138,7 @@ def known_at_once(place: "FieldSite", resolution: Attribute | FieldResolver | No
     inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
     if attribute is None or not isinstance(resolution, FieldResolver) or not isinstance(inner, GraphQLEnumType):
         return None
-    return Known(attribute, member_names(inner))
+    return Known(attribute, EnumNames.of(inner))
 
 
 def definition_of(type_: Any) -> StrawberryObjectDefinition | None:
@@ -304,10 +304,26 @@ def classes_of(schema: GraphQLSchema, type_: GraphQLAbstractType) -> dict[type, 
     return found
 
 
-def member_names(type_: GraphQLEnumType) -> dict[int, str]:
-    """`id` of an enum member to its GraphQL name. The ids stay valid: members live as long as their class."""
-    kind = getattr(type_, "wrapped_cls", None)
-    return {} if kind is None else {id(member): type_.coerce_output_value(member) for member in kind}
+@dataclass(frozen=True, slots=True)
+class EnumNames:
+    """GraphQL names by the names of the members of `kind`; empty for an enum that Strawberry does not define.
+
+    Members are not the keys: hashing one is a Python call.
+    """
+
+    kind: Any
+    by_member: Mapping[str, str]
+
+    @classmethod
+    def of(cls, type_: GraphQLEnumType) -> "EnumNames":
+        kind = getattr(type_, "wrapped_cls", None)
+        return cls(kind, {one.name: type_.coerce_output_value(one) for one in kind or ()})
+
+    def of_member(self, member: Any) -> str:
+        """Raises LookupError for what is not a member."""
+        if member.__class__ is not self.kind:
+            raise LookupError
+        return self.by_member[member._name_]
 
 
 def is_passed_through(type_: GraphQLLeafType) -> bool:
@@ -378,7 +394,13 @@ def path_of(path: PathLike) -> Path:
 class LazyInfo(strawberry.Info[Any, Any]):
     """Strawberry's Info; the raw info is built only when more than the context is read."""
 
+    context: Any = None  # an attribute, because resolvers read it several times
+    memo: dict[Any, Any] = {}
+    """For values that depend on the selection alone; shared by all requests of the plan's variant."""
+
     def __init__(self, run: Request, place: FieldSite, path: PathLike) -> None:
+        self.context = run.context
+        self.memo = place.memo
         self._run = run
         self._place = place
         self._where = path
@@ -392,15 +414,6 @@ class LazyInfo(strawberry.Info[Any, Any]):
         own = strawberry_field(self._place.field)
         assert own is not None
         return own
-
-    @property
-    def context(self) -> Any:
-        return self._run.context
-
-    @property
-    def memo(self) -> dict[Any, Any]:
-        """For values that depend on the selection alone; shared by all requests of the plan's variant."""
-        return self._place.memo
 
 
 def coerced(

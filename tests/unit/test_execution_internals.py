@@ -4,6 +4,7 @@ import inspect
 from enum import Enum
 from typing import Any
 
+import pytest
 import strawberry
 from graphql import FieldNode, GraphQLError, GraphQLObjectType, GraphQLScalarType, parse
 from graphql.execution import execute, values
@@ -209,9 +210,11 @@ def test_what_is_known_at_once_is_an_attribute_of_every_class() -> None:
 
 def test_leaves_are_serialized_by_their_types() -> None:
     brand: Any = GRAPH.type_map["CardBrand"]
-    names = internals.member_names(brand)
+    names = internals.EnumNames.of(brand)
     assert issubclass(brand.wrapped_cls, Enum)
-    assert {names[id(member)] for member in brand.wrapped_cls} == set(brand.values)
+    assert {names.of_member(member) for member in brand.wrapped_cls} == set(brand.values)
+    with pytest.raises(LookupError):
+        names.of_member("VISA")
     assert internals.is_passed_through(GRAPH.type_map["Last4"])  # type: ignore[arg-type]
     assert not internals.is_passed_through(GRAPH.type_map["DateTime"])  # type: ignore[arg-type]
     assert not internals.is_passed_through(GRAPH.type_map["String"])  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from app.api import graphiql
 from app.api.audit import Audit
 from app.api.auth.compose import build_callers
 from app.api.auth.key_uses import KeyUseRecorder
-from app.api.compose import browser_of, endpoint_limits, limits_of, socket_limits
+from app.api.compose import endpoint_limits, limits_of, origin_policy, socket_limits
 from app.api.cors import Cors
 from app.api.documents.compose import DocumentServices
 from app.api.endpoint import GraphQLEndpoint
@@ -287,13 +287,13 @@ class Gateway:
             self.documents.resolver, self.callers, limiter, self._rates(), self.audit, self._context
         )
         page = self._graphiql_page() if is_development else None
-        origins = browser_of(self.settings)
+        origins = origin_policy(self.settings)
         self._endpoint = GraphQLEndpoint(
             schema,
             policy,
             endpoint_limits(self.settings),
             page,
-            browser=origins,
+            origins=origins,
             sockets=socket_limits(self.settings),
         )
         routes: list[BaseRoute] = [

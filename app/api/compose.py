@@ -45,7 +45,7 @@ def socket_limits(settings: Settings) -> SocketLimits:
     )
 
 
-def browser_of(settings: Settings) -> OriginPolicy:
+def origin_policy(settings: Settings) -> OriginPolicy:
     """In development the GraphiQL page contains a token, so it is served only under local host names. With `dev --host`
     it is also served under IP addresses and that host: an IP address cannot be used for DNS rebinding.
     """

@@ -66,17 +66,17 @@ class GraphQLEndpoint:
         limits: EndpointLimits | None = None,
         page: HttpResponse | None = None,
         *,
-        browser: OriginPolicy | None = None,
+        origins: OriginPolicy | None = None,
         sockets: SocketLimits | None = None,
     ) -> None:
         self._policy = policy
         self._limits = limits = limits or EndpointLimits()
         self._page = page
-        self._browser = browser or OriginPolicy()
+        self._origins = origins or OriginPolicy()
         self._operations = OperationRunner(schema, policy, limits)
         self._draining = asyncio.Event()
         self._sockets = SocketServer(
-            self._operations, policy, self._browser, sockets or SocketLimits(), json_depth=limits.json_depth
+            self._operations, policy, self._origins, sockets or SocketLimits(), json_depth=limits.json_depth
         )
         self._leaving = DisconnectWatcher()
         self._in_flight = 0
@@ -107,7 +107,7 @@ class GraphQLEndpoint:
                 raise RequestRefused("BAD_REQUEST", f"The header {repeated} must not be sent twice.")
             if self._in_flight > self._limits.max_in_flight:
                 raise RequestRefused("OVERLOADED", headers={"retry-after": "1"})
-            self._browser.check_host(headers)
+            self._origins.check_host(headers)
             allowed = accepted(headers.get("accept"))
             kind = allowed.answer or kind
             found = await self._found(scope, receive, headers, allowed, request_id)
@@ -141,7 +141,7 @@ class GraphQLEndpoint:
             raise RequestRefused("METHOD_NOT_ALLOWED", headers={"allow": _METHODS})
         if allowed.answer is None and allowed.stream is None:
             raise RequestRefused("NOT_ACCEPTABLE")
-        self._browser.check_forgery(headers, method)
+        self._origins.check_forgery(headers, method)
         caller = await self._policy.authenticate(headers)
         connection = connection_of(scope)
         if connection is not None and not connection.authenticated(caller.key):

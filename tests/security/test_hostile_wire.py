@@ -270,3 +270,15 @@ def test_health_pages_accept_only_get_and_head(hostile: RunningGateway) -> None:
     for method, status in (("GET", 200), ("HEAD", 200), ("POST", 405), ("DELETE", 405)):
         reply: Any = hostile.request(method, "/healthz")
         assert reply.status == status
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/webhooks/caselle/x", "/graphiql/graphiql.js"])
+def test_websockets_exist_only_below_graphql(path: str, hostile: RunningGateway) -> None:
+    asked = "\r\n".join(
+        [
+            f"GET {path} HTTP/1.1", "host: localhost", "connection: Upgrade", "upgrade: websocket",
+            "sec-websocket-version: 13", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", "", "",
+        ]
+    )  # fmt: skip
+    reply = exchange(hostile.url, asked.encode())
+    assert (reply.status, reply.codes) == (404, ["NOT_FOUND"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.compose import browser_of
+from app.api.compose import origin_policy
 from app.api.cors import Cors, OriginPolicy
 from app.api.response import HttpResponse
 from app.settings.model import Settings, load_settings
@@ -78,7 +78,7 @@ async def test_a_preflight_allows_the_headers_of_clients(name: str) -> None:
 
 
 def with_cors(policy: OriginPolicy) -> Cors:
-    return Cors(endpoint(browser=policy), policy)
+    return Cors(endpoint(origins=policy), policy)
 
 
 def settings(**more: object) -> Settings:
@@ -93,11 +93,11 @@ def settings(**more: object) -> Settings:
     ],
 )  # fmt: skip
 async def test_development_allows_pages_of_this_machine(origin: str) -> None:
-    app = with_cors(browser_of(settings()))
+    app = with_cors(origin_policy(settings()))
     asked = {"host": "localhost:8000", "origin": origin, "access-control-request-method": "POST"}
     preflight = await call(app, "OPTIONS", "/graphql", headers=asked)
     assert preflight.headers["access-control-allow-origin"] == origin
-    assert browser_of(settings()).may_connect({"host": "localhost:8000", "origin": origin})
+    assert origin_policy(settings()).may_connect({"host": "localhost:8000", "origin": origin})
 
 
 @pytest.mark.parametrize(
@@ -110,20 +110,20 @@ async def test_development_allows_pages_of_this_machine(origin: str) -> None:
 )  # fmt: skip
 async def test_development_allows_no_other_page(origin: str) -> None:
     for chosen in (settings(), settings(host="0.0.0.0")):
-        app = with_cors(browser_of(chosen))
+        app = with_cors(origin_policy(chosen))
         reply = await post({"query": "{hello}"}, app, {"host": "localhost:8000", "origin": origin})
         assert "access-control-allow-origin" not in reply.headers
-        assert not browser_of(chosen).may_connect({"host": "localhost:8000", "origin": origin})
+        assert not origin_policy(chosen).may_connect({"host": "localhost:8000", "origin": origin})
 
 
 async def test_production_allows_only_listed_origins() -> None:
-    browser = browser_of(load_settings(None, {}, gate={"cors_origins": [APP]}))
+    browser = origin_policy(load_settings(None, {}, gate={"cors_origins": [APP]}))
     assert not browser.may_connect({"host": "localhost:8000", "origin": "http://localhost:5173"})
     assert browser.may_connect({"host": "localhost:8000", "origin": APP})
 
 
 async def test_development_accepts_local_host_names() -> None:
-    app = with_cors(browser_of(settings()))
+    app = with_cors(origin_policy(settings()))
     for host in ("localhost:8000", "127.0.0.1", "[::1]:8000", "10.0.2.2:8000", "10.0.3.2:8000", "vg.localhost"):
         assert (await post({"query": "{hello}"}, app, {"host": host})).status == 200, host
     for host in ("evil.example", "10.0.2.2.nip.io", "192.168.1.5:8000", "localhost.evil.example", ""):
@@ -131,7 +131,7 @@ async def test_development_accepts_local_host_names() -> None:
 
 
 async def test_development_on_other_addresses_accepts_those_but_no_names() -> None:
-    app = with_cors(browser_of(settings(host="0.0.0.0")))
+    app = with_cors(origin_policy(settings(host="0.0.0.0")))
     for host in ("localhost:8000", "192.168.1.5:8000", "10.0.2.2:8000", "[fd00::5]:8000"):
         assert (await post({"query": "{hello}"}, app, {"host": host})).status == 200, host
     for host in ("evil.example", "192.168.1.5.nip.io", ""):
@@ -142,7 +142,7 @@ async def test_development_on_other_addresses_accepts_those_but_no_names() -> No
 
 async def test_an_unlisted_host_name_is_refused() -> None:
     page = HttpResponse(200, b"<html>token</html>", "text/html; charset=utf-8")
-    app = endpoint(page=page, browser=OriginPolicy(hosts=["localhost", "127.0.0.1", "[::1]"]))
+    app = endpoint(page=page, origins=OriginPolicy(hosts=["localhost", "127.0.0.1", "[::1]"]))
     for host in ("localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"):
         reply = await call(app, "GET", "/graphql", headers={"accept": "text/html", "host": host})
         assert reply.body == page.body, host

@@ -66,7 +66,7 @@ def start(keeper: SmallKeeper) -> Iterator[Callable[..., Open]]:
     with ExitStack() as running:
 
         def serving(**limits: Any) -> Open:
-            app = endpoint(keeper, browser=OriginPolicy([APP]), sockets=SocketLimits(**limits), json_depth=16)
+            app = endpoint(keeper, origins=OriginPolicy([APP]), sockets=SocketLimits(**limits), json_depth=16)
             url = running.enter_context(Served(app)).url
 
             def opened(

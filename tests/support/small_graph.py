@@ -175,10 +175,10 @@ def endpoint(
     keeper: SmallKeeper | None = None,
     *,
     page: HttpResponse | None = None,
-    browser: OriginPolicy | None = None,
+    origins: OriginPolicy | None = None,
     sockets: SocketLimits | None = None,
     **limits: Any,
 ) -> GraphQLEndpoint:
     return GraphQLEndpoint(
-        schema, keeper or SmallKeeper(), EndpointLimits(**limits), page, browser=browser, sockets=sockets
+        schema, keeper or SmallKeeper(), EndpointLimits(**limits), page, origins=origins, sockets=sockets
     )

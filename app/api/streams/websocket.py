@@ -60,7 +60,7 @@ class SocketServer:
         self,
         operations: OperationRunner,
         policy: RequestPolicy,
-        browser: OriginPolicy,
+        origins: OriginPolicy,
         limits: SocketLimits,
         *,
         json_depth: int,
@@ -70,7 +70,7 @@ class SocketServer:
         self.limits = limits
         self.json_depth = json_depth
         self.running: Counter[str] = Counter()  # operations by caller, over all of its connections and streams
-        self._browser = browser
+        self._origins = origins
         self._connections: set[_Connection] = set()
         self._addresses: Counter[str] = Counter()  # connections not authenticated yet
         self._callers: Counter[str] = Counter()  # authenticated connections
@@ -141,7 +141,7 @@ class SocketServer:
         return True
 
     def _refusal(self, headers: Mapping[str, str], address: str) -> RequestRefused | None:
-        if not self._browser.may_connect(headers):
+        if not self._origins.may_connect(headers):
             return RequestRefused("FORBIDDEN")
         if self._is_draining or len(self._connections) >= self.limits.connections:
             return RequestRefused("OVERLOADED", headers={"retry-after": "1"})

@@ -9,29 +9,29 @@ from app.providers.base import VaultAdapter
 Bend = Callable[[VaultRequest], VaultRequest]
 
 
-class BendingDoor:
+class RewritingClient:
     """Records every request in `sent`, changes it with `bend`, and sends it over real HTTP."""
 
-    def __init__(self, door: VaultHttp, bend: Bend = lambda request: request) -> None:
+    def __init__(self, client: VaultHttp, bend: Bend = lambda request: request) -> None:
         self.sent: list[VaultRequest] = []
-        self._door = door
+        self._client = client
         self._bend = bend
 
     async def send(self, request: VaultRequest, call: CallLike) -> VaultReply:
         self.sent.append(request)
-        return await self._door.send(self._bend(request), call)
+        return await self._client.send(self._bend(request), call)
 
     async def close(self) -> None:
-        await self._door.close()
+        await self._client.close()
 
     def put_elements(self) -> list[list[dict[str, object]]]:
         """The `PaymentAccounts` elements of every LoanPro PUT."""
         return [request.json["PaymentAccounts"]["results"] for request in self.sent if request.method == "PUT"]
 
 
-def bent(vault: VaultAdapter, bend: Bend = lambda request: request) -> BendingDoor:
+def bent(vault: VaultAdapter, bend: Bend = lambda request: request) -> RewritingClient:
     """Wrap the adapter's client."""
     assert isinstance(vault._http, VaultHttpClient)
-    door = BendingDoor(vault._http, bend)
-    vault._http = door
-    return door
+    client = RewritingClient(vault._http, bend)
+    vault._http = client
+    return client

@@ -149,10 +149,10 @@ async def test_the_new_default_is_made_in_the_same_put_after_the_demotion(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
     new = new_card(sandbox)
-    door = bent(loanpro)
+    client = bent(loanpro)
     before = await loanpro.before_add(ALEX, new, call)
     added = await loanpro.add(ALEX, new, before, True, call)
-    [elements] = door.put_elements()
+    [elements] = client.put_elements()
     assert elements[0] == {"id": 301, "__id": 301, "__update": True, "isPrimary": 0}
     assert (len(elements), elements[1]["isPrimary"], "__id" in elements[1]) == (2, 1, False)
     assert await defaults(loanpro, ALEX, call) == [added.method_ref]
@@ -250,10 +250,10 @@ async def test_the_primary_moves_in_one_put_and_only_when_it_must(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
     await bank_as_secondary(loanpro, call)
-    door = bent(loanpro)
+    client = bent(loanpro)
     await loanpro.set_default(ALEX, BANK, call)
     await loanpro.set_default(ALEX, BANK, call)
-    assert door.put_elements() == [
+    assert client.put_elements() == [
         [
             {"id": 301, "__id": 301, "__update": True, "isPrimary": 0},
             {"id": 302, "__id": 302, "__update": True, "isPrimary": 1},
@@ -276,10 +276,10 @@ async def test_deactivating_clears_both_flags_and_can_be_undone(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
     await bank_as_secondary(loanpro, call)
-    door = bent(loanpro)
+    client = bent(loanpro)
     await loanpro.delete(ALEX, BANK, call)
     await loanpro.delete(ALEX, BANK, call)
-    assert door.put_elements() == [
+    assert client.put_elements() == [
         [{"id": 302, "__id": 302, "__update": True, "active": 0, "isPrimary": 0, "isSecondary": 0}]
     ]
     bank = next(method for method in (await read(loanpro, ALEX, call)).methods if method.method_ref == BANK)
@@ -292,10 +292,10 @@ async def test_the_flag_of_the_old_secondary_goes_first(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
     await bank_as_secondary(loanpro, call)
-    door = bent(loanpro)
+    client = bent(loanpro)
     visa = next(method for method in (await read(loanpro, ALEX, call)).methods if method.method_ref == VISA)
     await loanpro.update(visa, MethodChange(is_secondary=True, title="Both"), call)
-    assert door.put_elements() == [
+    assert client.put_elements() == [
         [
             {"id": 302, "__id": 302, "__update": True, "isSecondary": 0},
             {"id": 301, "__id": 301, "__update": True, "isSecondary": 1, "title": "Both"},

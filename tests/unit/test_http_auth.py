@@ -69,98 +69,98 @@ class Vault:
 
 
 @asynccontextmanager
-async def door_to(
+async def client_to(
     vault: Vault, **oauth: Any
 ) -> AsyncIterator[tuple[VaultHttpClient, OAuthClientCredentials, RawServer]]:
     async with raw_server(vault.answer) as server:
         wanted = {"client_secret": SECRET} | oauth
         credentials = OAuthClientCredentials("caselle", f"{server.url}/token", "client-1", **wanted)
-        door = create_client("caselle", ProviderSettings(base_url=server.url), credentials)
+        client = create_client("caselle", ProviderSettings(base_url=server.url), credentials)
         try:
-            yield door, credentials, server
+            yield client, credentials, server
         finally:
-            await door.close()
+            await client.close()
 
 
 async def test_a_thousand_callers_make_one_token_request() -> None:
     vault = Vault()
     vault.token_delay_s = 0.05
-    async with door_to(vault) as (door, _, _):
-        answers = await asyncio.gather(*(door.send(GET, call()) for _ in range(1000)))
+    async with client_to(vault) as (client, _, _):
+        answers = await asyncio.gather(*(client.send(GET, call()) for _ in range(1000)))
     assert {answer.status for answer in answers} == {200}
     assert (vault.minted, vault.calls) == (1, 1000)
 
 
 async def test_a_thousand_callers_with_an_invalidated_token_make_one_request() -> None:
     vault = Vault()
-    async with door_to(vault) as (door, _, _):
-        await door.send(GET, call())
+    async with client_to(vault) as (client, _, _):
+        await client.send(GET, call())
         vault.valid.clear()
         vault.token_delay_s = 0.02
-        answers = await asyncio.gather(*(door.send(GET, call()) for _ in range(1000)))
+        answers = await asyncio.gather(*(client.send(GET, call()) for _ in range(1000)))
     assert {answer.status for answer in answers} == {200}
     assert vault.minted == 2
 
 
 async def test_a_token_near_expiry_is_renewed_once_in_the_background() -> None:
     vault = Vault(life_s=5)  # renewed from 4 s on, dropped at 4.5 s
-    async with door_to(vault) as (door, credentials, _):
-        await door.send(GET, call())
+    async with client_to(vault) as (client, credentials, _):
+        await client.send(GET, call())
         credentials._renew_at = 0.0
         vault.token_delay_s = 0.05
-        answers = await asyncio.gather(*(door.send(GET, call()) for _ in range(50)))
+        answers = await asyncio.gather(*(client.send(GET, call()) for _ in range(50)))
         assert {answer.status for answer in answers} == {200}
         while vault.minted < 2:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.02)
-        await door.send(GET, call())
+        await client.send(GET, call())
     assert vault.minted == 2
 
 
 async def test_an_expired_token_is_not_sent() -> None:
     vault = Vault(life_s="1")  # some send it as text
-    async with door_to(vault) as (door, credentials, _):
-        await door.send(GET, call())
+    async with client_to(vault) as (client, credentials, _):
+        await client.send(GET, call())
         credentials._renew_at = credentials._expires_at = 0.0
-        await door.send(GET, call())
+        await client.send(GET, call())
     assert (vault.minted, vault.calls) == (2, 2)
 
 
 @pytest.mark.parametrize("request_", [GET, POST])
 async def test_a_401_renews_and_repeats_once(request_: VaultRequest) -> None:
     vault = Vault()
-    async with door_to(vault) as (door, _, _):
-        await door.send(GET, call())
+    async with client_to(vault) as (client, _, _):
+        await client.send(GET, call())
         vault.valid.clear()
-        assert (await door.send(request_, call())).status == 200
+        assert (await client.send(request_, call())).status == 200
     assert (vault.minted, vault.calls) == (2, 3)
 
 
 async def test_a_persistent_401_is_a_refusal_and_does_not_fetch_a_token_per_call() -> None:
     vault = Vault()
     vault.honours_tokens = False
-    async with door_to(vault) as (door, _, _):
+    async with client_to(vault) as (client, _, _):
         for _ in range(5):
             with pytest.raises(VaultRefusedUs):
-                await door.send(POST, call())
+                await client.send(POST, call())
         assert vault.minted == 2
         vault.honours_tokens = True
-        assert (await door.send(GET, call())).status == 200
+        assert (await client.send(GET, call())).status == 200
     assert (vault.minted, vault.calls) == (2, 7)
 
 
 async def test_a_401_without_a_challenge_leaves_a_write_unknown() -> None:
     """The write may have been applied: it is not retried, and the next call uses a new token."""
     vault = Vault()
-    async with door_to(vault) as (door, _, _):
-        await door.send(GET, call())
+    async with client_to(vault) as (client, _, _):
+        await client.send(GET, call())
         vault.valid.clear()
         vault.challenge = ""
         with pytest.raises(OutcomeUnknown) as caught:
-            await door.send(POST, call())
+            await client.send(POST, call())
         assert isinstance(caught.value.if_absent, VaultRefusedUs)
         assert vault.calls == 2
-        assert (await door.send(GET, call())).status == 200
+        assert (await client.send(GET, call())).status == 200
     assert (vault.minted, vault.calls) == (2, 3)
 
 
@@ -170,21 +170,21 @@ async def test_a_vault_specific_401_is_recognised_as_a_challenge() -> None:
     async with raw_server(vault.answer) as server:
         credentials = OAuthClientCredentials("caselle", f"{server.url}/token", "client-1", client_secret=SECRET)
         settings = ProviderSettings(base_url=server.url)
-        door = create_client("caselle", settings, credentials, is_challenge=lambda reply: reply.body == b"{}")
-        await door.send(GET, call())
+        client = create_client("caselle", settings, credentials, is_challenge=lambda reply: reply.body == b"{}")
+        await client.send(GET, call())
         vault.valid.clear()
-        assert (await door.send(POST, call())).status == 200
-        await door.close()
+        assert (await client.send(POST, call())).status == 200
+        await client.close()
     assert (vault.minted, vault.calls) == (2, 3)
 
 
 async def test_cancelling_one_caller_does_not_cancel_the_shared_refresh() -> None:
     vault = Vault()
     vault.token_delay_s = 0.1
-    async with door_to(vault) as (door, _, _):
-        first = asyncio.create_task(door.send(GET, call()))
+    async with client_to(vault) as (client, _, _):
+        first = asyncio.create_task(client.send(GET, call()))
         await asyncio.sleep(0.02)
-        second = asyncio.create_task(door.send(GET, call()))
+        second = asyncio.create_task(client.send(GET, call()))
         await asyncio.sleep(0.02)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -196,11 +196,11 @@ async def test_cancelling_one_caller_does_not_cancel_the_shared_refresh() -> Non
 async def test_a_slow_token_endpoint_times_out_each_caller_at_its_deadline() -> None:
     vault = Vault()
     vault.token_delay_s = 0.3
-    async with door_to(vault) as (door, _, _):
-        patient = asyncio.create_task(door.send(GET, call()))
+    async with client_to(vault) as (client, _, _):
+        patient = asyncio.create_task(client.send(GET, call()))
         for request in (GET, POST):
             with pytest.raises(VaultTimeout):
-                await door.send(request, call(0.05))
+                await client.send(request, call(0.05))
         assert (await patient).status == 200
     assert (vault.minted, vault.calls) == (1, 1)
 
@@ -209,10 +209,10 @@ async def test_a_slow_token_endpoint_times_out_each_caller_at_its_deadline() -> 
 async def test_a_token_endpoint_that_rejects_the_client(status: int) -> None:
     vault = Vault()
     vault.token_answers = [reply(status, b'{"error":"invalid_client"}')] * 5
-    async with door_to(vault) as (door, _, _):
+    async with client_to(vault) as (client, _, _):
         for _ in range(3):
             with pytest.raises(VaultRefusedUs):
-                await door.send(POST, call())
+                await client.send(POST, call())
     assert vault.calls == 0
     assert len(vault.forms) == 1  # concurrent callers share the failure
 
@@ -221,9 +221,9 @@ async def test_a_token_endpoint_that_rejects_the_client(status: int) -> None:
 async def test_a_token_endpoint_that_fails_means_unavailable_with_nothing_sent(answer: Answer) -> None:
     vault = Vault()
     vault.token_answers = [answer] * 10
-    async with door_to(vault) as (door, _, _):
+    async with client_to(vault) as (client, _, _):
         with pytest.raises(VaultUnavailable):
-            await door.send(POST, call())
+            await client.send(POST, call())
     assert vault.calls == 0
 
 
@@ -231,34 +231,34 @@ async def test_a_token_endpoint_that_fails_means_unavailable_with_nothing_sent(a
 async def test_an_invalid_token_is_not_used(token: object) -> None:
     vault = Vault()
     vault.token_answers = [reply(200, orjson.dumps({"access_token": token}))] * 3
-    async with door_to(vault) as (door, _, _):
+    async with client_to(vault) as (client, _, _):
         with pytest.raises(VaultUnavailable):
-            await door.send(GET, call())
+            await client.send(GET, call())
     assert vault.calls == 0
 
 
 async def test_a_token_request_is_retried_after_a_lost_reply() -> None:
     vault = Vault()
     vault.token_answers = [None]
-    async with door_to(vault) as (door, _, _):
-        assert (await door.send(GET, call())).status == 200
+    async with client_to(vault) as (client, _, _):
+        assert (await client.send(GET, call())).status == 200
     assert len(vault.forms) == 2
 
 
 async def test_the_token_endpoint_is_retried_soon_after_a_failure() -> None:
     vault = Vault()
     vault.token_answers = [reply(401)]
-    async with door_to(vault) as (door, credentials, _):
+    async with client_to(vault) as (client, credentials, _):
         with pytest.raises(VaultRefusedUs):
-            await door.send(GET, call())
+            await client.send(GET, call())
         credentials._retry_at = 0.0
-        assert (await door.send(GET, call())).status == 200
+        assert (await client.send(GET, call())).status == 200
 
 
 async def test_client_secret_basic() -> None:
     vault = Vault()
-    async with door_to(vault, scope="com.example/admin", extra={"resource": "JPMC:URI:RS-1"}) as (door, _, _):
-        await door.send(GET, call())
+    async with client_to(vault, scope="com.example/admin", extra={"resource": "JPMC:URI:RS-1"}) as (client, _, _):
+        await client.send(GET, call())
     scheme, _, pair = vault.token_headers[0]["authorization"].partition(" ")
     assert scheme == "Basic"
     assert base64.b64decode(pair) == b"client-1:s3cr3t%2Fwith%2Bodd+chars"
@@ -269,8 +269,8 @@ async def test_client_secret_basic() -> None:
 
 async def test_client_secret_post() -> None:
     vault = Vault()
-    async with door_to(vault, method="client_secret_post") as (door, _, _):
-        await door.send(GET, call())
+    async with client_to(vault, method="client_secret_post") as (client, _, _):
+        await client.send(GET, call())
     assert "authorization" not in vault.token_headers[0]
     assert vault.forms == [{"grant_type": ["client_credentials"], "client_id": ["client-1"], "client_secret": [SECRET]}]
 
@@ -278,10 +278,14 @@ async def test_client_secret_post() -> None:
 async def test_private_key_jwt() -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     vault = Vault()
-    async with door_to(vault, method="private_key_jwt", private_key=pem(key), key_id="AB12") as (door, oauth, server):
-        await door.send(GET, call())
+    async with client_to(vault, method="private_key_jwt", private_key=pem(key), key_id="AB12") as (
+        client,
+        oauth,
+        server,
+    ):
+        await client.send(GET, call())
         oauth._current = None
-        await door.send(GET, call())
+        await client.send(GET, call())
     first, second = vault.forms
     assert first["client_assertion_type"] == ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]
     assert first["client_id"] == ["client-1"]
@@ -309,8 +313,8 @@ async def test_basic_credentials_and_what_the_redactor_learns() -> None:
     assert ticket.headers == {"Authorization": f"Basic {expected}"}
     StaticHeaders({"Authorization": "Bearer loanpro-api-token"})
     vault = Vault()
-    async with door_to(vault) as (door, _, _):
-        await door.send(GET, call())
+    async with client_to(vault) as (client, _, _):
+        await client.send(GET, call())
     said = f"{SECRET} | access-token-1 | loanpro-api-token | {expected} | pass-word-ü"
     assert REDACTOR.text(said) == " | ".join([MASK] * 5)
     assert "Bearer" not in repr(ticket)
@@ -319,10 +323,10 @@ async def test_basic_credentials_and_what_the_redactor_learns() -> None:
 async def test_closing_during_a_refresh_fails_the_waiters() -> None:
     vault = Vault()
     vault.token_delay_s = 30
-    async with door_to(vault) as (door, _, _):
-        task = asyncio.create_task(door.send(GET, call()))
+    async with client_to(vault) as (client, _, _):
+        task = asyncio.create_task(client.send(GET, call()))
         await asyncio.sleep(0.05)
-        await door.close()
+        await client.close()
         with pytest.raises(VaultUnavailable):
             await task
 
@@ -340,8 +344,8 @@ async def test_a_write_lost_after_the_401_repeat_is_unknown() -> None:
     vault.honours_tokens = False
     async with raw_server(answer) as server:
         credentials = OAuthClientCredentials("caselle", f"{server.url}/token", "client-1", client_secret=SECRET)
-        door = create_client("caselle", ProviderSettings(base_url=server.url), credentials)
+        client = create_client("caselle", ProviderSettings(base_url=server.url), credentials)
         with pytest.raises(OutcomeUnknown):
-            await door.send(POST, call())
-        await door.close()
+            await client.send(POST, call())
+        await client.close()
     assert vault.calls == 2

@@ -56,7 +56,7 @@ class Noted:
 
 
 @asynccontextmanager
-async def door_to(
+async def client_to(
     answer: Callable[[Asked], Awaitable[Answer]],
     credentials: Credentials | None = None,
     observer: Noted | None = None,
@@ -64,13 +64,13 @@ async def door_to(
 ) -> AsyncIterator[tuple[VaultHttpClient, RawServer]]:
     async with raw_server(answer) as server:
         wanted = ProviderSettings(base_url=f"{server.url}/api/v1", **settings)
-        door = create_client(
+        client = create_client(
             "loanpro", wanted, credentials or StaticHeaders({"Authorization": "Bearer abcdef"}), observer
         )
         try:
-            yield door, server
+            yield client, server
         finally:
-            await door.close()
+            await client.close()
 
 
 def always(answer: Answer) -> Callable[[Asked], Awaitable[Answer]]:
@@ -96,7 +96,7 @@ def in_turn(*answers: Answer) -> Callable[[Asked], Awaitable[Answer]]:
 
 async def test_a_request_is_sent_as_specified() -> None:
     noted = Noted()
-    async with door_to(always(reply(201, b'{"x":[1]}', "X-Request-Id: r1\r\n")), observer=noted) as (door, server):
+    async with client_to(always(reply(201, b'{"x":[1]}', "X-Request-Id: r1\r\n")), observer=noted) as (client, server):
         request = VaultRequest(
             method="POST",
             path="odata.svc/Customers(id%201)",
@@ -106,7 +106,7 @@ async def test_a_request_is_sent_as_specified() -> None:
             json={"name": "Ünï"},
             headers={"X-Trace": "t", "Accept": "application/xml"},
         )
-        answer = await door.send(request, call())
+        answer = await client.send(request, call())
     (asked,) = server.asked
     assert asked.method == "POST"
     assert asked.target == (
@@ -130,17 +130,17 @@ async def test_a_request_is_sent_as_specified() -> None:
 
 async def test_a_raw_query_is_sent_unchanged() -> None:
     named = "$skiptoken=a%2Fb+c%3D=&x=(1,2)"
-    async with door_to(always(reply(200, b"[]"))) as (door, server):
-        await door.send(VaultRequest(method="GET", path="api/list", route="list", raw_query=named), call())
+    async with client_to(always(reply(200, b"[]"))) as (client, server):
+        await client.send(VaultRequest(method="GET", path="api/list", route="list", raw_query=named), call())
     assert [asked.target for asked in server.asked] == [f"/api/v1/api/list?{named}"]
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 403, 404, 409, 422])
 async def test_statuses_below_500_are_returned_and_redirects_not_followed(status: int) -> None:
     body = b"" if status == 204 else b"{}"
-    async with door_to(always(reply(status, body, "Location: /elsewhere\r\n"))) as (door, server):
-        assert (await door.send(GET, call())).status == status
-        assert (await door.send(PUT, call())).status == status
+    async with client_to(always(reply(status, body, "Location: /elsewhere\r\n"))) as (client, server):
+        assert (await client.send(GET, call())).status == status
+        assert (await client.send(PUT, call())).status == status
     assert len(server.asked) == 2
 
 
@@ -150,9 +150,9 @@ GARBAGE = b"\x00\x01 not http at all\r\nconnection: close\r\n\r\n"
 
 @pytest.mark.parametrize("answer", [reply(500), reply(503), None, TRUNCATED, GARBAGE])
 async def test_a_read_is_retried_and_then_unavailable(answer: Answer) -> None:
-    async with door_to(always(answer), retries=2) as (door, server):
+    async with client_to(always(answer), retries=2) as (client, server):
         with pytest.raises(VaultUnavailable) as caught:
-            await door.send(GET, call())
+            await client.send(GET, call())
     assert type(caught.value) is VaultUnavailable
     assert len(server.asked) == 3
 
@@ -160,72 +160,72 @@ async def test_a_read_is_retried_and_then_unavailable(answer: Answer) -> None:
 @pytest.mark.parametrize("answer", [reply(500), reply(503), None, TRUNCATED, GARBAGE])
 @pytest.mark.parametrize("request_", [POST, PUT])
 async def test_a_write_is_sent_once_and_then_unknown(answer: Answer, request_: VaultRequest) -> None:
-    async with door_to(in_turn(reply(), answer), retries=2) as (door, server):
-        await door.send(GET, call())  # so that the write uses a keep-alive connection
+    async with client_to(in_turn(reply(), answer), retries=2) as (client, server):
+        await client.send(GET, call())  # so that the write uses a keep-alive connection
         with pytest.raises(OutcomeUnknown):
-            await door.send(request_, call())
+            await client.send(request_, call())
     assert [asked.method for asked in server.asked] == ["GET", request_.method]
 
 
 async def test_a_read_that_succeeds_on_retry_returns_the_reply() -> None:
-    async with door_to(in_turn(reply(502), None, reply())) as (door, server):
-        assert (await door.send(GET, call())).status == 200
+    async with client_to(in_turn(reply(502), None, reply())) as (client, server):
+        assert (await client.send(GET, call())).status == 200
     assert len(server.asked) == 3
 
 
 async def test_a_silent_vault_times_out_at_the_deadline() -> None:
     loop = asyncio.get_running_loop()
-    async with door_to(never, deadline_s=0.2, write_deadline_s=0.2) as (door, server):
+    async with client_to(never, deadline_s=0.2, write_deadline_s=0.2) as (client, server):
         for request, error in ((GET, VaultTimeout), (POST, OutcomeUnknown)):
             began = loop.time()
             with pytest.raises(error):
-                await door.send(request, call())
+                await client.send(request, call())
             assert loop.time() - began > 0.15
         with pytest.raises(VaultTimeout):
-            await door.send(GET, call(0.05))
+            await client.send(GET, call(0.05))
         with pytest.raises(VaultTimeout):
-            await door.send(POST, call(-1))
+            await client.send(POST, call(-1))
     assert [asked.method for asked in server.asked] == ["GET", "POST", "GET"]
 
 
 async def test_a_write_is_retried_after_a_refused_connection() -> None:
     async with raw_server(always(reply())) as server:
         url = server.url
-    door = create_client("aloha", ProviderSettings(base_url=url), StaticHeaders({}))
+    client = create_client("aloha", ProviderSettings(base_url=url), StaticHeaders({}))
     for request in (GET, POST):
         with pytest.raises(VaultUnavailable):
-            await door.send(request, call())
-    await door.close()
+            await client.send(request, call())
+    await client.close()
 
 
 async def test_401_with_static_headers_is_final() -> None:
-    async with door_to(always(reply(401))) as (door, server):
+    async with client_to(always(reply(401))) as (client, server):
         with pytest.raises(VaultRefusedUs):
-            await door.send(GET, call())
+            await client.send(GET, call())
     assert len(server.asked) == 1
 
 
 async def test_retry_after_applies_to_every_later_call() -> None:
     noted = Noted()
-    async with door_to(always(reply(429, b"{}", "Retry-After: 7\r\n")), observer=noted) as (door, server):
+    async with client_to(always(reply(429, b"{}", "Retry-After: 7\r\n")), observer=noted) as (client, server):
         with pytest.raises(OutcomeUnknown) as unknown:
-            await door.send(POST, call())
+            await client.send(POST, call())
         assert isinstance(unknown.value.if_absent, VaultThrottled)
         assert unknown.value.if_absent.retry_after_s == 7
         with pytest.raises(VaultThrottled) as caught:
-            await door.send(GET, call())
+            await client.send(GET, call())
         assert 5 < (caught.value.retry_after_s or 0) <= 7
     assert len(server.asked) == 1
     assert [outcome for _, _, outcome in noted.calls] == ["unknown", "throttled"]
 
 
 async def test_503_with_retry_after_is_not_retried() -> None:
-    async with door_to(always(reply(503, b"{}", "Retry-After: 7\r\n"))) as (door, server):
+    async with client_to(always(reply(503, b"{}", "Retry-After: 7\r\n"))) as (client, server):
         with pytest.raises(VaultUnavailable) as caught:
-            await door.send(GET, call())
+            await client.send(GET, call())
         assert caught.value.retry_after_s == 7
         with pytest.raises(VaultThrottled):
-            await door.send(GET, call())
+            await client.send(GET, call())
     assert len(server.asked) == 1
 
 
@@ -233,35 +233,35 @@ async def test_the_circuit_opens_and_one_probe_closes_it() -> None:
     breaker = BreakerSettings(minimum_calls=4, window_s=10, failure_ratio=0.5, open_for_s=0.1)
     answers = in_turn(*[reply(500)] * 4, reply())
     changes: list[str] = []
-    async with door_to(answers, breaker=breaker, retries=0) as (door, server):
-        door.breaker.on_change.append(changes.append)
+    async with client_to(answers, breaker=breaker, retries=0) as (client, server):
+        client.breaker.on_change.append(changes.append)
         for _ in range(4):
             with pytest.raises(VaultUnavailable):
-                await door.send(GET, call())
-        assert door.circuit == "OPEN"
+                await client.send(GET, call())
+        assert client.circuit == "OPEN"
         for request in (GET, POST):
             with pytest.raises(CircuitOpen):
-                await door.send(request, call())
+                await client.send(request, call())
         assert len(server.asked) == 4
         await asyncio.sleep(0.15)
-        assert (await door.send(GET, call())).status == 200
+        assert (await client.send(GET, call())).status == 200
     assert changes == ["OPEN", "HALF_OPEN", "CLOSED"]
 
 
 async def test_client_errors_do_not_open_the_circuit() -> None:
     breaker = BreakerSettings(minimum_calls=2, failure_ratio=0.01)
-    async with door_to(in_turn(reply(400), reply(404), reply(401), reply(429)), breaker=breaker) as (door, _):
+    async with client_to(in_turn(reply(400), reply(404), reply(401), reply(429)), breaker=breaker) as (client, _):
         for _ in range(12):
             with suppress(VaultError):
-                await door.send(GET, call())
-        assert door.circuit == "CLOSED"
+                await client.send(GET, call())
+        assert client.circuit == "CLOSED"
 
 
 async def test_short_deadlines_do_not_open_the_circuit() -> None:
-    async with door_to(never, breaker=BreakerSettings(minimum_calls=1), deadline_s=3) as (door, _):
+    async with client_to(never, breaker=BreakerSettings(minimum_calls=1), deadline_s=3) as (client, _):
         with pytest.raises(VaultTimeout):
-            await door.send(GET, call(0.02))
-        assert door.circuit == "CLOSED"
+            await client.send(GET, call(0.02))
+        assert client.circuit == "CLOSED"
 
 
 async def test_calls_over_the_concurrency_limit_are_rejected_unsent() -> None:
@@ -276,30 +276,30 @@ async def test_calls_over_the_concurrency_limit_are_rejected_unsent() -> None:
         seen -= 1
         return reply()
 
-    async with door_to(slow, concurrency=4, queue_limit=20) as (door, server):
-        results = await asyncio.gather(*(door.send(GET, call()) for _ in range(100)), return_exceptions=True)
-        assert (door.in_flight, door.waiting) == (0, 0)
+    async with client_to(slow, concurrency=4, queue_limit=20) as (client, server):
+        results = await asyncio.gather(*(client.send(GET, call()) for _ in range(100)), return_exceptions=True)
+        assert (client.in_flight, client.waiting) == (0, 0)
     assert most == 4
     assert sum(isinstance(result, VaultThrottled) for result in results) == 76
     assert len(server.asked) == 24
 
 
 async def test_cancelling_a_call_releases_its_slot_and_cancels_the_upstream_request() -> None:
-    async with door_to(never, concurrency=1) as (door, server):
-        task = asyncio.create_task(door.send(GET, call()))
+    async with client_to(never, concurrency=1) as (client, server):
+        task = asyncio.create_task(client.send(GET, call()))
         while not server.asked:
             await asyncio.sleep(0.005)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert door.in_flight == 0
+        assert client.in_flight == 0
 
 
 @pytest.mark.parametrize("path", ["../x", "a/../../b", "a/%2e%2E/b", "/x", "//evil.example/x", "a?b=1", "a#b", "a\\b"])
 async def test_a_path_that_leaves_the_base_is_refused_before_sending(path: str) -> None:
-    async with door_to(always(reply())) as (door, server):
+    async with client_to(always(reply())) as (client, server):
         with pytest.raises(InvalidRequest):
-            await door.send(VaultRequest(method="GET", path=path, route="x"), call())
+            await client.send(VaultRequest(method="GET", path=path, route="x"), call())
     assert server.connections == 0
 
 
@@ -318,9 +318,9 @@ async def test_a_path_that_leaves_the_base_is_refused_before_sending(path: str) 
     ],
 )
 async def test_header_injection_is_refused_before_sending(path: str, headers: dict[str, str]) -> None:
-    async with door_to(always(reply())) as (door, server):
+    async with client_to(always(reply())) as (client, server):
         with pytest.raises(InvalidRequest):
-            await door.send(VaultRequest(method="GET", path=path, route="x", headers=headers), call())
+            await client.send(VaultRequest(method="GET", path=path, route="x", headers=headers), call())
     assert server.connections == 0
 
 
@@ -345,12 +345,12 @@ def test_an_unusable_base_url_is_rejected_immediately(url: str) -> None:
 
 
 async def test_a_closed_client_sends_nothing() -> None:
-    async with door_to(always(reply())) as (door, server):
-        await door.send(GET, call())
-        await door.close()
+    async with client_to(always(reply())) as (client, server):
+        await client.send(GET, call())
+        await client.close()
         for request in (GET, POST):
             with pytest.raises(VaultUnavailable):
-                await door.send(request, call())
+                await client.send(request, call())
     assert len(server.asked) == 1
 
 
@@ -375,7 +375,7 @@ class Scripted:
         self.is_closed = True
 
 
-def scripted_door(transport: Transport, **settings: Any) -> VaultHttpClient:
+def scripted_client(transport: Transport, **settings: Any) -> VaultHttpClient:
     wanted = ProviderSettings(base_url="http://vault.test/", **settings)
     return VaultHttpClient("aloha", wanted, StaticHeaders({}), transport)
 
@@ -383,7 +383,7 @@ def scripted_door(transport: Transport, **settings: Any) -> VaultHttpClient:
 @pytest.mark.parametrize("request_", [GET, POST])
 async def test_an_unsent_request_is_retried_even_if_it_is_a_write(request_: VaultRequest) -> None:
     transport = Scripted(NotSent(Cause.CONNECT), NotSent(Cause.RESET))
-    assert (await scripted_door(transport).send(request_, call())).status == 200
+    assert (await scripted_client(transport).send(request_, call())).status == 200
     assert transport.sent == 3
 
 
@@ -393,7 +393,7 @@ async def test_every_cause_maps_to_a_domain_error() -> None:
             transport = Scripted(*[failure(cause)] * 3)
             request = VaultRequest(method="POST", path="x", route="x", effect=effect)
             with pytest.raises(VaultError) as caught:
-                await scripted_door(transport).send(request, call())
+                await scripted_client(transport).send(request, call())
             if cause is Cause.INVALID:
                 assert type(caught.value) is InvalidRequest
             elif failure is MaybeSent and effect is Effect.WRITE:
@@ -405,9 +405,9 @@ async def test_every_cause_maps_to_a_domain_error() -> None:
 
 async def test_retries_add_at_most_a_tenth_to_the_calls() -> None:
     transport = Scripted(*[MaybeSent(Cause.RESET)] * 1000)
-    door = scripted_door(transport, breaker=BreakerSettings(minimum_calls=10_000))
+    client = scripted_client(transport, breaker=BreakerSettings(minimum_calls=10_000))
     for group in range(10):
-        results = await asyncio.gather(*(door.send(GET, call()) for _ in range(20)), return_exceptions=True)
+        results = await asyncio.gather(*(client.send(GET, call()) for _ in range(20)), return_exceptions=True)
         assert all(isinstance(result, VaultUnavailable) for result in results), group
     assert 200 < transport.sent <= 220
 
@@ -415,28 +415,28 @@ async def test_retries_add_at_most_a_tenth_to_the_calls() -> None:
 async def test_no_retry_starts_that_cannot_finish_before_the_deadline() -> None:
     transport = Scripted(*[MaybeSent(Cause.RESET)] * 3)
     with pytest.raises(VaultUnavailable):
-        await scripted_door(transport).send(GET, call(0.01))
+        await scripted_client(transport).send(GET, call(0.01))
     assert transport.sent == 1
 
 
 async def test_a_cancellation_after_a_full_deadline_counts_as_a_failure() -> None:
-    async with door_to(never, breaker=BreakerSettings(minimum_calls=1), deadline_s=0.1, write_deadline_s=5) as (
-        door,
+    async with client_to(never, breaker=BreakerSettings(minimum_calls=1), deadline_s=0.1, write_deadline_s=5) as (
+        client,
         _,
     ):
-        task = asyncio.create_task(door.send(POST, call()))
+        task = asyncio.create_task(client.send(POST, call()))
         await asyncio.sleep(0.3)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert door.circuit == "OPEN"
+        assert client.circuit == "OPEN"
 
 
 async def test_error_messages_contain_no_request_data() -> None:
-    async with door_to(always(reply(500, b"4111111111111111"))) as (door, _):
+    async with client_to(always(reply(500, b"4111111111111111"))) as (client, _):
         secret = VaultRequest(method="GET", path="customers/4111111111111111", route="customers/{id}")
         with pytest.raises(VaultUnavailable) as caught:
-            await door.send(secret, call())
+            await client.send(secret, call())
     assert str(caught.value) == "The vault answered 500."
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__

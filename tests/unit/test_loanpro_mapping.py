@@ -347,8 +347,8 @@ def test_a_new_profile_is_recognised() -> None:
     before = frozenset((MethodRef("1"),))
     old, token = card_account(), Secret(PLAIN_TOKEN)
     one, two = card_account(id=9), card_account(id=10, CreditCard={"token": "someone else's"})
-    assert mapping.recognise(before, [old, one], token) == "9"
-    assert mapping.recognise(before, [two, one, old], token) == "9"
-    assert mapping.recognise(before, [two, one, old], Secret("hidden")) == "10"
-    assert mapping.recognise(before, [old], token) == "1"
-    assert mapping.recognise(before, [old], Secret("dropped")) is None
+    assert mapping.added_method(before, [old, one], token) == "9"
+    assert mapping.added_method(before, [two, one, old], token) == "9"
+    assert mapping.added_method(before, [two, one, old], Secret("hidden")) == "10"
+    assert mapping.added_method(before, [old], token) == "1"
+    assert mapping.added_method(before, [old], Secret("dropped")) is None

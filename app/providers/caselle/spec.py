@@ -25,8 +25,8 @@ def open_caselle(settings: CaselleSettings, options: OpenOptions) -> CaselleVaul
         proxy=settings.proxy,
         tls=client_context(NAME, settings),
     )
-    door = create_client(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
-    return CaselleVault(settings, door)
+    http = create_client(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
+    return CaselleVault(settings, http)
 
 
 def _sandbox(credentials: Mapping[str, Any]) -> dict[str, Any]:

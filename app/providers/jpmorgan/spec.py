@@ -30,8 +30,8 @@ def open_jpmorgan(settings: JpMorganSettings, options: OpenOptions) -> JpMorganV
         tls=client_context(NAME, settings),
         extra={"resource": settings.resource} if settings.resource else {},
     )
-    door = create_client(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
-    return JpMorganVault(settings, door, raw_cards=options.raw_cards, network_tokens=options.network_tokens)
+    http = create_client(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
+    return JpMorganVault(settings, http, raw_cards=options.raw_cards, network_tokens=options.network_tokens)
 
 
 def _missing(settings: JpMorganSettings) -> Sequence[str]:

@@ -320,9 +320,9 @@ class LoanProVault(VaultAdapter):
         if new.is_secondary:
             elements += self._demoted(await self._listed(ref, call), "isSecondary", None)
         data = await self._put(ref, [*elements, requests.new_element(new, make_default)], call)
-        found = _recognised_in(data, before, new)
+        found = _added_in(data, before, new)
         if found is None:
-            found = mapping.recognise(before.method_refs, await self._listed_after(ref, call), new.secret)
+            found = mapping.added_method(before.method_refs, await self._listed_after(ref, call), new.secret)
         if found is None:
             raise VaultRejected(self.name, RejectReason.CONTRACT, provider_code="NOT_STORED")
         return Added(customer_ref=ref, method_ref=found)
@@ -402,10 +402,10 @@ def _batch_request(refs: Sequence[CustomerRef]) -> VaultRequest:
     return VaultRequest(method="GET", path=_CUSTOMERS, query=query, route=_FILTERED)
 
 
-def _recognised_in(data: Any, before: BeforeAdd, new: NewMethod) -> MethodRef | None:
+def _added_in(data: Any, before: BeforeAdd, new: NewMethod) -> MethodRef | None:
     """The new profile if the reply shows it beyond doubt: some tenants return all profiles, in either order."""
     accounts = data.get("PaymentAccounts") if isinstance(data, dict) else None
     rows = accounts.get("results") if isinstance(accounts, dict) else None
     if not isinstance(rows, list) or len(mapping.account_refs(rows) - before.method_refs) != 1:
         return None
-    return mapping.recognise(before.method_refs, rows, new.secret)
+    return mapping.added_method(before.method_refs, rows, new.secret)

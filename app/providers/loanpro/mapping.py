@@ -378,7 +378,7 @@ def _token_forms(token: str) -> frozenset[str]:
     return frozenset((plain, decoded)) if decoded.isprintable() and decoded else frozenset((plain,))
 
 
-def recognise(before: frozenset[MethodRef], accounts: Sequence[Any], secret: Secret) -> MethodRef | None:
+def added_method(before: frozenset[MethodRef], accounts: Sequence[Any], secret: Secret) -> MethodRef | None:
     """The profile that an add created: the only new id, else a new one with the token, else the newest; None if none is
     new.
 

@@ -21,8 +21,8 @@ def open_loanpro(settings: LoanProSettings, options: OpenOptions) -> LoanProVaul
         "Authorization": f"Bearer {settings.api_token.reveal()}",
         "Autopal-Instance-Id": settings.instance_id,
     }
-    door = create_client(NAME, settings, StaticHeaders(headers), options.observer, is_challenge=is_challenge)
-    return LoanProVault(settings, door, _forms(settings, options.observer))
+    http = create_client(NAME, settings, StaticHeaders(headers), options.observer, is_challenge=is_challenge)
+    return LoanProVault(settings, http, _forms(settings, options.observer))
 
 
 def _forms(settings: LoanProSettings, observer: CallObserver | None) -> CaptureForms | None:

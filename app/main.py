@@ -35,17 +35,16 @@ from app.execution.documents import DocumentCache
 from app.execution.plans import Plans
 from app.http.client import VaultHttpClient
 from app.providers.registry import build_providers, canonical_ref, specs
-from app.runtime_settings import ID_KEY, GatewayKeys, key_set_fetcher
+from app.runtime_settings import ID_KEY, GatewayKeys, key_set_fetcher, validate, webhook_senders
 from app.server.addresses import TrustedProxies
 from app.server.connections import ConnectionLimits
 from app.settings.model import Settings
-from app.settings.required import missing_settings, unsafe_settings, warnings_of
 from app.store import Store, make_engine, migrate, migrations_are_current
 from app.store.errors import StoreUnavailable
 from app.store.records import ChangeNotice, EventOrigin, EventType, MethodAddress, NewDelivery, Topic
 from app.vault.enums import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
-from app.vault.webhooks import ReportsPayment, RereadsCustomer, RereadsMethods, WebhookEffect, WebhookSender
+from app.vault.webhooks import ReportsPayment, RereadsCustomer, RereadsMethods, WebhookEffect
 from app.wallet.caller import Caller
 from app.wallet.changes.daily_jobs import DailyJobs
 from app.wallet.changes.detector import ChangeDetector
@@ -89,7 +88,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, *, page_token: str | None = None) -> None:
         """`page_token` fills GraphiQL's headers; set only in development."""
-        _validate(settings)
+        validate(settings)
         self.settings = settings
         self._page_token = page_token
         self.after_start: list[Hook] = []
@@ -106,8 +105,11 @@ class Gateway:
         self.shared_buckets = _shared_buckets(settings)
         self.providers = build_providers(settings, self.metrics)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
-        adapters = {name.value: vault for name, vault in self.providers.items()}
-        self.metrics.watch(_http_clients(self.providers), self.snapshots, adapters)
+        self._http_clients: dict[str, VaultHttpClient] = {}
+        self._adapters: dict[str, VaultProvider] = {}
+        for name, vault in self.providers.items():
+            self._watch_vault(name, vault)
+        self.metrics.watch(self._http_clients, self.snapshots, self._adapters)
         self.change_detector = ChangeDetector(self.store, self._on_method_added)
         self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
         pace = ObservationPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
@@ -128,8 +130,7 @@ class Gateway:
         self.writer = WalletWriter(self._write_deps())
         self.reconciler = Reconciler(self.writer)
         self.feed = Feed(self.store)
-        senders = _webhook_senders(settings)
-        self.webhooks = WebhookReceiver(senders, self._store_delivery, self._on_old_secret)
+        self.webhooks = WebhookReceiver(webhook_senders(settings), self._store_delivery, self._on_old_secret)
         self.poller = self._poller()
         self.services = self._services()
         deps = WebhookDeps(self.store, self.providers, self.snapshots, self.change_detector, self.choices)
@@ -175,6 +176,19 @@ class Gateway:
         await self.key_uses.finish()
         await self.documents.stop()
         await self.store.close()
+
+    def replace_vault(self, name: ProviderName, vault: VaultProvider) -> None:
+        """Use this adapter for calls that begin from now on; the old one is closed when its last call must be over."""
+        section, old = self.settings.provider(name.value), self.providers[name]
+        self.providers[name] = vault
+        self._watch_vault(name, vault)
+        longest_s = self.settings.request_deadline_s + section.deadline_s + section.write_deadline_s
+        self._background.append(asyncio.create_task(_close_after(old, longest_s)))
+
+    def _watch_vault(self, name: ProviderName, vault: VaultProvider) -> None:
+        self._adapters[name.value] = vault
+        if (client := getattr(vault, "http_client", None)) is not None:
+            self._http_clients[name.value] = client
 
     def begin_drain(self) -> None:
         """Begin a graceful shutdown: `/readyz` fails, requests in flight are completed."""
@@ -301,8 +315,9 @@ class Gateway:
             Route("/readyz", self._readyz),
             self.webhooks.route(),
         ]
+        self.metrics_page = MetricsPage(self.metrics, self.settings.metrics_token.reveal())
         if is_development or self.settings.metrics_token:
-            routes.append(Route("/metrics", MetricsPage(self.metrics, self.settings.metrics_token.reveal())))
+            routes.append(Route("/metrics", self.metrics_page))
         if (folder := graphiql.assets_folder()) is not None and is_development:
             routes.append(Mount(graphiql.ASSETS_PATH, StaticFiles(directory=folder)))
         return GatewayApp(self.metrics.measured(Cors(self._endpoint, origins)), routes, self._lifespan)
@@ -327,7 +342,9 @@ class Gateway:
 
     def _on_old_secret(self, provider: str, number: int) -> None:
         setting = f"{provider}.webhook_secret"
-        self.key_uses.old_key_used(setting, self.keys.webhooks[setting][number])
+        names = self.keys.webhooks.get(setting, [])
+        if number < len(names):  # false for a delivery that was verified just before a reload
+            self.key_uses.old_key_used(setting, names[number])
 
     def _graphiql_page(self) -> HttpResponse:
         bundled = self.has_bundled_graphiql
@@ -387,6 +404,13 @@ class Gateway:
                 self.callers.partners.forget(change.key)
 
 
+async def _close_after(vault: VaultProvider, seconds: float) -> None:
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        await vault.close()
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -399,16 +423,6 @@ def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) 
         expiring_soon_days=settings.expiring_soon_days,
         clear_default_after=timedelta(seconds=settings.default.clear_after_s),
     )
-
-
-def _validate(settings: Settings) -> None:
-    missing = [name for names in missing_settings(settings).values() for name in names]
-    if missing:
-        raise SettingsError(f"missing settings: {', '.join(missing)}")
-    if unsafe := [one for found in unsafe_settings(settings).values() for one in found]:
-        raise SettingsError("; ".join(unsafe))
-    for warning in warnings_of(settings):
-        _log.warning("%s", warning)
 
 
 def _shared_buckets(settings: Settings) -> RedisBuckets | None:
@@ -444,16 +458,6 @@ def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
     return found
 
 
-def _webhook_senders(settings: Settings) -> dict[str, WebhookSender]:
-    """The vaults whose webhooks can be verified, by name."""
-    senders: dict[str, WebhookSender] = {}
-    for spec in specs().values():
-        sender = spec.webhooks.sender(settings.provider(spec.name)) if spec.webhooks is not None else None
-        if sender is not None:
-            senders[spec.name] = sender
-    return senders
-
-
 def _webhook_handlers(deps: WebhookDeps) -> dict[tuple[str, str], Handler]:
     return {
         (spec.name, event_type): _handler(deps, name, effect)
@@ -471,8 +475,3 @@ def _handler(deps: WebhookDeps, name: ProviderName, effect: WebhookEffect) -> Ha
             return reread_customer(deps, name, field)
         case ReportsPayment(state):
             return payment_status_handler(deps.store, name, state)
-
-
-def _http_clients(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, VaultHttpClient]:
-    clients = {name.value: getattr(vault, "http_client", None) for name, vault in providers.items()}
-    return {name: client for name, client in clients.items() if client is not None}

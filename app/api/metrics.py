@@ -300,6 +300,10 @@ class MetricsPage:
 
     def __init__(self, metrics: Metrics, token: str = "") -> None:
         self._metrics = metrics
+        self.require(token)
+
+    def require(self, token: str) -> None:
+        """Require this token from now on."""
         self._expected = f"Bearer {token}".encode() if token else b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,10 +14,11 @@ from app.server.run import bind, run_until_signal, serve, url_of
 _COLLECT_AFTER: Final = (50_000, 20, 50)  # allocations, then younger-generation collections, per collection
 
 
-@click.command("serve", help="Run only the gateway, from settings. Exits if a required setting is missing.")
+@click.command("serve", help="Run only the gateway, from settings. SIGHUP reloads secrets.")
 @source_options
 def command(source: Source) -> None:
     from app.main import Gateway
+    from app.runtime_settings import reload_settings
 
     settings = source.settings()
     if settings.mode == "development" and settings.host not in ("127.0.0.1", "::1", "localhost"):
@@ -44,7 +45,13 @@ def command(source: Source) -> None:
         finally:
             sock.close()
 
-    run_until_signal(main)
+    async def reload() -> None:
+        if (result := await reload_settings(gateway, source.settings)) is not None:
+            click.echo(f"Reloaded     {', '.join(result.applied) or 'nothing has changed'}")
+            if result.needs_restart:
+                click.echo(f"Restart      needed for {', '.join(result.needs_restart)}")
+
+    run_until_signal(main, reload)
 
 
 def _started(address: str, store: str) -> None:

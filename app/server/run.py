@@ -198,8 +198,14 @@ def _share_arenas() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
-def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+def run_until_signal(
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
+    on_hangup: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
     """Run `main(stop)` on uvloop; the first SIGINT or SIGTERM sets `stop`, the second ends the process at once.
+
+    SIGHUP runs `on_hangup`, once at a time; a signal that arrives meanwhile runs it once more. Without it, SIGHUP ends
+    the process.
 
     Does not return: the process exits with status 0 after `main` returns. Exceptions of `main` propagate.
     """
@@ -213,11 +219,30 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]])
         on_signal = _OnSignal(stop, loop)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal, number)
-        await main(stop)
+        if on_hangup is None:
+            await main(stop)
+            return
+        is_asked = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, is_asked.set)
+        handling = asyncio.create_task(_whenever(is_asked, on_hangup))
+        try:
+            await main(stop)
+        finally:
+            handling.cancel()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(with_signals())
     _exit()
+
+
+async def _whenever(is_asked: asyncio.Event, do: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    while True:
+        await is_asked.wait()
+        is_asked.clear()
+        try:
+            await do()
+        except Exception:  # noqa: BLE001 - the process goes on as it is
+            _log.exception("SIGHUP was not handled")
 
 
 def _exit() -> None:

@@ -9,7 +9,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -145,6 +145,11 @@ class ApiKeys:
         if known.key is not None and known.key.expires_at is not None and known.key.expires_at <= self._utc_now():
             return None
         return known.caller
+
+    def replace_secrets(self, secrets: Iterable[str]) -> None:
+        """Use these digest keys from now on."""
+        self._hasher.keys.replace(secrets)
+        self.forget()
 
     def forget(self, name: str | None = None) -> None:
         """Invalidate the cache after a change of the partner `name`, or of any partner if None."""

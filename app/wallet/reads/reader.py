@@ -191,9 +191,8 @@ class WalletReader:
         return None if snapshot is None else from_snapshot(name, snapshot)
 
     def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[VaultWallet]:
-        vault = self.providers[name]
-
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, VaultWallet | VaultError]:
+            vault = self.providers[name]  # which a reload of the settings may have replaced
             found = await vault.wallets([ref for _, ref, _ in keys], policy.own_deadline(call, self._now()))
             replies: dict[Key, VaultWallet | VaultError] = {}
             for key in keys:
@@ -218,7 +217,7 @@ class WalletReader:
             weigh=lambda cached: WALLET_BYTES + METHOD_BYTES * len(cached.methods),
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=policy.stale_if_error_for_s,
-            batch_limit=max(1, vault.capabilities.batch_limit),
+            batch_limit=max(1, self.providers[name].capabilities.batch_limit),
             is_complete=lambda cached: cached.is_whole,
         )
 

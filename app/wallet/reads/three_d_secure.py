@@ -45,7 +45,7 @@ class StatusReader:
         self._now = now
         self._on_status = on_status
         self._sources = {
-            name: self._source(name, vault, policies[name])
+            name: self._source(name, providers, policies[name])
             for name, vault in providers.items()
             if ProviderCapability.THREE_D_SECURE in vault.capabilities.operations
         }
@@ -76,14 +76,16 @@ class StatusReader:
             self._on_status(card, status.status, read.snapshot.asked_at)
         return status
 
-    def _source(self, name: ProviderName, vault: VaultProvider, policy: ReadPolicy) -> Source[ThreeDSecure | None]:
+    def _source(
+        self, name: ProviderName, providers: Mapping[ProviderName, VaultProvider], policy: ReadPolicy
+    ) -> Source[ThreeDSecure | None]:
         gate = asyncio.Semaphore(policy.three_ds_concurrency)
 
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, ThreeDSecure | VaultError | None]:
             ((_, ref, method),) = keys
             async with gate:
                 own = policy.own_deadline(call, self._now())
-                return {keys[0]: await vault.three_d_secure(ref, method or MethodRef(""), own)}
+                return {keys[0]: await providers[name].three_d_secure(ref, method or MethodRef(""), own)}
 
         return Source(
             provider=name,

@@ -138,7 +138,7 @@ def noc(
 ) -> None:
     if expiry is None and last4 is None:
         raise click.UsageError("say what changes: --expiry, --last4 or both")
-    wish: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "provider": provider,
         "saved_payment_method_ids": list(method_refs),
         "deliveries": deliveries,
@@ -148,10 +148,10 @@ def noc(
         year, _, month = expiry.partition("-")
         if not (year.isdecimal() and month.isdecimal()):
             raise click.BadParameter("it is written YYYY-MM", param_hint="--expiry")
-        wish |= {"exp_year": int(year), "exp_month": int(month)}
+        fields |= {"exp_year": int(year), "exp_month": int(month)}
     if last4 is not None:
-        wish["last4"] = last4
-    sent = call("POST", "/noc", wish)
+        fields["last4"] = last4
+    sent = call("POST", "/noc", fields)
     click.echo(f"{sent['changed']} methods changed, event {sent['event_id']} sent")
 
 

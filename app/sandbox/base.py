@@ -114,6 +114,6 @@ class Emulator(ABC):
         customer.
         """
 
-    def mint_token(self, wish: Json) -> Json:
-        """Replace the browser's capture: returns `{token, last4, bin, brand}`. Raises ValueError for a bad wish."""
+    def mint_token(self, fields: Json) -> Json:
+        """Replace the browser's capture: returns `{token, last4, bin, brand}`. Raises ValueError for bad `fields`."""
         raise ValueError(f"{self.name} mints no browser tokens")

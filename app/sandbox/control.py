@@ -22,7 +22,7 @@ from app.sandbox.control_input import (
     named_field,
     new_time,
     text,
-    token_wish,
+    token_fields,
     without_digits,
 )
 from app.sandbox.faults import Fault
@@ -56,10 +56,10 @@ class SendsWebhooks(Protocol):
     def set_callback(self, url: str | None) -> None:
         """None turns webhooks off; ValueError for an invalid address."""
 
-    def notify_of_change(self, wish: Json) -> Json:
+    def notify_of_change(self, fields: Json) -> Json:
         """Change saved methods as the network would, and queue one event: `{changed, event_id}`; ValueError."""
 
-    def notify_of_payment(self, wish: Json) -> Json:
+    def notify_of_payment(self, fields: Json) -> Json:
         """Change a payment outside the API, and queue one event: `{payment_uid, event_id}`; ValueError."""
 
     async def deliver_due(self) -> int:
@@ -160,9 +160,9 @@ class _Control:
         emulator = self._emulator(text(body, "provider"))
         if type(emulator).mint_token is Emulator.mint_token:
             raise BadControlInput("provider", f"{emulator.name} mints no browser tokens.")
-        wish = token_wish(body)
+        fields = token_fields(body)
         try:
-            return _reply(emulator.mint_token(wish))
+            return _reply(emulator.mint_token(fields))
         except ValueError as error:
             complaint = without_digits(str(error))
             raise BadControlInput(named_field(complaint), complaint) from None

@@ -167,26 +167,26 @@ _TOKEN_FIELDS: Final = {
 
 
 def named_field(complaint: str) -> str:
-    """The field of a token wish named at the start of an emulator's error, or an empty string."""
+    """The field of a token that is named at the start of an emulator's error, or an empty string."""
     return _TOKEN_FIELDS.get(re.split(r"\W", complaint, maxsplit=1)[0], "")
 
 
-def token_wish(body: dict[str, Any]) -> dict[str, Any]:
+def token_fields(body: dict[str, Any]) -> dict[str, Any]:
     """Parse the part of ``POST /tokens`` that all vaults share; the emulator parses the rest."""
     if text(body, "kind") not in ("card", "bank"):
         raise BadControlInput("kind", "This must be card or bank.")
     if not re.fullmatch(r"\d{1,34}", text(body, "number")):
         raise BadControlInput("number", "This must be a string of digits.")
-    wish = {name: value for name, value in body.items() if name != "provider"}
+    fields = {name: value for name, value in body.items() if name != "provider"}
     for field, highest in (("exp_month", 12), ("exp_year", 9999)):
-        if field in wish:
-            if isinstance(wish[field], str) and re.fullmatch(r"\d{1,4}", wish[field]):
-                wish[field] = int(wish[field])
-            _integer(wish, field, 1, 1, highest)
+        if field in fields:
+            if isinstance(fields[field], str) and re.fullmatch(r"\d{1,4}", fields[field]):
+                fields[field] = int(fields[field])
+            _integer(fields, field, 1, 1, highest)
     for field in ("holder_name", "routing_number", "account_type"):
-        if field in wish:
-            text(wish, field)
-    return wish
+        if field in fields:
+            text(fields, field)
+    return fields
 
 
 def without_digits(message: str) -> str:

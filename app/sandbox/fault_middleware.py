@@ -140,8 +140,8 @@ async def _answer(send: Send, status: int, headers: _Headers, body: bytes) -> No
 
 
 def _with_length(headers: _Headers, length: int) -> _Headers:
-    kept = [(name, value) for name, value in headers if name.lower() not in (b"content-length", b"transfer-encoding")]
-    return [*kept, (b"content-length", str(length).encode())]
+    others = [(name, value) for name, value in headers if name.lower() not in (b"content-length", b"transfer-encoding")]
+    return [*others, (b"content-length", str(length).encode())]
 
 
 async def _buffer_body(receive: Receive) -> Receive:

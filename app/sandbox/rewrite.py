@@ -36,9 +36,9 @@ class Rewrite:
         elif self.values or self.removed:
             body = self._changed(body)
         changed = {name.lower().encode(): value for name, value in self.headers.items()}
-        kept = [(name, value) for name, value in headers if name.lower() not in changed]
+        others = [(name, value) for name, value in headers if name.lower() not in changed]
         added = [(name, value.encode()) for name, value in changed.items() if value is not None]
-        return (status if self.status is None else self.status), [*kept, *added], body
+        return (status if self.status is None else self.status), [*others, *added], body
 
     def _changed(self, body: bytes) -> bytes:
         try:

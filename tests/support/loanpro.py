@@ -48,8 +48,8 @@ class LoanPro:
 
     def card(self, number: str = VISA, **flags: Any) -> dict[str, Any]:
         """A new element with a new card token."""
-        wish = {"kind": "card", "number": number, "exp_month": 7, "exp_year": 2031, "holder_name": "Ada Example"}
-        token = self.emulator.mint_token(wish)["token"]
+        fields = {"kind": "card", "number": number, "exp_month": 7, "exp_year": 2031, "holder_name": "Ada Example"}
+        token = self.emulator.mint_token(fields)["token"]
         return {"title": "Card", "type": "paymentAccount.type.credit", "CreditCard": {"token": token}, **flags}
 
     def bank(self, number: str = "12345678", **flags: Any) -> dict[str, Any]:

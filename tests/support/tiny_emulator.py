@@ -57,10 +57,10 @@ class TinyEmulator(Emulator):
             for ref, thing in self.state["things"].items()
         ]
 
-    def mint_token(self, wish: dict[str, Any]) -> dict[str, Any]:
-        if wish.get("exp_month") == 13:
-            raise ValueError(f"exp_month: there is no such month for {wish['number']}")
-        number = wish["number"]
+    def mint_token(self, fields: dict[str, Any]) -> dict[str, Any]:
+        if fields.get("exp_month") == 13:
+            raise ValueError(f"exp_month: there is no such month for {fields['number']}")
+        number = fields["number"]
         return {"token": "tok_1", "last4": number[-4:], "bin": number[:6], "brand": "visa"}
 
     def set_three_ds(self, payment_method_id: str, status: str) -> bool:

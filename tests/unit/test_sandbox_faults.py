@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.sandbox.calls import CallLog
-from app.sandbox.control_input import BadControlInput, fault_from, new_time, token_wish, without_digits
+from app.sandbox.control_input import BadControlInput, fault_from, new_time, token_fields, without_digits
 from app.sandbox.faults import FaultKind, FaultRegistry
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -193,11 +193,11 @@ def test_bad_times_name_the_field(sent: dict[str, Any], field: str) -> None:
         ({"holder_name": ""}, "holder_name"),
     ],
 )
-def test_bad_token_wishes_name_the_field(change: dict[str, Any], field: str) -> None:
+def test_bad_token_fieldses_name_the_field(change: dict[str, Any], field: str) -> None:
     good = {"provider": "loanpro", "kind": "card", "number": "4111111111111111", "exp_month": 5, "exp_year": 2031}
-    assert token_wish({**good, "exp_month": "05"})["exp_month"] == 5
+    assert token_fields({**good, "exp_month": "05"})["exp_month"] == 5
     with pytest.raises(BadControlInput) as refused:
-        token_wish({**good, **change})
+        token_fields({**good, **change})
     assert refused.value.field == field
 
 

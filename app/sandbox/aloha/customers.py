@@ -41,27 +41,27 @@ _ADDRESS_TEXTS: Final = (
 def profile(body: Json) -> Json:
     """The validated customer fields; missing ones become null, because a replace overwrites. Raises SandboxRefusal."""
     faults: dict[str, str] = {}
-    kept: Json = {}
+    record: Json = {}
     for name, limit in _LIMITS.items():
-        kept[name] = _text(member(body, name))
-        if kept[name] is None and name in _REQUIRED:
+        record[name] = _text(member(body, name))
+        if record[name] is None and name in _REQUIRED:
             faults[name] = f"{name} is required."
-        if kept[name] is not None and len(kept[name]) > limit:
+        if record[name] is not None and len(record[name]) > limit:
             faults[name] = f"{name} is too long."
-    if kept["Email"] is not None and not _EMAIL.fullmatch(kept["Email"]):
+    if record["Email"] is not None and not _EMAIL.fullmatch(record["Email"]):
         faults["Email"] = "Email is not valid."
     for name in ("VoicePhone", "AltPhone"):
-        if kept[name] and not (_PHONE.fullmatch(kept[name]) and sum(map(str.isdigit, kept[name])) >= 7):
+        if record[name] and not (_PHONE.fullmatch(record[name]) and sum(map(str.isdigit, record[name])) >= 7):
             faults[name] = f"{name} is not valid."
-    kept.update({name: _number(member(body, name)) for name in _NUMBERS})
-    kept["FavoriteSiteIds"] = [_number(site) for site in _list(member(body, "FavoriteSiteIds")) or []]
+    record.update({name: _number(member(body, name)) for name in _NUMBERS})
+    record["FavoriteSiteIds"] = [_number(site) for site in _list(member(body, "FavoriteSiteIds")) or []]
     addresses = _list(member(body, "Addresses"))
     if addresses is None:
         faults["Addresses"] = "Addresses is required."
     if faults:
         raise invalid({f"customer.{name}": text for name, text in faults.items()})
-    kept["Addresses"] = [_address(entry, at) for at, entry in enumerate(addresses or [], 1)]
-    return kept
+    record["Addresses"] = [_address(entry, at) for at, entry in enumerate(addresses or [], 1)]
+    return record
 
 
 def create(customers: dict[str, Json], envelope: Json, duplicate_status: int) -> str:
@@ -83,7 +83,7 @@ def stored(fields: Json, profile_id: str) -> Json:
 
 
 def replace(customers: dict[str, Json], key: str, body: Json, duplicate_status: int) -> None:
-    """Overwrite the whole record: a missing LoyaltyCardNumber unbinds the loyalty account. Payments are kept."""
+    """Overwrite the whole record: a missing LoyaltyCardNumber unbinds the loyalty account. Payments stay."""
     fields = profile(body)
     _refuse_taken(customers, fields["Email"], key, duplicate_status)
     customers[key]["profile"] = fields

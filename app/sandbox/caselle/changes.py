@@ -13,19 +13,19 @@ _CHANGES: Final[dict[str, Check]] = {"exp_month": integer(1, 12), "exp_year": in
 SIGNATURES: Final = ("good", "bad", "none")
 
 
-def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
-    """`wish`: `saved_payment_method_ids`, any of `exp_month exp_year last4`, `deliveries` (1), `signature` (good).
+def notify(state: Json, account: Json, fields: Json, now: datetime) -> Json:
+    """`fields`: `saved_payment_method_ids`, any of `exp_month exp_year last4`, `deliveries` (1), `signature` (good).
 
     The event also names ids that do not exist. Returns `{changed, event_id}`; raises ValueError.
     """
-    ids = wish.get("saved_payment_method_ids")
+    ids = fields.get("saved_payment_method_ids")
     if not (isinstance(ids, list) and ids and all(isinstance(uid, str) for uid in ids)):
         raise ValueError("saved_payment_method_ids must be a list of ids")
-    change = {name: wish[name] for name in _CHANGES if wish.get(name) is not None}
+    change = {name: fields[name] for name in _CHANGES if fields.get(name) is not None}
     for name, value in change.items():
         if (wrong := _CHANGES[name](value)) is not None:
             raise ValueError(f"{name} {wrong}")
-    copies, signature = delivery_of(wish)
+    copies, signature = delivery_of(fields)
     owned = [found for uid in ids if (found := owner_of(state, account["uid"], uid)) is not None]
     for _, method in owned:
         _change(method["payment_method"], change)
@@ -34,9 +34,9 @@ def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
     return {"changed": len(owned), "event_id": event["id"] if event else None}
 
 
-def delivery_of(wish: Json) -> tuple[int, str]:
+def delivery_of(fields: Json) -> tuple[int, str]:
     """The number of copies of an event, and their signature; raises ValueError."""
-    copies, signature = wish.get("deliveries", 1), wish.get("signature", "good")
+    copies, signature = fields.get("deliveries", 1), fields.get("signature", "good")
     if integer(1, 100)(copies) is not None:
         raise ValueError("deliveries must be 1 to 100")
     if signature not in SIGNATURES:

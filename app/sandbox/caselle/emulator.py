@@ -101,12 +101,12 @@ class CaselleEmulator(JsonApiEmulator):
             return None
         return [_held(method, customer["default"]) for method in customer["methods"]]
 
-    def mint_token(self, wish: Json) -> Json:
-        """`wish` may name a `payment_account_uid`; default is the demo account."""
-        account = wish.get("payment_account_uid") or ACCOUNT
+    def mint_token(self, fields: Json) -> Json:
+        """`fields` may name a `payment_account_uid`; default is the demo account."""
+        account = fields.get("payment_account_uid") or ACCOUNT
         if account not in self.state["accounts"]:
             raise ValueError("payment_account_uid is unknown")
-        minted = tokenizer.mint(self.state, wish, account, self.clock.now())
+        minted = tokenizer.mint(self.state, fields, account, self.clock.now())
         self.touch()
         return minted
 
@@ -121,15 +121,15 @@ class CaselleEmulator(JsonApiEmulator):
         self.state["accounts"][account].update(callback_url=url, webhook_enabled=url is not None)
         self.touch()
 
-    def notify_of_change(self, wish: Json, account: str = ACCOUNT) -> Json:
+    def notify_of_change(self, fields: Json, account: str = ACCOUNT) -> Json:
         """Change saved methods as the network would, and queue one `provider.noc`; see `changes.notify`."""
-        outcome = changes.notify(self.state, self.state["accounts"][account], wish, self.clock.now())
+        outcome = changes.notify(self.state, self.state["accounts"][account], fields, self.clock.now())
         self.touch()
         return outcome
 
-    def notify_of_payment(self, wish: Json, account: str = ACCOUNT) -> Json:
+    def notify_of_payment(self, fields: Json, account: str = ACCOUNT) -> Json:
         """Change a payment outside the API, and queue the event; see `payment_events.notify`."""
-        outcome = payment_events.notify(self.state, self.state["accounts"][account], wish, self.clock.now())
+        outcome = payment_events.notify(self.state, self.state["accounts"][account], fields, self.clock.now())
         self.touch()
         return outcome
 

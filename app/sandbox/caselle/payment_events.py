@@ -13,20 +13,20 @@ _CLOSING_EVENTS: Final = {"payment.completed": "completed", "payment.failed": "f
 EVENT_TYPES: Final = (*_CLOSING_EVENTS, "payment.refunded", "provider.nsf", "provider.reversal", "provider.chargeback")
 
 
-def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
-    """`wish`: `event_type`, `payment_uid` or `reference_id` (its newest payment), `amount` of a refund (default: the
+def notify(state: Json, account: Json, fields: Json, now: datetime) -> Json:
+    """`fields`: `event_type`, `payment_uid` or `reference_id` (its newest payment), `amount` of a refund (default: the
     rest), `deliveries` (1), `signature` (good).
 
     Any event is sent in any state; one that does not fit the payment changes nothing. Returns `{payment_uid,
     event_id}`; raises ValueError.
     """
-    event_type, amount = wish.get("event_type"), wish.get("amount")
+    event_type, amount = fields.get("event_type"), fields.get("amount")
     if event_type not in EVENT_TYPES:
         raise ValueError(f"event_type must be one of {' '.join(EVENT_TYPES)}")
     if amount is not None and integer(1)(amount) is not None:
         raise ValueError("amount must be a positive whole number of minor units")
-    copies, signature = delivery_of(wish)
-    uid, payment = _find(state, account, wish)
+    copies, signature = delivery_of(fields)
+    uid, payment = _find(state, account, fields)
     if event_type in _CLOSING_EVENTS and payment["status"] == "validated":
         payment.update(status=_CLOSING_EVENTS[event_type], closed_at=stamp(now))
     elif event_type == "payment.refunded":
@@ -38,8 +38,8 @@ def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
     return {"payment_uid": uid, "event_id": event["id"] if event else None}
 
 
-def _find(state: Json, account: Json, wish: Json) -> tuple[str, Json]:
-    uid, reference = wish.get("payment_uid"), wish.get("reference_id")
+def _find(state: Json, account: Json, fields: Json) -> tuple[str, Json]:
+    uid, reference = fields.get("payment_uid"), fields.get("reference_id")
     if (uid is None) == (reference is None):
         raise ValueError("payment_uid or reference_id must name the payment")
     for found, payment in reversed(state["payments"].items()):

@@ -116,8 +116,8 @@ def complete(state: Json, session_id: str, form: Mapping[str, str], now: datetim
 
 def _new_card(state: Json, account: Json, form: Mapping[str, str], now: datetime) -> Json:
     dates = {name: int(form[name]) for name in ("exp_month", "exp_year") if form.get(name, "").isdecimal()}
-    wish = {"kind": "card", "number": form.get("number", ""), **dates}
-    seen = tokenizer.mint(state, wish, account["uid"], now)
+    card = {"kind": "card", "number": form.get("number", ""), **dates}
+    seen = tokenizer.mint(state, card, account["uid"], now)
     face = {"last4": seen["last4"], **dates, "bin": seen["bin"], "card_brand": seen["brand"]}
     return {**face, "holder_name": form.get("holder_name", "")}
 

@@ -17,16 +17,16 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def mint(state: Json, wish: Json, account: str, now: datetime) -> Json:
+def mint(state: Json, fields: Json, account: str, now: datetime) -> Json:
     """Returns `{token, last4, bin, brand}`; stores the token's digest, kind, account and time. Raises ValueError."""
-    kind = wish.get("kind")
+    kind = fields.get("kind")
     if kind not in ("card", "bank"):
         raise ValueError("kind must be card or bank")
-    number = re.sub(r"[ -]", "", wish["number"]) if isinstance(wish.get("number"), str) else ""
+    number = re.sub(r"[ -]", "", fields["number"]) if isinstance(fields.get("number"), str) else ""
     if kind == "card":
-        _check_card(number, wish, now)
+        _check_card(number, fields, now)
     else:
-        _check_bank(number, wish)
+        _check_bank(number, fields)
     token = "prx_" + secrets.token_urlsafe(18)
     tokens: Json = state["tokens"]
     for known in [key for key, entry in tokens.items() if _end(entry) + LIFETIME < now]:
@@ -42,21 +42,21 @@ def mint(state: Json, wish: Json, account: str, now: datetime) -> Json:
     }
 
 
-def _check_card(number: str, wish: Json, now: datetime) -> None:
+def _check_card(number: str, fields: Json, now: datetime) -> None:
     if not is_card_number(number):
         raise ValueError("number is not a card number")
-    if not (_is_int(wish.get("exp_month")) and 1 <= wish["exp_month"] <= 12):
+    if not (_is_int(fields.get("exp_month")) and 1 <= fields["exp_month"] <= 12):
         raise ValueError("exp_month must be 1 to 12")
-    if not (_is_int(wish.get("exp_year")) and now.year <= wish["exp_year"] <= 9999):
+    if not (_is_int(fields.get("exp_year")) and now.year <= fields["exp_year"] <= 9999):
         raise ValueError("exp_year must be a year that is not past")
 
 
-def _check_bank(number: str, wish: Json) -> None:
+def _check_bank(number: str, fields: Json) -> None:
     if not re.fullmatch(r"[0-9]{4,17}", number):
         raise ValueError("number must be an account number of 4 to 17 digits")
-    if routing_number(wish.get("routing_number")) is not None:
+    if routing_number(fields.get("routing_number")) is not None:
         raise ValueError("routing_number is not a routing number")
-    if wish.get("account_type") not in (None, "checking", "savings"):
+    if fields.get("account_type") not in (None, "checking", "savings"):
         raise ValueError("account_type must be checking or savings")
 
 

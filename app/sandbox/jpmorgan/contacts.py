@@ -96,12 +96,12 @@ def default_communication(profile: Json, wanted: str) -> None:
 
 def delete_communication(profile: Json, wanted: str) -> None:
     name, entry = _communication_of(profile, wanted)
-    kept = profile["communication"]
-    kept[name].remove(entry)
-    if not kept[name]:
-        del kept[name]
+    lists = profile["communication"]
+    lists[name].remove(entry)
+    if not lists[name]:
+        del lists[name]
     if _is_default(profile, _LISTS[name][3], wanted):
-        del kept[_LISTS[name][3]]
+        del lists[_LISTS[name][3]]
 
 
 def _is_default(profile: Json, default: str, wanted: str) -> bool:

@@ -119,14 +119,14 @@ class _Draft:
         return record
 
     def _is_linked(self, vault_id: int) -> bool:
-        others = (kept for kept in self._state["accounts"].values() if kept["entityId"] != self._customer["id"])
-        return any(kept["vault_id"] == vault_id and kept["active"] for kept in (*self._accounts, *others))
+        others = (other for other in self._state["accounts"].values() if other["entityId"] != self._customer["id"])
+        return any(other["vault_id"] == vault_id and other["active"] for other in (*self._accounts, *others))
 
     def _settle(self, changed: Json, flag: str) -> None:
         """At most one active primary and one active secondary; the order of the elements decides."""
         if not (changed[flag] and changed["active"]):
             return
-        rivals = [kept for kept in self._accounts if kept is not changed and kept[flag] and kept["active"]]
+        rivals = [other for other in self._accounts if other is not changed and other[flag] and other["active"]]
         if rivals and not self._rules.is_last_wins:
             raise entity_error(f"Only one payment account can be {'primary' if flag == 'isPrimary' else 'secondary'}")
         for rival in rivals:

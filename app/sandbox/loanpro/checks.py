@@ -64,11 +64,11 @@ _ADDRESS_NEEDS: Final = {"country": "Country", "state": "State", "city": "City",
 
 def scalars(body: Json) -> Json:
     """A body's validated customer fields. Unknown ones and those that only LoanPro sets are ignored."""
-    kept: Json = {}
+    record: Json = {}
     for name in CUSTOMER_FIELDS.keys() - _READ_ONLY:
         if name in body:
-            kept[name] = _scalar(name, body[name])
-    return kept
+            record[name] = _scalar(name, body[name])
+    return record
 
 
 def _scalar(name: str, value: Any) -> Any:
@@ -107,29 +107,29 @@ def address(body: Any, label: str, before: Json | None = None) -> Json:
     """An address, complete or as changes over `before`; four parts are required."""
     if not isinstance(body, dict):
         raise entity_error(f"{label} is required")
-    kept: Json = dict(before or dict.fromkeys(_ADDRESS_FIELDS))
-    kept.update({name: body[name] for name in _ADDRESS_FIELDS if name in body})
+    record: Json = dict(before or dict.fromkeys(_ADDRESS_FIELDS))
+    record.update({name: body[name] for name in _ADDRESS_FIELDS if name in body})
     for name, title in _ADDRESS_NEEDS.items():
-        if not (isinstance(kept[name], str) and kept[name].strip()):
+        if not (isinstance(record[name], str) and record[name].strip()):
             raise entity_error(f"{label}: {title} is required")
-    if not _STATE.fullmatch(kept["state"]) or not _COUNTRY.fullmatch(kept["country"]):
+    if not _STATE.fullmatch(record["state"]) or not _COUNTRY.fullmatch(record["country"]):
         raise entity_error(f"{label}: invalid state or country")
-    return kept
+    return record
 
 
 def phone(body: Any, before: Json | None = None) -> Json:
     if not isinstance(body, dict):
         raise entity_error("Invalid phone")
-    kept: Json = dict(before or {"phone": None, "type": "customer.phoneType.home", "isPrimary": 0, "isSecondary": 0})
+    record: Json = dict(before or {"phone": None, "type": "customer.phoneType.home", "isPrimary": 0, "isSecondary": 0})
     for name in ("phone", "type"):
-        kept[name] = body.get(name, kept[name])
+        record[name] = body.get(name, record[name])
     for name in ("isPrimary", "isSecondary", "carrierVerified", "isLandLine", "dndEnabled"):
-        kept[name] = flag(body.get(name, kept.get(name, 0)), name)
-    if not (isinstance(kept["phone"], str) and kept["phone"].strip()):
+        record[name] = flag(body.get(name, record.get(name, 0)), name)
+    if not (isinstance(record["phone"], str) and record["phone"].strip()):
         raise entity_error("Phone is required")
-    if kept["type"] not in PHONE_TYPES:
+    if record["type"] not in PHONE_TYPES:
         raise entity_error("Invalid phone type")
-    return kept
+    return record
 
 
 def title(value: Any) -> str:

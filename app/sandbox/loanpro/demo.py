@@ -136,8 +136,8 @@ def _bank(made: Json, customer: Json, last4: str, **flags: int) -> None:
 
 def _link(made: Json, customer: Json, record: Json, element: Json) -> None:
     label = f"loanpro:{customer['id']}:{record['kind']}:{record['last4']}"
-    kept = vault.store(made, record, CREATED, seed=hashlib.sha256(label.encode()).hexdigest()[:32])
-    token = vault.token_of(kept)
+    stored = vault.store(made, record, CREATED, seed=hashlib.sha256(label.encode()).hexdigest()[:32])
+    token = vault.token_of(stored)
     child = {"CreditCard": {"token": token}}
     if record["kind"] == "bank":
         child = {"CheckingAccount": {"token": token, "accountType": "bankacct.type.checking"}}

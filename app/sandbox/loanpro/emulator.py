@@ -74,8 +74,8 @@ class LoanProEmulator(Emulator):
         accounts = (self.state["accounts"][str(number)] for number in customer["account_ids"])
         return [self._summary(account) for account in accounts]
 
-    def mint_token(self, wish: Json) -> Json:
-        record = vault.store(self.state, _wish_record(wish), int(self.clock.now().timestamp()))
+    def mint_token(self, fields: Json) -> Json:
+        record = vault.store(self.state, _record_of(fields), int(self.clock.now().timestamp()))
         self.touch()
         return {
             "token": vault.token_of(record),
@@ -130,23 +130,23 @@ def _refusal(why: Malformed) -> SandboxRefusal:
     return entity_error("Invalid JSON" if why is Malformed.NOT_JSON else "Content-Type must be application/json")
 
 
-def _wish_record(wish: Json) -> Json:
-    """The validated, masked record of a wish. Raises ValueError, which names the field and never the value."""
-    number, holder = wish.get("number"), str(wish.get("holder_name") or "Sandbox Holder")
+def _record_of(fields: Json) -> Json:
+    """The validated, masked record of a token. Raises ValueError, which names the field and never the value."""
+    number, holder = fields.get("number"), str(fields.get("holder_name") or "Sandbox Holder")
     if not isinstance(number, str):
         raise ValueError("number is required, as text")
-    if wish.get("kind") == "bank":
+    if fields.get("kind") == "bank":
         return vault.bank_record(
             number,
-            routing_number=str(wish.get("routing_number") or "124002971"),
-            account_type=str(wish.get("account_type") or "checking").lower(),
+            routing_number=str(fields.get("routing_number") or "124002971"),
+            account_type=str(fields.get("account_type") or "checking").lower(),
             holder_name=holder,
             bank_name="Test Bank",
         )
-    if wish.get("kind") != "card":
+    if fields.get("kind") != "card":
         raise ValueError("kind must be card or bank")
     try:
-        month, year = int(wish.get("exp_month", "")), int(wish.get("exp_year", ""))
+        month, year = int(fields.get("exp_month", "")), int(fields.get("exp_year", ""))
     except (TypeError, ValueError):
         raise ValueError("exp_month and exp_year are required") from None
     return vault.card_record(number, exp_month=month, exp_year=year, holder_name=holder)

@@ -102,10 +102,10 @@ def _get(request: LmsRequest) -> Json:
 
 def _list(request: LmsRequest) -> Json:
     query, state, style = request.query, request.state, request.style
-    held: dict[str, Json] = state["customers"]
-    wanted = held.values() if query.wanted_ids is None else _rows_by_id(held, query.wanted_ids)
+    records: dict[str, Json] = state["customers"]
+    wanted = records.values() if query.wanted_ids is None else _rows_by_id(records, query.wanted_ids)
     page, summary = odata.select([render.customer_row(customer) for customer in wanted], query)
-    shown = [render.customer(held[str(row["id"])], state, query.expand, style) for row in page]
+    shown = [render.customer(records[str(row["id"])], state, query.expand, style) for row in page]
     for customer in shown:
         if "results" in customer["PaymentAccounts"]:
             customer["PaymentAccounts"] = _page_of(request, customer["PaymentAccounts"], f"Customers({customer['id']})")
@@ -129,32 +129,32 @@ def _update(request: LmsRequest) -> Json:
 
 
 def _list_accounts(request: LmsRequest) -> Json:
-    held = render.accounts_of(customers.find(request.state, request.number), request.state)
-    return {"d": _page_of(request, _accounts(request, held)["d"], f"Customers({request.number})")}
+    records = render.accounts_of(customers.find(request.state, request.number), request.state)
+    return {"d": _page_of(request, _accounts(request, records)["d"], f"Customers({request.number})")}
 
 
 def _page_of(request: LmsRequest, rows: Json, owner: str) -> Json:
     """A page of a customer's profiles; some tenants ignore `nopaging` (assumed)."""
-    switch, held = request.host.switch, rows["results"]
-    if switch("PAGE_SIZE") == "none" or len(held) <= int(switch("PAGE_SIZE")):
+    switch, records = request.host.switch, rows["results"]
+    if switch("PAGE_SIZE") == "none" or len(records) <= int(switch("PAGE_SIZE")):
         return rows
     size, start = int(switch("PAGE_SIZE")), rows.get("summary", {}).get("start", 0)
     if switch("PAGE_HINT") == "summary":
-        return {"results": held[:size], "summary": {"start": start, "pageSize": size, "total": start + len(held)}}
+        return {"results": records[:size], "summary": {"start": start, "pageSize": size, "total": start + len(records)}}
     if switch("PAGE_HINT") == "silent":
-        return {"results": held[:size]}
+        return {"results": records[:size]}
     following = {name: value for name, value in request.options.items() if name != "$skip"} | {"$skip": start + size}
-    return {"results": held[:size], "__next": f"{owner}/PaymentAccounts?{urlencode(following, safe='$,/()')}"}
+    return {"results": records[:size], "__next": f"{owner}/PaymentAccounts?{urlencode(following, safe='$,/()')}"}
 
 
 def _list_all_accounts(request: LmsRequest) -> Json:
-    held: dict[str, Json] = request.state["accounts"]
-    return _accounts(request, sorted(held.values(), key=lambda account: -account["id"]))
+    records: dict[str, Json] = request.state["accounts"]
+    return _accounts(request, sorted(records.values(), key=lambda account: -account["id"]))
 
 
-def _accounts(request: LmsRequest, held: list[Json]) -> Json:
+def _accounts(request: LmsRequest, records: list[Json]) -> Json:
     query, state, style = request.query, request.state, request.style
-    page, summary = odata.select([render.account_row(account, state) for account in held], query)
+    page, summary = odata.select([render.account_row(account, state) for account in records], query)
     by_id = state["accounts"]
     shown = [render.account(by_id[str(row["id"])], state, query.expand, style) for row in page]
     return {"d": {"results": shown, "summary": summary}}
@@ -197,8 +197,8 @@ def _search(request: LmsRequest) -> Json:
     return {"d": {"results": page, "summary": {"totalHits": summary["total"], "totalTime": 1, "aggregations": []}}}
 
 
-def _rows_by_id(held: dict[str, Json], numbers: tuple[int, ...]) -> list[Json]:
-    return [held[str(number)] for number in numbers if str(number) in held]
+def _rows_by_id(records: dict[str, Json], numbers: tuple[int, ...]) -> list[Json]:
+    return [records[str(number)] for number in numbers if str(number) in records]
 
 
 def _route(method: str, pattern: str, handler: Callable[[LmsRequest], Json]) -> tuple[str, re.Pattern[str], Any]:

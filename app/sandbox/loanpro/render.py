@@ -149,8 +149,8 @@ def _card(account: Json, record: Json, expand: Expand, style: Style) -> Json:
     return shown | (details if style.has_card_details else dict.fromkeys(details))
 
 
-def address(kept: Json | None) -> Json | None:
-    return None if kept is None else _metadata("Address", "Address", kept["id"]) | _with_odata_dates(kept)
+def address(record: Json | None) -> Json | None:
+    return None if record is None else _metadata("Address", "Address", record["id"]) | _with_odata_dates(record)
 
 
 def deferred(path: str) -> Json:

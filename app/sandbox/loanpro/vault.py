@@ -80,14 +80,14 @@ def bank_record(
 def store(state: Json, record: Json, created: int, seed: str | None = None) -> Json:
     """Assign an id and a secret seed to a validated record, and store it."""
     state["next"]["vault"] += 1
-    kept: Json = record | {
+    stored: Json = record | {
         "id": state["next"]["vault"],
         "seed": seed or secrets.token_hex(16),
         "created": created,
         "is_deleted": False,
     }
-    state["vault"][str(kept["id"])] = kept
-    return kept
+    state["vault"][str(stored["id"])] = stored
+    return stored
 
 
 def token_of(record: Json) -> str:

@@ -165,7 +165,7 @@ class _Measured:
 
 def _outcome(status: int) -> str:
     if status == 0:
-        return "left"
+        return "disconnected"
     if status < 400:
         return "ok"
     if status < 500:
@@ -266,10 +266,10 @@ class _States(Collector):
         yield _gauge("vaultgraph_snapshot_bytes", "Estimated bytes of cached vault replies.", self._snapshots.bytes)
         yield _gauge("vaultgraph_snapshots", "Cached vault replies.", len(self._snapshots))
         reads = CounterMetricFamily(
-            "vaultgraph_snapshot_reads", "Reads of a customer at a vault, by source of the reply.", labels=("answered",)
+            "vaultgraph_snapshot_reads", "Reads of a customer at a vault, by source of the reply.", labels=("source",)
         )
-        for answered, count in self._snapshots.counts.items():
-            reads.add_metric((answered,), count)
+        for source, count in self._snapshots.counts.items():
+            reads.add_metric((source,), count)
         yield reads
 
     def _circuits(self) -> Metric:

@@ -20,12 +20,12 @@ def api_sdl(sdl: str) -> str:
     defined = {one.name.value for one in document.definitions if isinstance(one, DirectiveDefinitionNode)}
     parts = _FederationParts(defined | {one.name for one in specified_directives})
     visit(document, parts)
-    kept, start = "", 0
+    text, start = "", 0
     for node in parts.found:
         assert node.loc is not None
-        kept += sdl[start : node.loc.start].rstrip()  # removes the preceding whitespace too
+        text += sdl[start : node.loc.start].rstrip()  # removes the preceding whitespace too
         start = node.loc.end
-    return (kept + sdl[start:]).lstrip()
+    return (text + sdl[start:]).lstrip()
 
 
 class _FederationParts(Visitor):

@@ -127,7 +127,7 @@ def test_a_customer_is_made_with_its_first_method(ask: Ask, stripe: LocalStripe,
 @pytest.mark.parametrize(
     ("key", "said"),
     [
-        (KEY, "  ok"),
+        (KEY, "\tok"),
         ("wrong", "Check stripe.api_key."),
         ("", "missing: set stripe.api_key"),
     ],
@@ -136,5 +136,5 @@ def test_check_tries_it(sandbox: RunningSandbox, tmp_path: Path, key: str, said:
     made = {"VAULTGRAPH_ID_KEY": "i" * 40, "VAULTGRAPH_DIGEST_KEY": "d" * 40, "VAULTGRAPH_MODE": "development"}
     env = {**settings(sandbox, key), **made, "VAULTGRAPH_DATA_DIR": str(tmp_path)}
     done = subprocess.run([COMMAND, "check"], env=env, capture_output=True, text=True, timeout=60, check=False)
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("stripe ")]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("stripe\t")]
     assert line.endswith(said)

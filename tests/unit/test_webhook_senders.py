@@ -5,11 +5,13 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from app.api.webhooks import WebhookReceiver
@@ -20,6 +22,7 @@ from app.providers.jpmorgan.webhooks import JpMorganSender
 from app.settings.model import load_settings
 from app.store.records import NewDelivery
 from app.vault.secret import Secret, Secrets
+from app.vault.webhooks import WebhookSender
 from tests.support.asgi import Reply, call
 from tests.support.issuer import ec_key, key_set, listed, rsa_key
 from tests.support.webhooks import notification, signature_of
@@ -38,15 +41,19 @@ def kept() -> Kept:
     return Kept()
 
 
+def router(senders: Mapping[str, WebhookSender], kept: Kept) -> Router:
+    return Router([WebhookReceiver(senders, kept.keep).route()])
+
+
 @pytest.fixture
-def receiver(kept: Kept, tmp_path: Path) -> WebhookReceiver:
+def receiver(kept: Kept, tmp_path: Path) -> Router:
     path = tmp_path / "keys.json"
     path.write_bytes(key_set(listed(EC, "e"), listed(RSA, "r")))
     caselle = CaselleSender("pa_1", [Secret("the new one"), Secret("the old one")])
-    return WebhookReceiver({"caselle": caselle, "jpmorgan": JpMorganSender(FileKeys(path))}, kept.keep)
+    return router({"caselle": caselle, "jpmorgan": JpMorganSender(FileKeys(path))}, kept)
 
 
-async def notify(receiver: WebhookReceiver, body: Any, key: Any = EC, **headers: str) -> Reply:
+async def notify(receiver: Router, body: Any, key: Any = EC, **headers: str) -> Reply:
     raw = json.dumps(body).encode()
     sent = {"signature": signature_of(key, raw), "key-id": "e" if key is EC else "r"}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -57,7 +64,7 @@ async def notify(receiver: WebhookReceiver, body: Any, key: Any = EC, **headers:
 
 
 @pytest.mark.parametrize("key", [EC, RSA], ids=["EC", "RSA"])
-async def test_both_kinds_of_keys_sign(receiver: WebhookReceiver, kept: Kept, key: Any) -> None:
+async def test_both_kinds_of_keys_sign(receiver: Router, kept: Kept, key: Any) -> None:
     named = "ec" if key is EC else "Rsa"
     assert (await notify(receiver, notification("P1", "n-1"), key)).status == 200
     assert (await notify(receiver, notification("P1", "n-2"), key, signing_algorithm=named)).status == 200
@@ -70,12 +77,12 @@ async def test_both_kinds_of_keys_sign(receiver: WebhookReceiver, kept: Kept, ke
 @pytest.mark.parametrize(
     ("key", "algorithm"), [(EC, "RSA"), (EC, "RS256"), (RSA, "EC"), (EC, "none"), (EC, "HS256"), (RSA, "HS256")]
 )
-async def test_a_key_decides_its_algorithm(receiver: WebhookReceiver, kept: Kept, key: Any, algorithm: str) -> None:
+async def test_a_key_decides_its_algorithm(receiver: Router, kept: Kept, key: Any, algorithm: str) -> None:
     assert (await notify(receiver, notification("P1", "n-1"), key, signing_algorithm=algorithm)).status == 401
     assert kept == []
 
 
-async def test_a_signature_of_another_key_or_body_is_refused(receiver: WebhookReceiver, kept: Kept) -> None:
+async def test_a_signature_of_another_key_or_body_is_refused(receiver: Router, kept: Kept) -> None:
     body = notification("P1", "n-1")
     other = signature_of(ec_key("other"), json.dumps(body).encode())
     for headers in ({"signature": other}, {"signature": signature_of(EC, b"{}")}, {"key-id": "unknown"}):
@@ -91,7 +98,7 @@ async def test_a_signature_of_another_key_or_body_is_refused(receiver: WebhookRe
 )
 @pytest.mark.parametrize("key", [EC, RSA], ids=["EC", "RSA"])
 async def test_the_handshake_of_a_subscription_is_answered(
-    receiver: WebhookReceiver, kept: Kept, key: Any, spelling: str
+    receiver: Router, kept: Kept, key: Any, spelling: str
 ) -> None:
     for body in (
         {"notificationType": spelling},
@@ -106,9 +113,7 @@ async def test_the_handshake_of_a_subscription_is_answered(
 @pytest.mark.parametrize(
     "kind", ["ConsumerProfileNotification", "consumerProfileNotification", "CONSUMERPROFILENOTIFICATION"]
 )
-async def test_types_are_compared_without_case_and_age_does_not_count(
-    receiver: WebhookReceiver, kept: Kept, kind: str
-) -> None:
+async def test_types_are_compared_without_case_and_age_does_not_count(receiver: Router, kept: Kept, kind: str) -> None:
     about = {"consumerProfileCreated": {"consumerProfileId": "P2"}}
     for body in (
         {**notification("P1", "n-1"), "notificationType": kind, "messageCreateTimestamp": "2020-01-01T00:00:00Z"},
@@ -121,9 +126,7 @@ async def test_types_are_compared_without_case_and_age_does_not_count(
     ]
 
 
-async def test_other_notifications_are_acknowledged_and_kept_without_content(
-    receiver: WebhookReceiver, kept: Kept
-) -> None:
+async def test_other_notifications_are_acknowledged_and_kept_without_content(receiver: Router, kept: Kept) -> None:
     bulk = {"bulkConsumerProfileUpdate": {"fileId": "f-1"}}
     for number, body in enumerate(
         (
@@ -135,7 +138,7 @@ async def test_other_notifications_are_acknowledged_and_kept_without_content(
     assert [(one.account, one.body) for one in kept] == [("", {}), ("", {})]
 
 
-async def test_the_spellings_of_headers(receiver: WebhookReceiver, kept: Kept) -> None:
+async def test_the_spellings_of_headers(receiver: Router, kept: Kept) -> None:
     body = notification("P1", "n-1")
     raw = json.dumps(body).encode()
     numbers = decode_dss_signature(base64.b64decode(signature_of(EC, raw)))
@@ -161,9 +164,7 @@ async def test_the_spellings_of_headers(receiver: WebhookReceiver, kept: Kept) -
         ("caselle/pa_1", "x-webhook-timestamp"),
     ],
 )
-async def test_a_header_that_comes_twice_is_refused(
-    receiver: WebhookReceiver, kept: Kept, path: str, name: str
-) -> None:
+async def test_a_header_that_comes_twice_is_refused(receiver: Router, kept: Kept, path: str, name: str) -> None:
     raw = json.dumps(NOC if "caselle" in path else notification("P1", "n-1")).encode()
     stamp = str(int(time.time()))
     headers = {
@@ -192,7 +193,7 @@ async def test_keys_behind_an_address_are_read_again_for_a_new_key_and_at_a_boun
         return document[0]
 
     keys = FetchedKeys(fetch, clock=lambda: now[0], setting="jpmorgan.webhook_jwks_url")
-    receiver = WebhookReceiver({"jpmorgan": JpMorganSender(keys)}, kept.keep)
+    receiver = router({"jpmorgan": JpMorganSender(keys)}, kept)
     reply = await notify(receiver, notification("P1", "n-1"))
     assert (reply.status, reply.headers["retry-after"]) == (503, "30")
     document[0] = key_set(listed(EC, "e"))
@@ -213,7 +214,7 @@ def hmac_of(secret: str, stamp: str, raw: bytes) -> str:
     return hmac.new(secret.encode(), stamp.encode() + b"." + raw, hashlib.sha256).hexdigest()
 
 
-async def deliver(receiver: WebhookReceiver, signature: str, stamp: str | None = None) -> int:
+async def deliver(receiver: Router, signature: str, stamp: str | None = None) -> int:
     """In `signature`, NEW, OLD and BAD stand for the signatures by those secrets, NEW64 for one in base64."""
     raw, stamp = json.dumps(NOC).encode(), stamp or str(int(time.time()))
     new = hmac_of("the new one", stamp, raw)
@@ -246,7 +247,7 @@ async def deliver(receiver: WebhookReceiver, signature: str, stamp: str | None =
         "sha256=NEW64",
     ],
 )
-async def test_any_signature_by_any_secret_counts(receiver: WebhookReceiver, kept: Kept, signature: str) -> None:
+async def test_any_signature_by_any_secret_counts(receiver: Router, kept: Kept, signature: str) -> None:
     assert await deliver(receiver, signature) == 200
     assert [one.delivery_id for one in kept] == ["evt_1"]
 
@@ -254,13 +255,13 @@ async def test_any_signature_by_any_secret_counts(receiver: WebhookReceiver, kep
 @pytest.mark.parametrize(
     "signature", ["", "sha256=", "sha256=BAD", "BAD,BAD", "sha256=NEW00", "sha256=NE", "v1,", "," * 5_000, "é"]
 )
-async def test_what_no_secret_signed_is_refused(receiver: WebhookReceiver, kept: Kept, signature: str) -> None:
+async def test_what_no_secret_signed_is_refused(receiver: Router, kept: Kept, signature: str) -> None:
     assert await deliver(receiver, signature) == 401
     assert kept == []
 
 
 @pytest.mark.parametrize("stamp", ["0", "9" * 5_000, "-1", "1e9", "\u00b2"])
-async def test_a_timestamp_that_is_none_is_refused(receiver: WebhookReceiver, kept: Kept, stamp: str) -> None:
+async def test_a_timestamp_that_is_none_is_refused(receiver: Router, kept: Kept, stamp: str) -> None:
     assert await deliver(receiver, "sha256=NEW", stamp) == 401
     assert kept == []
 
@@ -284,7 +285,7 @@ def test_secrets_may_stand_in_a_file_one_a_line(tmp_path: Path) -> None:
     assert found == Secrets("one", "two")
 
 
-async def test_ids_that_no_store_can_hold_are_left_out(receiver: WebhookReceiver, kept: Kept) -> None:
+async def test_ids_that_no_store_can_hold_are_left_out(receiver: Router, kept: Kept) -> None:
     ids = ["spm_1", "a\x00b", "", "x" * 300, 5, None, {"id": "spm_2"}]
     data = {"saved_payment_method_ids": ids, "payment_uid": "pay\x00", "currency": "U\x00"}
     raw, stamp = json.dumps({**NOC, "data": data}).encode(), str(int(time.time()))

@@ -81,7 +81,7 @@ def test_a_token_protects_the_page(start_gateway: StartGateway) -> None:
 
 def test_the_page_names_every_metric_and_no_other(demo_gateway: RunningGateway) -> None:
     page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text("utf-8")
-    table = page.split("## What to watch")[1].split("## ")[0]
+    table = page.split("## Metrics")[1].split("## ")[0]
     named = {name.removesuffix("_total") for name in re.findall(r"`(vaultgraph_[a-z_]+)`", table)}
     families = {family.name for family in demo_gateway.gateway.metrics.registry.collect()}
     assert named == families

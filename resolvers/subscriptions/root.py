@@ -46,7 +46,7 @@ class Subscription:
             raise BadUserInput("after is not the id of an event.")
         if types == []:
             raise BadUserInput("types is empty: leave it out for events of every type.")
-        wanted = frozenset(one.kept_as for one in types) if types else CUSTOMER_EVENTS
+        wanted = frozenset(EventType(one.value) for one in types) if types else CUSTOMER_EVENTS
         await _may_listen(info, customer_id)
         feed = context.services.feed.events(customer_id, wanted, after=start, tick_s=context.services.recheck_s)
         try:

@@ -56,6 +56,22 @@ class EventType(StrEnum):
     CUSTOMER_ERASED = "CUSTOMER_ERASED"
     OPERATOR_COMMAND = "OPERATOR_COMMAND"
 
+    @property
+    def is_for_customers(self) -> bool:
+        """False for the types that only the audit trail has."""
+        return self not in _AUDIT_ONLY
+
+
+_AUDIT_ONLY = frozenset(
+    {
+        EventType.MUTATION,
+        EventType.ACCESS_REFUSED,
+        EventType.CUSTOMER_CREATED,
+        EventType.CUSTOMER_ERASED,
+        EventType.OPERATOR_COMMAND,
+    }
+)
+
 
 class EventOrigin(StrEnum):
     GATEWAY = "GATEWAY"

@@ -1,6 +1,5 @@
 """Payments with a stored method."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -35,11 +34,6 @@ class Money:
         return None if minor is None else cls(amount=to_decimal(minor, currency), currency=CurrencyCode(currency))
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    method: MethodAddress
-
-
 @strawberry.type(description="A payment: quoted first, with the vault's fee, then captured once.")
 class Payment(Node):
     amount: Money
@@ -56,7 +50,7 @@ class Payment(Node):
     decline_code: str | None
     created_at: datetime
     updated_at: datetime
-    kept: strawberry.Private[_Kept]
+    method: strawberry.Private[MethodAddress]
 
     @classmethod
     def of(cls, record: PaymentRecord) -> "Payment":
@@ -75,11 +69,11 @@ class Payment(Node):
             decline_code=record.decline_code,
             created_at=record.created_at,
             updated_at=record.updated_at,
-            kept=_Kept(record.method),
+            method=record.method,
         )
 
     @scoped(READ_METHODS, calls=1, description="null if the vault no longer has it.")
     async def payment_method(self, info: Info) -> PaymentMethod | None:
         from resolvers import lookup  # circular: lookup imports this type
 
-        return await lookup.method_if_readable(info, self.kept.method)
+        return await lookup.method_if_readable(info, self.method)

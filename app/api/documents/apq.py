@@ -95,10 +95,10 @@ class RedisApqStore:
 
     async def text(self, digest: str) -> str | None:
         """The text, if its hash matches."""
-        kept = await self._redis.attempt(lambda: self._redis.client.getex(self._prefix + digest, ex=_KEPT_FOR_S))
-        if not isinstance(kept, bytes) or sha256(kept).hexdigest() != digest:
+        text = await self._redis.attempt(lambda: self._redis.client.getex(self._prefix + digest, ex=_KEPT_FOR_S))
+        if not isinstance(text, bytes) or sha256(text).hexdigest() != digest:
             return None
-        return kept.decode("utf-8", "surrogatepass")
+        return text.decode("utf-8", "surrogatepass")
 
     async def keep(self, digest: str, text: str, client: str) -> None:
         body = text.encode("utf-8", "surrogatepass")

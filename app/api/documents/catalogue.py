@@ -210,9 +210,9 @@ class Catalogue:
         before = self._partners.get(client, {})
         now: dict[str, Published] = {}
         for record in records:
-            kept = before.get(record.document_id)
-            if kept is not None and kept.text == record.text:
-                now[record.document_id] = kept
+            previous = before.get(record.document_id)
+            if previous is not None and previous.text == record.text:
+                now[record.document_id] = previous
                 continue
             compiled = self._texts.get(record.text)
             if compiled is None:

@@ -3,6 +3,7 @@
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum, EnumType
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
@@ -161,8 +162,9 @@ def _secrets(value: Any) -> Secrets:
 def _rule(value: Any, kind: Any) -> str:
     """The rule that `value` breaks."""
     bare, limits = _bare(kind), get_args(kind)[1:] if get_origin(kind) is Annotated else ()
-    if get_origin(bare) is Literal:
-        choices = get_args(bare)
+    members: Mapping[str, Enum] = bare.__members__ if isinstance(bare, EnumType) else {}
+    choices = get_args(bare) if get_origin(bare) is Literal else [one.value for one in members.values()]
+    if choices:
         return f"Expected {'one of ' if len(choices) > 1 else ''}{', '.join(map(str, choices))}"
     expected = _WORDS.get(bare, "another kind of value")
     try:

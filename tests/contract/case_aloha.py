@@ -4,7 +4,7 @@ from itertools import count
 from typing import Any
 
 from app.errors import RejectReason
-from app.providers.aloha.mapping import AlohaPaymentProvider
+from app.providers.aloha.settings import AlohaPaymentProvider
 from app.sandbox.aloha.demo import UNLINKED
 from app.sandbox.demo import ALEX, demo_guid, load_customer
 from app.testing.case import VaultCase

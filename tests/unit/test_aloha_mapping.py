@@ -8,7 +8,7 @@ import pytest
 from app.errors import FieldFault, RejectReason, VaultRefusedUs, VaultRejected, VaultReplyUnreadable
 from app.http.message import Effect, VaultReply
 from app.providers.aloha import errors, mapping, requests, validation
-from app.providers.aloha.mapping import AlohaPaymentProvider
+from app.providers.aloha.settings import AlohaPaymentProvider
 from app.vault.enums import AddRoute, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import Address, Authenticate, BeforeAdd, Card, Expiry, NewCard, NewCustomer, PersonName
 from app.vault.secret import Secret

@@ -169,6 +169,10 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
             "provider_precedence = ['aloha', 'x']",
             "provider_precedence: Expected one of loanpro, jpmorgan, caselle, aloha",
         ),
+        (
+            "[aloha]\npayment_providers = ['CREDIT_CALL', 'hunter2']",
+            "aloha.payment_providers: Expected one of CONNECTED_PAYMENTS, CREDIT_CALL, FREEDOM_PAY",
+        ),
         ("[auth]\nscopes_by_role = {staff = 'x'}", "auth.scopes_by_role: Expected a list, got text"),
         ("[auth]\nscope_claim = ''", "auth.scope_claim: Expected text of length >= 1"),
         ("[gate]\ntrusted_proxies = ['proxy.example']", f"gate.trusted_proxies: {NETWORK}"),

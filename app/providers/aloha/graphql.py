@@ -4,7 +4,8 @@ from typing import Final
 
 import strawberry
 
-from app.providers.aloha.mapping import NAME, AlohaPaymentProvider
+from app.providers.aloha.mapping import NAME
+from app.providers.aloha.settings import AlohaPaymentProvider
 from app.providers.spec import AddInput
 from app.vault.enums import (
     AddRoute,

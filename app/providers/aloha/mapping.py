@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+from app.providers.aloha.settings import AlohaPaymentProvider
 from app.providers.aloha.wire import WirePayment
 from app.providers.base import (
     collect,
@@ -25,12 +26,6 @@ from app.vault.model import Address, BeforeAdd, Card, Expiry, VaultWallet
 from app.vault.secret import Secret
 
 NAME: Final = ProviderName("aloha")
-
-
-class AlohaPaymentProvider(StrEnum):
-    CONNECTED_PAYMENTS = "CONNECTED_PAYMENTS"
-    CREDIT_CALL = "CREDIT_CALL"
-    FREEDOM_PAY = "FREEDOM_PAY"
 
 
 CARD_TYPES: Final[Mapping[CardBrand, int]] = {

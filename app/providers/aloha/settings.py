@@ -1,11 +1,17 @@
 """The settings of this vault, section `[aloha]`."""
 
-from typing import Literal
+from enum import StrEnum
 
 from msgspec import field
 
 from app.http.settings import ProviderSettings
 from app.vault.secret import Secret
+
+
+class AlohaPaymentProvider(StrEnum):
+    CONNECTED_PAYMENTS = "CONNECTED_PAYMENTS"
+    CREDIT_CALL = "CREDIT_CALL"
+    FREEDOM_PAY = "FREEDOM_PAY"
 
 
 class AlohaSettings(ProviderSettings, frozen=True):
@@ -14,6 +20,4 @@ class AlohaSettings(ProviderSettings, frozen=True):
     username: str = ""
     password: Secret = Secret("")
     company_code: str = ""
-    payment_providers: list[Literal["CONNECTED_PAYMENTS", "CREDIT_CALL", "FREEDOM_PAY"]] = field(
-        default_factory=lambda: ["CONNECTED_PAYMENTS", "CREDIT_CALL", "FREEDOM_PAY"]
-    )
+    payment_providers: list[AlohaPaymentProvider] = field(default_factory=lambda: list(AlohaPaymentProvider))

@@ -5,7 +5,8 @@ from collections.abc import Collection
 from typing import Final
 
 from app.errors import FieldFault
-from app.providers.aloha.mapping import CARD_TYPES, AlohaPaymentProvider
+from app.providers.aloha.mapping import CARD_TYPES
+from app.providers.aloha.settings import AlohaPaymentProvider
 from app.providers.base import PAN_NOT_ALLOWED, digits, fault, required, text, unsupported
 from app.vault.model import NewCard, NewCustomer
 

@@ -55,8 +55,14 @@ class Breaker:
             if verdict is not CallVerdict.NONE:
                 self._set_state("CLOSED" if verdict is CallVerdict.GOOD else "OPEN")
         elif verdict is not CallVerdict.NONE:
-            window, settings = self._window, self._settings
-            window.add(self._clock(), 1, verdict is CallVerdict.BAD)
+            window, settings, now = self._window, self._settings, self._clock()
+            if now >= window.ends_at:
+                window.roll(now)
+            window.current[0] += 1
+            window.total += 1
+            if verdict is CallVerdict.BAD:
+                window.current[1] += 1
+                window.marked += 1
             if window.total >= settings.minimum_calls and window.marked >= settings.failure_ratio * window.total:
                 self._set_state("OPEN")
 

@@ -34,7 +34,7 @@ from app.http.transports.choice import kind_of, open_transport
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
 _QUERY_SAFE: Final = "$,/:@()"  # OData's `$filter` and lists: every server accepts these unencoded, some require it
-_ONLY_BLANKS_ENCODED: Final = re.compile(r"[A-Za-z0-9_.~$,/:@() -]*").fullmatch
+_ONLY_BLANKS_ENCODED: Final = re.compile(r"[A-Za-z0-9_.~$,/:@()&= -]*").fullmatch
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
 _ENOUGH_TIME: Final = 0.5
@@ -69,7 +69,7 @@ class _Prepared(msgspec.Struct):
 
 
 class _Failed(Exception):
-    """One attempt's failure, and whether it may be retried. Never leaves `send`."""
+    """One attempt's failure, and whether it may be retried. Never raised."""
 
     def __init__(self, error: VaultError, *, may_retry: bool) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class VaultHttpClient:
         self._cap = FairSemaphore(settings.concurrency, settings.queue_limit, settings.queue_wait_s)
         self._budget = RetryBudget(settings.retry_budget_ratio)
         self._retry_after = RetryAfter()
-        self._merged: dict[FixedHeaders, tuple[AuthHeaders, FixedHeaders]] = {}
+        self._merged: dict[FixedHeaders | None, tuple[AuthHeaders, FixedHeaders]] = {}
         self.breaker = Breaker(settings.breaker)
         self.retries = 0
         self._loop_time: Callable[[], float] | None = None
@@ -121,25 +121,73 @@ class VaultHttpClient:
         return self._cap.waiting
 
     async def send(self, request: VaultRequest, call: CallLike) -> VaultReply:
-        """See `VaultHttp.send`. Also raises `InvalidRequest`, before sending, for values unsafe in HTTP."""
+        """See `VaultHttp.send`. Also raises `InvalidRequest`, before sending, for values unsafe in HTTP.
+
+        One coroutine for all attempts, without a further one while nothing has to wait; what is unusual is in methods.
+        """
         now = self._loop_time or self._bind()
-        started_at, settings = now(), self._settings
-        allowed_s = settings.deadline_s if request.effect is Effect.READ else settings.write_deadline_s
-        deadline_at = min(call.deadline_at, started_at + allowed_s)
-        outcome, failures = "cancelled", 0
+        started_at, effect, breaker, cap = now(), request.effect, self.breaker, self._cap
+        settings, transport, credentials = self._settings, self._transport, self._credentials
+        deadline_at = started_at + (settings.deadline_s if effect is Effect.READ else settings.write_deadline_s)
+        if call.deadline_at < deadline_at:
+            deadline_at = call.deadline_at
+        outcome, failures, is_second_try = "cancelled", 0, False
         try:
             prepared = self._prepare(request)
-            self._budget.record_call()
+            self._budget.record_call(started_at)
             while True:
+                if self._retry_after.is_asked or breaker.state != "CLOSED":
+                    self._check_open()
+                auth = credentials.cached() or await credentials.get(deadline_at)
+                if cap.in_flight < cap.limit and not cap.waiting:
+                    cap.in_flight += 1
+                else:
+                    await self._wait_for_slot(call.client, deadline_at)
+                permit, verdict, failure, began_at = None, CallVerdict.NONE, None, now()
                 try:
-                    reply = await self._attempt(request, prepared, call, deadline_at)
+                    # Checked again: both may have changed while the call was queued.
+                    is_held_back = self._retry_after.is_asked or breaker.state != "CLOSED"
+                    permit = self._permit() if is_held_back else breaker.generation
+                    headers: Mapping[str, str]
+                    known = self._merged.get(prepared.fixed)
+                    if known is None or known[0] is not auth or prepared.own is not None:
+                        headers = self._with_auth_headers(prepared, auth)
+                    else:
+                        headers = known[1]
+                    reply = await transport.send(request.method, prepared.url, headers, prepared.body, deadline_at)
+                    status = reply.status
+                    if status < 500:
+                        verdict = CallVerdict.GOOD if status != 429 else CallVerdict.NONE
+                    else:
+                        verdict = CallVerdict.BAD
+                except TransportError as error:
+                    verdict = self._verdict(error, deadline_at - began_at)
+                    failure = self._failed(error, effect)
+                except asyncio.CancelledError:
+                    # The caller cancelled. Silence for nearly a full deadline counts against the vault.
+                    if now() - began_at >= 0.9 * settings.deadline_s:
+                        verdict = CallVerdict.BAD
+                    raise
+                finally:
+                    if cap.waiting:
+                        cap.release()
+                    else:
+                        cap.in_flight -= 1
+                    if permit is not None:
+                        breaker.record(permit, verdict)
+                if failure is None and verdict is not CallVerdict.GOOD:
+                    failure = self._refused(reply, effect)
+                if failure is not None:
+                    await self._wait_to_retry(failure, call, deadline_at, failures := failures + 1)
+                    is_second_try = False
+                elif status == 401:
+                    self._reject(auth, reply, effect, is_second_try)
+                    is_second_try = True
+                else:
+                    auth.is_proven = True
                     call.meter.calls += 1
-                    outcome = "ok" if reply.status < 400 else "client_error"
+                    outcome = "ok" if status < 400 else "client_error"
                     return reply
-                except _Failed as failed:
-                    call.meter.calls += 1
-                    failures += 1
-                    await self._wait_to_retry(failed, failures, deadline_at)
         except VaultError as error:
             outcome = outcome_of(error)
             raise
@@ -154,49 +202,6 @@ class VaultHttpClient:
     def _bind(self) -> Callable[[], float]:
         self._loop_time = asyncio.get_running_loop().time  # looked up once: the client stays on one loop
         return self._loop_time
-
-    async def _attempt(
-        self, request: VaultRequest, prepared: _Prepared, call: CallLike, deadline_at: float
-    ) -> VaultReply:
-        """Make one attempt, and a second one if a 401 shows that the token is invalid and nothing was done.
-
-        One coroutine for credentials, slot, circuit and transport, without a further one while nothing has to wait.
-        """
-        now, breaker, is_last = self._loop_time or self._bind(), self.breaker, False
-        while True:
-            if self._retry_after.is_asked or breaker.state != "CLOSED":
-                self._check_open()
-            auth = self._credentials.cached() or await self._credentials.get(deadline_at)
-            if not self._cap.try_acquire():
-                await self._wait_for_slot(call.client, deadline_at)
-            permit, verdict, began_at = None, CallVerdict.NONE, now()
-            try:
-                # Checked again: both may have changed while the call was queued.
-                is_held_back = self._retry_after.is_asked or breaker.state != "CLOSED"
-                permit = self._permit() if is_held_back else breaker.generation
-                headers = self._with_auth_headers(prepared, auth)
-                reply = await self._transport.send(request.method, prepared.url, headers, prepared.body, deadline_at)
-                status = reply.status
-                verdict = CallVerdict.BAD if status >= 500 else CallVerdict.GOOD if status != 429 else CallVerdict.NONE
-            except TransportError as error:
-                verdict = self._verdict(error, deadline_at - began_at)
-                raise self._failed(error, request.effect) from None
-            except asyncio.CancelledError:
-                # The caller cancelled. Silence for nearly a full deadline counts against the vault.
-                if now() - began_at >= 0.9 * self._settings.deadline_s:
-                    verdict = CallVerdict.BAD
-                raise
-            finally:
-                self._cap.release()
-                if permit is not None:
-                    breaker.record(permit, verdict)
-            if status == 429 or status >= 500:
-                raise self._refused(reply, request.effect)
-            if status != 401:
-                auth.is_proven = True
-                return reply
-            self._reject(auth, reply, request.effect, is_last)
-            is_last = True
 
     def _challenges(self, reply: VaultReply) -> bool:
         """Whether a 401 is an authentication challenge, sent before anything is done (RFC 9110 §15.5.2)."""
@@ -221,13 +226,16 @@ class VaultHttpClient:
         except SemaphoreFull:
             raise VaultThrottled(self.name, "Too many calls to this vault at once; nothing was sent.") from None
 
-    async def _wait_to_retry(self, failed: _Failed, failures: int, deadline_at: float) -> None:
-        """Back off before the next attempt; raises the error if there must be none."""
+    async def _wait_to_retry(self, failure: Exception, call: CallLike, deadline_at: float, failures: int) -> None:
+        """Back off before the next attempt; raises the failure if there must be none."""
+        if not isinstance(failure, _Failed):
+            raise failure from None
+        call.meter.calls += 1
         delay_s = backoff_s(failures)
-        may_retry = failed.may_retry and failures <= self._settings.retries
+        may_retry = failure.may_retry and failures <= self._settings.retries
         in_time = is_worth_trying(asyncio.get_running_loop().time(), delay_s, deadline_at)
         if not (may_retry and in_time and not self.breaker.would_refuse() and self._budget.try_spend()):
-            raise failed.error from None
+            raise failure.error from None
         self.retries += 1
         await asyncio.sleep(delay_s)
 
@@ -304,7 +312,7 @@ class VaultHttpClient:
         return _Prepared(url, headers, body)
 
     def _with_auth_headers(self, prepared: _Prepared, auth: AuthHeaders) -> Mapping[str, str]:
-        fixed = prepared.fixed
+        fixed, own = prepared.fixed, prepared.own
         if fixed is None:
             return {**prepared.headers, **_lower(auth.headers)}
         known = self._merged.get(fixed)
@@ -313,7 +321,7 @@ class VaultHttpClient:
                 self._merged.clear()
             merged = FixedHeaders({**self._headers, **_lower(fixed), **_lower(auth.headers)})
             known = self._merged[fixed] = auth, merged
-        return known[1] if prepared.own is None else ExtendedHeaders(known[1], prepared.own)
+        return known[1] if own is None else ExtendedHeaders(known[1], own)
 
 
 def create_client(
@@ -364,14 +372,10 @@ _OUTCOMES: Final[tuple[tuple[type[VaultError], str], ...]] = (
 
 
 def _encoded_query(query: Sequence[tuple[str, str]]) -> str:
-    pairs = []
-    for name, value in query:
-        pair = f"{name}={value}"
-        if _ONLY_BLANKS_ENCODED(name) and _ONLY_BLANKS_ENCODED(value):
-            pairs.append(pair.replace(" ", "%20"))
-        else:
-            pairs.append(f"{quote(name, safe=_QUERY_SAFE)}={quote(value, safe=_QUERY_SAFE)}")
-    return "&".join(pairs)
+    text = "&".join(map("=".join, query))
+    if _ONLY_BLANKS_ENCODED(text) and text.count("=") == len(query) == text.count("&") + 1:
+        return text.replace(" ", "%20")
+    return "&".join([f"{quote(name, safe=_QUERY_SAFE)}={quote(value, safe=_QUERY_SAFE)}" for name, value in query])
 
 
 def _checked_base(name: str, base_url: str) -> str:

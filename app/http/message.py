@@ -1,7 +1,7 @@
 """Requests and replies of vault calls, and the protocol of the HTTP client. A public interface, for vault packages."""
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -56,18 +56,27 @@ class FixedHeaders(dict[str, str]):
         return self is other or dict.__eq__(self, other) is True
 
 
-class ExtendedHeaders(dict[str, str]):
-    """Fixed headers plus headers of one call (`own`) with other names. Also readable as a plain mapping."""
+class ExtendedHeaders(Mapping[str, str]):
+    """Fixed headers plus headers of one call (`own`) with other names."""
 
     __slots__ = ("fixed", "own")
 
     def __init__(self, fixed: FixedHeaders, own: Mapping[str, str]) -> None:
-        if not fixed.keys().isdisjoint(own):
-            raise ValueError("a header would be sent twice")
-        super().__init__(fixed)
-        self.update(own)
+        for name in own:
+            if name in fixed:
+                raise ValueError("a header would be sent twice")
         self.fixed = fixed
         self.own = own
+
+    def __getitem__(self, name: str) -> str:
+        return self.own[name] if name in self.own else self.fixed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.fixed
+        yield from self.own
+
+    def __len__(self) -> int:
+        return len(self.fixed) + len(self.own)
 
 
 _MARKS: Final = (  # UTF-32 before UTF-16: its byte order mark starts with that of UTF-16
@@ -103,15 +112,35 @@ class VaultRequest(msgspec.Struct, frozen=True, kw_only=True):
     own_headers: Mapping[str, str] | None = None
 
 
-class VaultReply(msgspec.Struct, frozen=True):
-    """A complete reply. Header names are lower case. Never log `body` or put it into an exception."""
+class VaultReply(msgspec.Struct):
+    """A complete reply. Never log `body` or put it into an exception.
+
+    `head` is its headers with names in lower case, or its head as received, which `headers` parses when asked.
+    """
 
     status: int
-    headers: Mapping[str, str]
+    head: Mapping[str, str] | bytes
     body: bytes
 
     def __repr__(self) -> str:
         return f"VaultReply(status={self.status!r}, headers={self.headers!r})"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By names in lower case; of a repeated header the last value."""
+        if isinstance(self.head, bytes):
+            self.head = parse_head(self.head)
+        return self.head
+
+    def first_of(self, names: Iterable[str], in_head: Callable[[bytes], list[bytes]]) -> str | None:
+        """The first of these headers that has a value. `in_head` finds all their values in a head as received."""
+        if isinstance(self.head, bytes):
+            found = in_head(self.head)
+            if not found:
+                return None
+            if not found[1:]:
+                return found[0].decode("utf-8", "surrogateescape").strip(" \t") or None
+        return next((value for name in names if (value := self.headers.get(name))), None)
 
     def json(self) -> Any:
         """Decode the body; raises ValueError (orjson.JSONDecodeError) without quoting it.
@@ -129,6 +158,16 @@ class VaultReply(msgspec.Struct, frozen=True):
         except UnicodeDecodeError:
             raise ValueError("the body is not valid in its encoding") from None  # UnicodeDecodeError holds the body
         return orjson.loads(decoded)
+
+
+def parse_head(head: bytes) -> dict[str, str]:
+    """The headers of a head whose lines are known to be well-formed."""
+    headers: dict[str, str] = {}
+    for line in head.decode("utf-8", "surrogateescape").split("\r\n")[1:]:
+        if line:
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip(" \t")
+    return headers
 
 
 class VaultHttp(Protocol):

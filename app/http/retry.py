@@ -29,8 +29,13 @@ class RetryBudget:
         self._clock = clock
         self._window = SlidingCount(_WINDOW_S)
 
-    def record_call(self) -> None:
-        self._window.add(self._clock(), 1, 0)
+    def record_call(self, now: float) -> None:
+        """`now` is on the monotonic clock, as a loop's time is."""
+        window = self._window
+        if now >= window.ends_at:
+            window.roll(now)
+        window.current[0] += 1
+        window.total += 1
 
     def try_spend(self) -> bool:
         """Spend one retry; False if the budget is exhausted."""

@@ -4,6 +4,7 @@ operations.
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
@@ -104,6 +105,7 @@ IDENTITY_MISMATCH: Final = "IDENTITY_MISMATCH"
 
 _log = logging.getLogger("vaultgraph.providers")
 _REQUEST_ID_HEADERS: Final = ("request-id", "x-request-id", "requestidentifier", "x-correlation-id")
+_REQUEST_IDS_IN_HEAD: Final = re.compile(rf"\r\n(?i:{'|'.join(_REQUEST_ID_HEADERS)}):([^\r]*)".encode()).findall
 SHAPE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError)
 
 T = TypeVar("T")
@@ -184,11 +186,8 @@ def records_of(value: Any) -> list[Any]:
 
 def request_id_of(reply: VaultReply) -> str | None:
     """The vault's request id from a header, or None."""
-    headers = reply.headers
-    for name in _REQUEST_ID_HEADERS:
-        if name in headers and (found := headers[name]):
-            return found[:128]
-    return None
+    found = reply.first_of(_REQUEST_ID_HEADERS, _REQUEST_IDS_IN_HEAD)
+    return found[:128] if found else None
 
 
 def failed_reply(
@@ -331,12 +330,12 @@ class VaultAdapter:
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
         """`wallet` for each customer; a vault that reads many at once overrides `read_many`."""
-        if len(refs) == 1:
-            try:
-                return {refs[0]: await self.wallet(refs[0], call)}
-            except VaultRejected as error:
-                return {refs[0]: error}
-        return await self.read_many(refs, call)
+        if refs[1:] or not refs:
+            return await self.read_many(refs, call)
+        try:
+            return {refs[0]: await self.wallet(refs[0], call)}
+        except VaultRejected as error:
+            return {refs[0]: error}
 
     async def read_many(self, refs: Sequence[CustomerRef], call: Call) -> dict[CustomerRef, VaultWallet | VaultError]:
         """`wallets` for several customers."""

@@ -8,14 +8,19 @@ A reply may also differ only in a counter or a timestamp. It is parsed, but if i
 those are reused, so that objects derived from them need not be rebuilt.
 """
 
+from collections.abc import Hashable
 from functools import partial
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Generic, TypeVar
 from weakref import ref
 
+from app.http.message import VaultReply
+from app.providers.base import request_id_of
 from app.vault.enums import CustomerRef
 from app.vault.model import PaymentMethod, ReplyDigest, VaultWallet
 
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 _DIGEST_BYTES: Final = 16
 
 
@@ -23,46 +28,66 @@ def digest_of(body: bytes) -> bytes:
     return blake2b(body, digest_size=_DIGEST_BYTES).digest()
 
 
-class ReplyCache:
-    """Each customer's last reply, for one vault. Only for wallets built from a single reply."""
+class DigestCache(Generic[Key, Value]):
+    """The last value of each key, with the digest of the reply from which it was parsed."""
 
     def __init__(self) -> None:
-        self._known: dict[CustomerRef, ref[VaultWallet]] = {}
+        self._known: dict[Key, tuple[bytes, ref[Value]]] = {}
 
-    def get(self, customer: CustomerRef, digest: bytes, request_id: str | None) -> VaultWallet | None:
-        """The wallet parsed from the same bytes before, with this reply's request id."""
-        found = self._known.get(customer)
-        known = None if found is None else found()
-        if known is None or known.reply is None or known.reply.digest != digest:
-            return None
-        if known.provider_request_id == request_id:
-            return known
+    def find(self, key: Key, body: bytes) -> tuple[Value | None, bytes]:
+        """The value, if it was parsed from the same bytes; and their digest."""
+        digest = blake2b(body, digest_size=_DIGEST_BYTES).digest()
+        found = self._known.get(key)
+        return (found[1]() if found is not None and found[0] == digest else None), digest
+
+    def keep(self, key: Key, digest: bytes, value: Value) -> Value:
+        self._known[key] = digest, ref(value, partial(self._forget, key))
+        return value
+
+    def last(self, key: Key) -> Value | None:
+        """The value, whatever it was parsed from."""
+        found = self._known.get(key)
+        return None if found is None else found[1]()
+
+    def _forget(self, key: Key, dropped: "ref[Value]") -> None:
+        """Called when a value is dropped."""
+        found = self._known.get(key)
+        if found is not None and found[1] is dropped:
+            del self._known[key]
+
+
+class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
+    """Each customer's last reply, for one vault. Only for wallets built from a single reply."""
+
+    def find_wallet(self, customer: CustomerRef, reply: VaultReply) -> tuple[VaultWallet | None, bytes]:
+        """The wallet parsed from the same bytes before, with this reply's request id; and the reply's digest."""
+        known, digest = self.find(customer, reply.body)
+        if known is None:
+            return None, digest
+        request_id = request_id_of(reply)
+        return known if known.provider_request_id == request_id else self.renew(known, request_id), digest
+
+    def renew(self, known: VaultWallet, request_id: str | None) -> VaultWallet:
+        """`known` as read again by another reply of the same bytes."""
+        assert known.reply is not None
         return self._remember(known, known.methods, request_id, known.reply)
 
     def put(self, wallet: VaultWallet, digest: bytes) -> VaultWallet:
         """The parsed wallet of a new reply, with the previous methods if they are equal."""
-        found = self._known.get(wallet.customer_ref)
-        known = None if found is None else found()
+        known = self.last(wallet.customer_ref)
         methods = known.methods if known is not None and known.methods == wallet.methods else wallet.methods
         return self._remember(wallet, methods, wallet.provider_request_id, ReplyDigest(digest))
 
     def _remember(
         self, read: VaultWallet, methods: tuple[PaymentMethod, ...], request_id: str | None, reply: ReplyDigest
     ) -> VaultWallet:
-        customer = read.customer_ref
         made = VaultWallet(
             provider=read.provider,
-            customer_ref=customer,
+            customer_ref=read.customer_ref,
             methods=methods,
             skipped=read.skipped,
             truncated=read.truncated,
             provider_request_id=request_id,
             reply=reply,
         )
-        self._known[customer] = ref(made, partial(self._forget, customer))
-        return made
-
-    def _forget(self, customer: CustomerRef, dropped: "ref[VaultWallet]") -> None:
-        """Called when a wallet is dropped."""
-        if self._known.get(customer) is dropped:
-            del self._known[customer]
+        return self.keep(read.customer_ref, reply.digest, made)

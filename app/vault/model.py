@@ -85,7 +85,7 @@ class NextAction:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class ThreeDSecure:
     """The last known 3-D Secure result of one card. `raw_status` is the vault's value."""
 

@@ -72,7 +72,7 @@ def followed(tmp_path: Path) -> Iterator[Followed]:
 
 def test_a_reader_who_follows_the_page_has_a_vault(followed: Followed) -> None:
     followed.run()
-    assert re.search(r"^toy +ok$", followed.run(), re.MULTILINE)
+    assert re.search(r"^toy\s+ok$", followed.run(), re.MULTILINE)
     assert re.search(r"^ +TOY$", followed.run(), re.MULTILINE)
     (command,) = followed.commands
     assert command[0] == "vaultgraph"

@@ -20,13 +20,13 @@ class Clock:
 
 def test_a_lone_failure_may_be_retried() -> None:
     budget = RetryBudget(0.1, Clock())
-    budget.record_call()
+    budget.record_call(1000.0)
     assert [budget.try_spend() for _ in range(3)] == [True, True, False]
 
 
 def test_no_ratio_means_no_retry_at_all() -> None:
     budget = RetryBudget(0.0, Clock())
-    budget.record_call()
+    budget.record_call(1000.0)
     assert not budget.try_spend()
 
 
@@ -34,7 +34,7 @@ def test_retries_are_at_most_a_tenth_of_the_calls() -> None:
     budget = RetryBudget(0.1, Clock())
     extra = 0
     for _ in range(300):
-        budget.record_call()
+        budget.record_call(1000.0)
         extra += budget.try_spend()
     assert extra == 30
 
@@ -47,7 +47,7 @@ def test_within_any_ten_seconds_retries_stay_within_the_budget(events: list[tupl
     retries: list[int] = []
     for pause, wants in events:
         clock.now += pause
-        budget.record_call()
+        budget.record_call(clock.now)
         calls.append(int(clock.now))
         if wants and budget.try_spend():
             retries.append(int(clock.now))

@@ -1,9 +1,12 @@
 """The lean transport's short way for ordinary replies: it reads nothing that the parser reads otherwise."""
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.http.message import VaultReply
 from app.http.transports.lean.reader import ReplyReader, whole_reply
 from tests.unit.test_lean_reader import LIMIT, LINES, OK, REFUSED_BY_LLHTTP, REFUSED_BY_US, nearly_replies
 
@@ -15,13 +18,17 @@ def test_the_ordinary_reply_needs_no_parser() -> None:
     found, reader = whole_reply(data, 5), ReplyReader(5)
     assert found is not None
     assert reader.feed(data)
-    assert found == reader.reply()
+    assert as_read(found) == as_read(reader.reply())
     assert found.headers == {
         "server": "x",
         "x-two": "\u00e9\udcff",
         "connection": "Keep-Alive",
         "content-length": "5",
     }
+
+
+def as_read(reply: VaultReply) -> tuple[int, Mapping[str, str], bytes]:
+    return reply.status, reply.headers, reply.body
 
 
 @pytest.mark.parametrize(
@@ -34,12 +41,12 @@ def test_the_ordinary_reply_needs_no_parser() -> None:
         OK + b"content-length: \xd9\xa5\r\n\r\nhello",  # an Arabic digit
         OK + b"content-length: 0000000000000005\r\n\r\nhello",
         SIZED + b"content-length: 5\r\n\r\nhello",
-        SIZED + b"x: 1\r\nX: 2\r\n\r\nhello",
         SIZED + b"connection: close\r\n\r\nhello",
         SIZED + b"proxy-connection: close\r\n\r\nhello",
         SIZED + b"connection: keep-alive, upgrade\r\nupgrade: x\r\n\r\nhello",
         SIZED + b"content-encoding: identity\r\n\r\nhello",
         SIZED + b"transfer-encoding: chunked\r\n\r\nhello",
+        b"http/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
         b"HTTP/1.1 201 OK\r\ncontent-length: 5\r\n\r\nhello",
         b"HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello",
         *REFUSED_BY_LLHTTP,
@@ -54,7 +61,11 @@ def test_anything_unusual_is_left_to_the_parser(data: bytes) -> None:
 def nearly_ordinary_replies(draw: st.DrawFn) -> bytes:
     """Ordinary replies with other headers between theirs, and some bytes changed."""
     lines = [
-        *draw(st.lists(LINES, max_size=3)),
+        *draw(
+            st.lists(
+                st.one_of(LINES, st.sampled_from([b"X: 1\r\n", b"x:2 \r\n", b"Connection: Keep-Alive\r\n"])), max_size=4
+            )
+        ),
         draw(st.sampled_from([b"content-length: 5\r\n", b"Content-Length:5 \r\n"])),
     ]
     data = bytearray(OK + b"Server: x\r\n" + b"".join(draw(st.permutations(lines))) + b"\r\nhello")
@@ -74,4 +85,4 @@ def test_what_needs_no_parser_is_read_as_the_parser_reads_it(data: bytes) -> Non
     reader = ReplyReader(LIMIT)
     assert reader.feed(data)
     assert reader.may_keep
-    assert found == reader.reply()
+    assert as_read(found) == as_read(reader.reply())

@@ -59,11 +59,11 @@ _METHOD: Final = re.compile(r"[A-Z]+").fullmatch
 
 def refuse_unsafe_once(method: str, url: str, headers: Mapping[str, str]) -> None:
     """Like `refuse_unsafe`, but checks fixed headers only once."""
-    fixed = headers.fixed if isinstance(headers, ExtendedHeaders) else headers
+    fixed, own = (headers.fixed, headers.own) if isinstance(headers, ExtendedHeaders) else (headers, NO_HEADERS)
     if not isinstance(fixed, FixedHeaders):
         refuse_unsafe(method, url, headers)
         return
-    refuse_unsafe(method, url, headers.own if isinstance(headers, ExtendedHeaders) else NO_HEADERS)
+    refuse_unsafe(method, url, own)
     if not fixed.is_safe:
         refuse_unsafe(method, url, fixed)
         fixed.is_safe = True

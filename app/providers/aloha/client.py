@@ -10,7 +10,7 @@ from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultR
 from app.providers.aloha import errors, mapping, requests, validation
 from app.providers.aloha.settings import AlohaSettings
 from app.providers.base import VaultAdapter, read_errors, request_id_of, segment
-from app.providers.reply_cache import ReplyCache, digest_of
+from app.providers.reply_cache import ReplyCache
 from app.providers.write_outcome import WriteAnswers
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet
@@ -47,14 +47,13 @@ class AlohaVault(VaultAdapter):
 
     async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
         reply = await self._http.send(self._list_request(ref), call)
-        request_id = request_id_of(reply)
-        digest = digest_of(reply.body) if reply.status == 200 else b""
-        if digest and (known := self._replies.get(ref, digest, request_id)) is not None:
+        known, digest = self._replies.find_wallet(ref, reply) if reply.status == 200 else (None, b"")
+        if known is not None:
             return known
         body = await self._read_list(ref, reply, call)
         with read_errors(self.name):
             self.require_customer(ref, mapping.customers_in(body), call, reply)
-            wallet = mapping.to_wallet(ref, body, request_id)
+            wallet = mapping.to_wallet(ref, body, request_id_of(reply))
         return wallet if body is None else self._replies.put(wallet, digest)
 
     async def _listed(self, ref: CustomerRef, call: Call) -> Any:

@@ -38,7 +38,7 @@ from app.providers.caselle.requests import from_customer, from_new
 from app.providers.caselle.settings import CaselleSettings
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
 from app.providers.lists import Page, follow
-from app.providers.reply_cache import ReplyCache, digest_of
+from app.providers.reply_cache import ReplyCache
 from app.providers.write_outcome import WriteAnswers, decoded, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
@@ -122,15 +122,14 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         reply = await self._http.send(self._list_request(ref), call)
         if reply.status != 200:
             raise refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND)
-        digest, request_id = digest_of(reply.body), request_id_of(reply)
-        known = self._replies.get(ref, digest, request_id)
+        known, digest = self._replies.find_wallet(ref, reply)
         if known is not None:
             return known
         listed = await self._all_pages(ref, reply, call)
         names_default = has_default(listed.body, listed.records)
         default = default_in(listed.body) if names_default else await self._default_of(ref, call)
         with read_errors(self.name):
-            wallet = to_wallet(ref, listed.records, default, request_id, truncated=listed.is_cut_short)
+            wallet = to_wallet(ref, listed.records, default, request_id_of(reply), truncated=listed.is_cut_short)
         return self._replies.put(wallet, digest) if names_default and listed.is_one_page else wallet
 
     async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:

@@ -51,7 +51,7 @@ from app.providers.jpmorgan.validation import (
     faults_of_person,
 )
 from app.providers.jpmorgan.wire import WireBankAccount, WireCard
-from app.providers.reply_cache import ReplyCache, digest_of
+from app.providers.reply_cache import DigestCache, ReplyCache
 from app.providers.write_outcome import WriteAnswers, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.model import (
@@ -113,6 +113,7 @@ class JpMorganVault(VaultAdapter):
         super().__init__(http)
         self._headers = FixedHeaders({"merchantIdentifier": settings.merchant_identifier})
         self._replies = ReplyCache()
+        self._statuses: DigestCache[tuple[CustomerRef, MethodRef], ThreeDSecure] = DigestCache()
         self.capabilities = enabled_capabilities(raw_cards=raw_cards, network_tokens=network_tokens)
 
     # ---- reading ------------------------------------------------------------------------------------------
@@ -120,13 +121,14 @@ class JpMorganVault(VaultAdapter):
     async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
         """The request id is the vault's, else the one sent to it."""
         self._demand(ref)
-        reply = await self._http.send(self._request("GET", _PROFILE_ROUTE, call, f"{_PROFILES}/{segment(ref)}"), call)
+        request = self._request("GET", _PROFILE_ROUTE, call, f"{_PROFILES}/{segment(ref)}")
+        reply = await self._http.send(request, call)
         if reply.status != 200:
             raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
-        digest, request_id = digest_of(reply.body), request_id_of(reply) or _uuid(call.request_id)
-        known = self._replies.get(ref, digest, request_id)
+        known, digest = self._replies.find(ref, reply.body)
+        request_id = request_id_of(reply) or _uuid(call.request_id)
         if known is not None:
-            return known
+            return known if known.provider_request_id == request_id else self._replies.renew(known, request_id)
         with read_errors(self.name):
             profile = reply.json()
             self.require_customer(ref, profiles_in(profile), call, reply)
@@ -152,13 +154,17 @@ class JpMorganVault(VaultAdapter):
             return None
         if reply.status != 200:
             raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
+        known, digest = self._statuses.find((ref, method), reply.body)
+        if known is not None:
+            return known
         with read_errors(self.name):
             status = reply.json()
             if status.get("consumerProfileId") != ref or "paymentMethodType" in status:
                 self.require_customer(ref, profiles_in(status), call, reply)
             if (named := status.get("paymentMethodId")) is not None:
                 self._require_method(method, [named], call, reply, Effect.READ)
-            return to_three_d_secure(status)
+            result = to_three_d_secure(status)
+        return None if result is None else self._statuses.keep((ref, method), digest, result)
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         try:

@@ -20,7 +20,7 @@ from app.providers.loanpro import errors, mapping, requests, validation
 from app.providers.loanpro.capture import CaptureForms
 from app.providers.loanpro.settings import LoanProSettings
 from app.providers.loanpro.wire import WireElement
-from app.providers.reply_cache import ReplyCache, digest_of
+from app.providers.reply_cache import ReplyCache
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import (
     Added,
@@ -94,8 +94,7 @@ class LoanProVault(VaultAdapter):
         reply = await self._http.send(request, call)
         if reply.status != 200:
             raise errors.refusal(reply, Effect.READ)
-        digest = digest_of(reply.body)
-        same = self._replies.get(ref, digest, request_id_of(reply))
+        same, digest = self._replies.find_wallet(ref, reply)
         if same is not None:
             return same
         found = (await self._parse([ref], request, reply, digest, call))[ref]
@@ -181,10 +180,9 @@ class LoanProVault(VaultAdapter):
         """
         request_id = request_id_of(reply)
         if digest is None:
-            digest = digest_of(orjson.dumps(customer))
-            same = self._replies.get(ref, digest, request_id)
+            same, digest = self._replies.find(ref, orjson.dumps(customer))
             if same is not None:
-                return same
+                return same if same.provider_request_id == request_id else self._replies.renew(same, request_id)
         with read_errors(self.name):
             accounts = customer["PaymentAccounts"]
             self.require_customer(ref, mapping.owners_in(accounts), call, reply)

@@ -136,8 +136,11 @@ class LeanConnection(asyncio.Protocol):
     def _answer(self, reply: VaultReply, may_keep: bool) -> None:
         """Resolve the waiter, then free or close the connection."""
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(reply)
+        if waiter is not None:
+            try:  # noqa: SIM105 - `suppress` takes four calls
+                waiter.set_result(reply)
+            except asyncio.InvalidStateError:
+                pass  # the caller was cancelled
         # A vault that replied before it read the whole request could parse the rest as the next request.
         if not may_keep or self.is_gone or self._transport.get_write_buffer_size():
             self._close(gracefully=True)

@@ -36,21 +36,30 @@ class Pool:
         self._addresses_until = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def take(self, now: float) -> LeanConnection | None:
-        """A free, usable connection, or None."""
-        while self.free:
-            connection = self.free.pop()
+    def take(self, deadline_at: float) -> LeanConnection | None:
+        """A free, usable connection, or None. Raises `NotSent` after the deadline."""
+        loop, free = self._loop or self._bind(), self.free
+        now = loop.time()
+        if deadline_at <= now:
+            raise NotSent(Cause.TIMEOUT)
+        while free:
+            connection = free.pop()
             if connection.is_usable(now):
                 return connection
             connection.drop()
         return None
 
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        self._loop = asyncio.get_running_loop()  # looked up once: the pool stays on one loop
+        return self._loop
+
     async def obtain(self, deadline_at: float) -> LeanConnection:
         """Open a connection or wait for one. Raises `NotSent` only."""
         try:
             async with asyncio.timeout_at(deadline_at):
-                return await self._obtain()
+                return await self._obtain(deadline_at)
         except TimeoutError:
             raise NotSent(Cause.TIMEOUT) from None
         except OSError as error:  # refused, unreachable, unknown host, TLS errors
@@ -98,10 +107,10 @@ class Pool:
                 return True
         return False
 
-    async def _obtain(self) -> LeanConnection:
+    async def _obtain(self, deadline_at: float) -> LeanConnection:
         is_first_in_line = False
         while not self._is_closed:
-            if (connection := self.take(asyncio.get_running_loop().time())) is not None:
+            if (connection := self.take(deadline_at)) is not None:
                 return connection
             if self._slots < self._limit:
                 return await self._open()

@@ -1,6 +1,7 @@
 """The lean transport: writes HTTP/1.1 requests on pooled connections."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Final
@@ -17,6 +18,8 @@ _RESERVED_HEADERS: Final = frozenset(
 )
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _MAX_NAMES: Final = 256
+_PLAIN_URL: Final = re.compile(r"(https?://[^/?#]+)(/[!\"$-~]*)").fullmatch
+_PLAIN_VALUE: Final = re.compile(r"[ -~]*").fullmatch
 
 
 class _Host:
@@ -48,10 +51,7 @@ class LeanTransport:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline_at: float
     ) -> VaultReply:
         host, request = self._serialized(method, url, headers, body)
-        now = asyncio.get_running_loop().time()
-        if deadline_at <= now:
-            raise NotSent(Cause.TIMEOUT)
-        connection = host.pool.take(now) or await host.pool.obtain(deadline_at)
+        connection = host.pool.take(deadline_at) or await host.pool.obtain(deadline_at)
         waiter = connection.ask(request, method == "HEAD", deadline_at)
         try:
             return await waiter
@@ -68,19 +68,17 @@ class LeanTransport:
 
     def _serialized(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> tuple[_Host, bytes]:
         """The host and the whole request; raises `NotSent` if any part is unsafe, or the transport is closed."""
-        is_plain = method in _KNOWN_METHODS and url.isascii() and url.isprintable() and " " not in url
-        if is_plain and headers.__class__ is FixedHeaders and headers.wire is not None:
-            written: str = headers.wire
-        else:
+        plain = _PLAIN_URL(url)
+        host = None if plain is None else self._hosts.get(plain[1])
+        if host is None or plain is None or method not in _KNOWN_METHODS:
             written = self._written(method, url, headers)
-        if self._is_closed:
-            raise NotSent(Cause.CLOSED)
-        cut = url.find("/", 8)  # after "http://" or "https://"
-        host = self._hosts.get(url[:cut]) if cut > 0 else None
-        if host is None or "#" in url:
+            if self._is_closed:
+                raise NotSent(Cause.CLOSED)
             host, target = self._located(url)
         else:
-            target = url[cut:]
+            target = plain[2]
+            fixed = headers.__class__ is FixedHeaders and headers.wire
+            written = fixed or self._written(method, url, headers)
         head = f"{method} {target}{host.after_target}{written}"
         if body is not None:
             return host, f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
@@ -114,9 +112,15 @@ class LeanTransport:
 
     def _written(self, method: str, url: str, headers: Mapping[str, str]) -> str:
         """The headers as text; raises `NotSent` if they or the request line are unsafe."""
-        if isinstance(headers, ExtendedHeaders):
-            self._refuse_unsafe(method, url, headers.own)
-            return self._written_once(headers.fixed) + _lines(headers.own)
+        if headers.__class__ is ExtendedHeaders:
+            written = headers.fixed.wire or self._written_once(headers.fixed)
+            values, are_known = "", True
+            for name, value in headers.own.items():
+                values, are_known = values + value, are_known and name in self._safe_names
+                written = f"{written}{name}: {value}\r\n"
+            if not are_known or _PLAIN_VALUE(values) is None:
+                self._refuse_unsafe(method, url, headers.own)
+            return written
         if not isinstance(headers, FixedHeaders):
             self._refuse_unsafe(method, url, headers)
             return _lines(headers)

@@ -1,14 +1,14 @@
 """Stripe: which calls. A PaymentMethod is made by the browser (Stripe.js); here it is attached and detached."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRejected
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, fetch_each, read_errors, segment
+from app.providers.base import VaultAdapter, read_errors, segment
 from app.providers.lists import Page, follow
 from app.providers.write_outcome import WriteAnswers
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
@@ -46,10 +46,7 @@ class StripeVault(VaultAdapter):
 
     # ---- reading ----
 
-    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        return await fetch_each(refs, partial(self._wallet, call))
-
-    async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
+    async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
         records, is_truncated = await self._list(ref, call)
         with read_errors(self.name):
             return mapping.to_wallet(ref, records, is_truncated)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.store import Store
-from app.store.records import EventOrigin, EventType, ObservedChanges
+from app.store.records import EventOrigin, EventType
 from app.vault.enums import AuthStatus, CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.model import BankAccount, Card, Expiry, PaymentMethod, ReplyDigest, ThreeDSecure, VaultWallet
 from app.wallet.changes.daily_jobs import DailyJobs
@@ -163,44 +163,85 @@ async def test_ordinary_reads_are_recorded_rate_limited(store: Store) -> None:
         working.cancel()
 
 
-class CountingDetector(ChangeDetector):
-    """Fails the first `failures` times."""
+class CountingStore(Store):
+    """Counts the batches' sizes. Fails the first `failures` reads."""
 
     def __init__(self, store: Store, failures: int = 0) -> None:
-        super().__init__(store)
-        self.compared: list[int] = []
+        super().__init__(store.engine, clock=store.now)
+        self.checked: list[int] = []
         self._failures = failures
 
-    async def compare(self, wallet: VaultWallet, *args: Any, **kwargs: Any) -> ObservedChanges:
-        self.compared.append(len(wallet.methods))
-        if len(self.compared) <= self._failures:
+    async def read(self, step: Any, *args: Any, **kwargs: Any) -> Any:
+        self.checked.append(len(args[0]))
+        if len(self.checked) <= self._failures:
             raise RuntimeError("not now")
-        return await super().compare(wallet, *args, **kwargs)
+        return await super().read(step, *args, **kwargs)
 
 
 @pytest.mark.parametrize("failures", [0, 1])
 async def test_identical_list_is_recorded_once_unless_that_failed(store: Store, failures: int) -> None:
     await linked(store)
-    detector = CountingDetector(store, failures)
-    observations = ObservationQueue(store, detector, ObservationPace(per_s=1_000, again_after_s=0))
+    counting = CountingStore(store, failures)
+    observations = ObservationQueue(
+        counting, ChangeDetector(store), ObservationPace(per_s=1_000, every_s=0, again_after_s=0)
+    )
     working = asyncio.create_task(observations.run())
     one = replace(wallet(card("1")), reply=ReplyDigest(b"1"))
     two = replace(wallet(card("1"), card("2")), reply=ReplyDigest(b"2"))
     try:
         async with asyncio.timeout(10):
             observations.record(one)
-            while not detector.compared:
+            while not counting.checked:
                 await asyncio.sleep(0.01)
             observations.record(replace(one, provider_request_id="another"))
-            while len(detector.compared) < 1 + failures:
+            while len(counting.checked) < 1 + failures:
                 await asyncio.sleep(0.01)
             for seen in (one, two, two):
                 observations.record(seen)
-            while 2 not in detector.compared:
+            while not await store.seen.owners(ProviderName.LOANPRO, [MethodRef("2")]):
                 await asyncio.sleep(0.01)
     finally:
         working.cancel()
-    assert detector.compared == [1] * (1 + failures) + [2]
+        await counting.close()
+    assert counting.checked == [1] * (1 + failures) + [1]
+
+
+async def test_a_queue_of_observations_is_one_transaction(store: Store) -> None:
+    customer_id, one = await linked(store), card("1")
+    counting = CountingStore(store)
+    observations = ObservationQueue(counting, ChangeDetector(store), ObservationPace(per_s=20, every_s=0.5))
+    observations.record(wallet(one))
+    for status in (AuthStatus.NOT_PERFORMED, AuthStatus.FAILED):
+        observations.record_status(one, status, datetime(2026, 1, 1, tzinfo=UTC))
+    version = await store.changes.version()
+    working = asyncio.create_task(observations.run())
+    try:
+        async with asyncio.timeout(10):
+            while not await events_of(store, customer_id):
+                await asyncio.sleep(0.01)
+    finally:
+        working.cancel()
+        await counting.close()
+    assert counting.checked == [3]
+    assert await events_of(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
+    assert await store.changes.version() == version
+
+
+async def test_one_observation_that_cannot_be_recorded_does_not_keep_the_others(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    customer_id = await linked(store)
+    observations = ObservationQueue(store, ChangeDetector(store), ObservationPace(per_s=20, every_s=0.5))
+    observations.record_status(card("unreadable\ud800"), AuthStatus.FAILED, datetime(2026, 1, 1, tzinfo=UTC))
+    observations.record(wallet(card("1")))
+    working = asyncio.create_task(observations.run())
+    try:
+        async with asyncio.timeout(10):
+            while not await store.seen.of_customer(customer_id):
+                await asyncio.sleep(0.01)
+    finally:
+        working.cancel()
+    assert [record.message for record in caplog.records] == ["an observation of a vault could not be recorded"]
 
 
 # ---- 3-D Secure --------------------------------------------------------------------------------------------

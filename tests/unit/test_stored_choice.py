@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from app.store import Store
 from app.store.records import ChoiceRecord, EventOrigin, EventType, MethodAddress
 from app.vault.enums import CustomerRef, LinkProof, MethodRef, ProviderName
 from app.vault.model import VaultWallet
-from app.wallet.defaults.stored_choice import StoredChoices
+from app.wallet.defaults.stored_choice import StoredChoices, apply_list
 from tests.support.memory import card
 from tests.support.stores import HandClock
 
@@ -88,9 +89,11 @@ async def test_a_list_that_is_incomplete_or_older_than_the_choice_proves_nothing
     here = StoredChoices(store, timedelta(0))
     for seconds in (1, 600):
         await here.observe_list(incomplete, "cus_a", asked_at=chosen.set_at + timedelta(seconds=seconds))
-    await here.observe_list(listing(), "cus_a", asked_at=chosen.set_at, notified_of=None)
+    notified: dict[str, Any] = {"asked_at": chosen.set_at, "notified_of": None}
+    await store.transaction(apply_list, listing(), "cus_a", here.clear_after, **notified)
     elsewhere = replace(listing(), provider=ProviderName.LOANPRO)
-    await here.observe_list(elsewhere, "cus_a", asked_at=chosen.set_at + AFTER, notified_of=None)
+    notified["asked_at"] = chosen.set_at + AFTER
+    await store.transaction(apply_list, elsewhere, "cus_a", here.clear_after, **notified)
     assert await store.directory.choice("cus_a") == chosen
 
 
@@ -100,12 +103,9 @@ async def test_a_list_that_is_incomplete_or_older_than_the_choice_proves_nothing
 async def test_a_notification_about_it_and_one_list_without_it_forget_it(
     notified_of: list[MethodRef] | None, is_forgotten: bool, store: Store, chosen: ChoiceRecord
 ) -> None:
-    here, asked_at = StoredChoices(store, AFTER), chosen.set_at + timedelta(seconds=1)
-    origin = EventOrigin.PROVIDER_WEBHOOK
-    async with store.transaction() as tx:
-        await here.observe_list(
-            listing("spm_2"), "cus_a", asked_at=asked_at, origin=origin, notified_of=notified_of, tx=tx
-        )
+    asked_at, origin = chosen.set_at + timedelta(seconds=1), EventOrigin.PROVIDER_WEBHOOK
+    seen = {"asked_at": asked_at, "origin": origin, "notified_of": notified_of}
+    await store.transaction(apply_list, listing("spm_2"), "cus_a", AFTER, **seen)
     assert (await store.directory.choice("cus_a") is None) == is_forgotten
     assert await events(store) == ([(origin, "spm_1")] if is_forgotten else [])
 

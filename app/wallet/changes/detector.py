@@ -12,7 +12,18 @@ from enum import Enum, auto
 from typing import Final
 
 from app.errors import VaultError
-from app.store import Store, Tx
+from app.store import Connection, Store, Transaction, Tx
+from app.store.events import append_event, append_events, events_of_method
+from app.store.journal_reads import is_disturbed
+from app.store.link_health import mark_customer_not_found
+from app.store.observed_methods import (
+    is_list_unchanged,
+    lock_observed_status,
+    note_list,
+    observed_status,
+    owners_of_methods,
+    put_observed_status,
+)
 from app.store.records import (
     EventOrigin,
     EventType,
@@ -27,7 +38,7 @@ from app.vault.provider import Call, VaultProvider
 from app.vault.rules.etag import etag_of
 from app.wallet.reads.three_d_secure import to_status
 
-_SETTLING: Final = timedelta(seconds=3)
+SETTLING: Final = timedelta(seconds=3)
 """Grace period after a write for its own follow-up read. Until it ends, no other list is compared."""
 _METHOD_EVENTS: Final = (
     EventType.METHOD_ADDED,
@@ -59,6 +70,22 @@ class Named:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class SeenList:
+    """A list that was just read. `asked_at` is when the call to the vault began, None if that does not matter. `named`
+    are methods that the vault itself reported as changed."""
+
+    wallet: VaultWallet
+    customer_id: str
+    origin: EventOrigin
+    asked_at: datetime | None = None
+    named: Named | None = None
+
+
+NO_CHANGES: Final = ObservedChanges((), (), (), is_first=False)
+OUTDATED: Final = ObservedChanges((), (), (), is_first=False, is_outdated=True)
+
+
 class ChangeDetector:
     """Compares lists with the last ones seen and appends events for the differences."""
 
@@ -75,32 +102,27 @@ class ChangeDetector:
         *,
         asked_at: datetime | None = None,
         named: Named | None = None,
-        tx: Tx | None = None,
     ) -> ObservedChanges:
-        """Store `wallet` as last seen and append one event per difference, in one transaction.
+        """As `record_list`, with a transaction only if there is something to record."""
+        seen = SeenList(wallet, customer_id, origin, asked_at, named)
+        known = await self._store.read(check_list, seen)
+        if known is not None:
+            return known
+        found = await self._store.transaction(compare_list, seen)
+        self.report_added(seen, found)
+        return found
 
-        `asked_at` is when the call to the vault began. A list is outdated, and ignored, if a write or a newer list may
-        have changed the state since, or if a write has just ended. `named` are methods that the vault itself reported
-        as changed: each becomes an event, even if this list is the first one seen. An incomplete list proves nothing
-        and is ignored.
-        """
-        if wallet.skipped or wallet.truncated:
-            return ObservedChanges((), (), (), is_first=False)
-        seen = self._store.seen
-        if named is None and await seen.is_unchanged(wallet.provider, wallet.customer_ref, to_observed(wallet.methods)):
-            return ObservedChanges((), (), (), is_first=False)
-        if asked_at is not None and await self._is_disturbed(customer_id, wallet.provider, asked_at - _SETTLING):
-            return ObservedChanges((), (), (), is_first=False, is_outdated=True)
-        if tx is not None:
-            return await self._compare(wallet, customer_id, origin, asked_at, named, tx)
-        async with self._store.transaction() as own:
-            return await self._compare(wallet, customer_id, origin, asked_at, named, own)
+    def report_added(self, seen: SeenList, found: ObservedChanges) -> None:
+        """After the commit: tell of methods that were added outside the gateway."""
+        if found.added and not found.is_first and self._on_added is not None:
+            where = (seen.wallet.provider, seen.wallet.customer_ref)
+            self._on_added(seen.customer_id, [MethodAddress(*where, ref) for ref in found.added], seen.origin)
 
     async def found_before(self, customer_id: str, lists: Iterable[tuple[VaultWallet, datetime]], *, tx: Tx) -> None:
         """Compare the lists that a write read before its first step, within the transaction that ends the write."""
         for wallet, asked_at in lists:
             if not (wallet.skipped or wallet.truncated):
-                await self._compare(wallet, customer_id, EventOrigin.RECONCILIATION, asked_at, None, tx)
+                await tx.run(compare_list, SeenList(wallet, customer_id, EventOrigin.RECONCILIATION, asked_at))
 
     async def settle(
         self,
@@ -109,151 +131,173 @@ class ChangeDetector:
         written: Collection[NewEvent],
         *,
         asked_at: datetime,
-        tx: Tx | None = None,
     ) -> None:
-        """Store the state after a write, so that later differences count as new changes.
-
-        `written` are the events that the write appended itself. A write may change other methods too (the previous
-        default, for example); of those, only added and removed ones become events here. Without `tx` the write had
-        ended before the vault was read; nothing is stored if another write has run since, because that write stores its
-        own result.
-        """
+        """`settle_list` after the write has ended. Nothing is stored if another write has run since the vault was
+        read, because that write stores its own result."""
         if wallet.skipped or wallet.truncated:
             return
-        if tx is None:
-            if await self._is_disturbed(customer_id, wallet.provider, asked_at):
-                return
-            async with self._store.transaction() as own:
-                await self.settle(wallet, customer_id, written, asked_at=asked_at, tx=own)
-            return
-        found = await self._store.seen.note(
-            wallet.provider, wallet.customer_ref, to_observed(wallet.methods), asked_at=asked_at, is_settled=True, tx=tx
-        )
-        recorded = {event.method_ref for event in written} | {event.detail.get("replaced") for event in written}
-        events = _events(wallet, customer_id, EventOrigin.RECONCILIATION, replace(found, changed=()), ())
-        others = [
-            event
-            for event in events
-            if event.method_ref not in recorded and not await self._is_recorded(event, found.since)
-        ]
-        await self._store.events.append_all(others, tx=tx)
+        if not await self._store.journal.is_disturbed(customer_id, wallet.provider, asked_at):
+            await self._store.transaction(settle_list, wallet, customer_id, written, asked_at=asked_at)
 
     async def not_found(self, provider: ProviderName, customer_ref: CustomerRef) -> None:
-        """The vault no longer knows a linked customer: append one LINK_CHANGED event, until the vault knows it
-        again."""
-        if await self._store.link_health.is_marked(provider, customer_ref):
-            return
-        async with self._store.transaction() as tx:
-            customer_id = await self._store.link_health.mark_not_found(provider, customer_ref, tx=tx)
-            if customer_id is not None:
-                origin = EventOrigin.RECONCILIATION
-                await self._append_link_event(provider, customer_ref, customer_id, origin, tx, is_known=False)
-
-    async def _append_link_event(
-        self,
-        provider: ProviderName,
-        customer_ref: CustomerRef,
-        customer_id: str,
-        origin: EventOrigin,
-        tx: Tx,
-        *,
-        is_known: bool,
-    ) -> None:
-        event = NewEvent(
-            type=EventType.LINK_CHANGED,
-            origin=origin,
-            customer_id=customer_id,
-            provider=provider,
-            customer_ref=customer_ref,
-            detail={"linked": True, "known": is_known},
-        )
-        await self._store.events.append(event, tx=tx)
-
-    async def _is_disturbed(self, customer_id: str, provider: ProviderName, asked_at: datetime) -> bool:
-        """True if a write, on any replica, ran since the vault was asked or has an unknown outcome. Such a write
-        records its own changes."""
-        return await self._store.journal.is_disturbed(customer_id, provider, asked_at)
+        """`record_not_found` in a transaction of its own, if there is something to record."""
+        if not await self._store.link_health.is_marked(provider, customer_ref):
+            await self._store.transaction(record_not_found, provider, customer_ref)
 
     async def status(
-        self, card: Card, status: AuthStatus, origin: EventOrigin, *, asked_at: datetime, tx: Tx | None = None
+        self, card: Card, status: AuthStatus, origin: EventOrigin, *, asked_at: datetime
     ) -> StatusRecorded:
-        """Store a card's 3-D Secure status, read at `asked_at`; append an event if it differs from the last one.
+        """`record_status` in a transaction of its own, if there is something to record."""
+        known = await self._store.read(check_status, card, status)
+        if known is not None:
+            return known
+        return await self._store.transaction(record_status, card, status, origin, asked_at=asked_at)
 
-        The first status of a card is no event. Not stored if no list contained the card yet, or if it may be older than
-        the stored one.
-        """
-        where = (card.provider, card.customer_ref, card.method_ref)
-        known = await self._store.seen.status(*where, tx=tx)
-        if known is None or known.status is status:
-            return StatusRecorded.LEFT if known is None else StatusRecorded.SAME
-        if tx is None:  # the first comparison took no lock: repeat it with one
-            async with self._store.transaction() as own:
-                return await self.status(card, status, origin, asked_at=asked_at, tx=own)
-        if known.since is not None and asked_at < known.since:
-            return StatusRecorded.LEFT
-        await self._store.seen.put_status(*where, status, tx=tx)
-        if known.status is None:
-            return StatusRecorded.FIRST
-        detail = {"from": known.status.value, "to": status.value}
-        event = replace(_event(EventType.AUTH_CHANGED, *where, known.customer_id, origin), detail=detail)
-        await self._store.events.append(event, tx=tx)
-        return StatusRecorded.CHANGED
 
-    async def _compare(
-        self,
-        wallet: VaultWallet,
-        customer_id: str,
-        origin: EventOrigin,
-        asked_at: datetime | None,
-        named: Named | None,
-        tx: Tx,
-    ) -> ObservedChanges:
-        found = await self._store.seen.note(
-            wallet.provider, wallet.customer_ref, to_observed(wallet.methods), asked_at=asked_at, tx=tx
-        )
-        if found.is_outdated:
-            return found
-        if found.is_found_again:
-            await self._append_link_event(wallet.provider, wallet.customer_ref, customer_id, origin, tx, is_known=True)
-        refs = named.refs if named is not None else ()
-        news = [
-            event
-            for event in _events(wallet, customer_id, origin, found, refs)
-            if event.method_ref in refs or not await self._is_recorded(event, found.since)
-        ]
-        if named is not None:
-            where, recorded = (wallet.provider, wallet.customer_ref), {event.method_ref for event in news}
-            missing = [ref for ref in await self._without_event(wallet, customer_id, named) if ref not in recorded]
-            news += [_event(EventType.METHOD_UPDATED, *where, ref, customer_id, origin) for ref in missing]
-        await self._store.events.append_all(news, tx=tx)
-        if found.added and not found.is_first and self._on_added is not None:
-            where = (wallet.provider, wallet.customer_ref)
-            self._on_added(customer_id, [MethodAddress(*where, ref) for ref in found.added], origin)
+# ---- functions of a connection or a transaction --------------------------------------------------------------
+
+
+def check_list(db: Connection, seen: SeenList) -> ObservedChanges | None:
+    """What `record_list` would return, if that is known without a transaction; takes no lock."""
+    wallet = seen.wallet
+    if wallet.skipped or wallet.truncated:  # an incomplete list proves nothing
+        return NO_CHANGES
+    observed = to_observed(wallet.methods)
+    if seen.named is None and is_list_unchanged(db, wallet.provider, wallet.customer_ref, observed):
+        return NO_CHANGES
+    # A write, on any replica, that ran since the vault was asked, has just ended or has an unknown outcome records its
+    # own changes.
+    if seen.asked_at is not None and is_disturbed(db, seen.customer_id, wallet.provider, seen.asked_at - SETTLING):
+        return OUTDATED
+    return None
+
+
+def record_list(tx: Transaction, seen: SeenList) -> ObservedChanges:
+    """Store a list as last seen and append one event per difference.
+
+    A list is outdated, and ignored, if a write or a newer list may have changed the state since, or if a write has just
+    ended. Methods that the vault itself reported as changed each become an event, even if this list is the first one
+    seen. An incomplete list is ignored.
+    """
+    known = check_list(tx, seen)
+    return compare_list(tx, seen) if known is None else known
+
+
+def compare_list(tx: Transaction, seen: SeenList, *, is_settled: bool = False) -> ObservedChanges:
+    """As `record_list`, for a complete list that no write can have changed. `is_settled` as for `note_list`."""
+    wallet, named = seen.wallet, seen.named
+    where = (wallet.provider, wallet.customer_ref)
+    found = note_list(tx, *where, to_observed(wallet.methods), asked_at=seen.asked_at, is_settled=is_settled)
+    if found.is_outdated:
         return found
+    if found.is_found_again:
+        append_event(tx, _link_event(*where, seen.customer_id, seen.origin, is_known=True))
+    refs = named.refs if named is not None else ()
+    news = [
+        event
+        for event in _events(wallet, seen.customer_id, seen.origin, found, refs)
+        if event.method_ref in refs or not _is_recorded(tx, event, found.since)
+    ]
+    if named is not None:
+        recorded = {event.method_ref for event in news}
+        missing = [ref for ref in _without_event(tx, wallet, seen.customer_id, named) if ref not in recorded]
+        news += [_event(EventType.METHOD_UPDATED, *where, ref, seen.customer_id, seen.origin) for ref in missing]
+    append_events(tx, news)
+    return found
 
-    async def _without_event(self, wallet: VaultWallet, customer_id: str, named: Named) -> list[MethodRef]:
-        """Named methods whose change arrived in a list that produced no event, because it was the first list or a
-        write's own. They were seen after the vault had named them and have had no event since."""
-        held = {method.method_ref for method in wallet.methods}
-        found: list[MethodRef] = []
-        for row in await self._store.seen.owners(wallet.provider, named.refs):
-            if row.customer_ref != wallet.customer_ref or row.method_ref not in held or row.seen_at < named.at:
-                continue
-            address = MethodAddress(row.provider, row.customer_ref, row.method_ref)
-            events = await self._store.events.of_method(customer_id, address, _METHOD_EVENTS, first=1)
-            if not events or events[0].occurred_at < named.at:
-                found.append(row.method_ref)
-        return found
 
-    async def _is_recorded(self, event: NewEvent, since: datetime | None) -> bool:
-        """True if a write has already appended this event. Events of writes have an actor."""
-        if since is None or event.customer_id is None or event.provider is None:
-            return False
-        address = MethodAddress(
-            event.provider, event.customer_ref or CustomerRef(""), event.method_ref or MethodRef("")
-        )
-        events = await self._store.events.of_method(event.customer_id, address, [event.type])
-        return any(one.actor is not None and one.occurred_at > since for one in events)
+def settle_list(
+    tx: Transaction, wallet: VaultWallet, customer_id: str, written: Collection[NewEvent], *, asked_at: datetime
+) -> None:
+    """Store the state after a write, so that later differences count as new changes.
+
+    `written` are the events that the write appended itself. A write may change other methods too (the previous default,
+    for example); of those, only added and removed ones become events here.
+    """
+    found = note_list(
+        tx, wallet.provider, wallet.customer_ref, to_observed(wallet.methods), asked_at=asked_at, is_settled=True
+    )
+    recorded = {event.method_ref for event in written} | {event.detail.get("replaced") for event in written}
+    events = _events(wallet, customer_id, EventOrigin.RECONCILIATION, replace(found, changed=()), ())
+    others = [
+        event for event in events if event.method_ref not in recorded and not _is_recorded(tx, event, found.since)
+    ]
+    append_events(tx, others)
+
+
+def record_not_found(tx: Transaction, provider: ProviderName, customer_ref: CustomerRef) -> None:
+    """The vault no longer knows a linked customer: append one LINK_CHANGED event, until the vault knows it again."""
+    customer_id = mark_customer_not_found(tx, provider, customer_ref)
+    if customer_id is not None:
+        origin = EventOrigin.RECONCILIATION
+        append_event(tx, _link_event(provider, customer_ref, customer_id, origin, is_known=False))
+
+
+def check_status(db: Connection, card: Card, status: AuthStatus) -> StatusRecorded | None:
+    """What `record_status` would return, if that is known without a transaction; takes no lock."""
+    known = observed_status(db, card.provider, card.customer_ref, card.method_ref)
+    if known is None:
+        return StatusRecorded.LEFT
+    return StatusRecorded.SAME if known.status is status else None
+
+
+def record_status(
+    tx: Transaction, card: Card, status: AuthStatus, origin: EventOrigin, *, asked_at: datetime
+) -> StatusRecorded:
+    """Store a card's 3-D Secure status, read at `asked_at`; append an event if it differs from the last one.
+
+    The first status of a card is no event. Not stored if no list contained the card yet, or if it may be older than the
+    stored one.
+    """
+    where = (card.provider, card.customer_ref, card.method_ref)
+    known = lock_observed_status(tx, *where)
+    if known is None or known.status is status:
+        return StatusRecorded.LEFT if known is None else StatusRecorded.SAME
+    if known.since is not None and asked_at < known.since:
+        return StatusRecorded.LEFT
+    put_observed_status(tx, *where, status)
+    if known.status is None:
+        return StatusRecorded.FIRST
+    detail = {"from": known.status.value, "to": status.value}
+    append_event(tx, replace(_event(EventType.AUTH_CHANGED, *where, known.customer_id, origin), detail=detail))
+    return StatusRecorded.CHANGED
+
+
+def _without_event(db: Connection, wallet: VaultWallet, customer_id: str, named: Named) -> list[MethodRef]:
+    """Named methods whose change arrived in a list that produced no event, because it was the first list or a write's
+    own. They were seen after the vault had named them and have had no event since."""
+    held = {method.method_ref for method in wallet.methods}
+    found: list[MethodRef] = []
+    for row in owners_of_methods(db, wallet.provider, named.refs):
+        if row.customer_ref != wallet.customer_ref or row.method_ref not in held or row.seen_at < named.at:
+            continue
+        address = MethodAddress(row.provider, row.customer_ref, row.method_ref)
+        events = events_of_method(db, customer_id, address, _METHOD_EVENTS, first=1)
+        if not events or events[0].occurred_at < named.at:
+            found.append(row.method_ref)
+    return found
+
+
+def _is_recorded(db: Connection, event: NewEvent, since: datetime | None) -> bool:
+    """True if a write has already appended this event. Events of writes have an actor."""
+    if since is None or event.customer_id is None or event.provider is None:
+        return False
+    address = MethodAddress(event.provider, event.customer_ref or CustomerRef(""), event.method_ref or MethodRef(""))
+    events = events_of_method(db, event.customer_id, address, [event.type])
+    return any(one.actor is not None and one.occurred_at > since for one in events)
+
+
+def _link_event(
+    provider: ProviderName, customer_ref: CustomerRef, customer_id: str, origin: EventOrigin, *, is_known: bool
+) -> NewEvent:
+    return NewEvent(
+        type=EventType.LINK_CHANGED,
+        origin=origin,
+        customer_id=customer_id,
+        provider=provider,
+        customer_ref=customer_ref,
+        detail={"linked": True, "known": is_known},
+    )
 
 
 async def status_of(providers: Mapping[ProviderName, VaultProvider], card: Card, call: Call) -> AuthStatus | None:

@@ -7,18 +7,30 @@ recorded now is recorded at a later read; a burst of reads never becomes a burst
 import asyncio
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.caching.lru import LruCache
-from app.store import Store
+from app.store import Connection, Store, Transaction
+from app.store.directory_reads import owners_of_refs
 from app.store.errors import RETRY_STORE_S, StoreUnavailable
-from app.store.records import EventOrigin
+from app.store.link_health import is_marked_not_found
+from app.store.records import EventOrigin, ObservedChanges
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderName
 from app.vault.model import Card, ReplyDigest, VaultWallet
-from app.wallet.changes.detector import ChangeDetector, StatusRecorded
+from app.wallet.changes.detector import (
+    NO_CHANGES,
+    ChangeDetector,
+    SeenList,
+    StatusRecorded,
+    check_list,
+    check_status,
+    compare_list,
+    record_not_found,
+    record_status,
+)
 
 _log = logging.getLogger("vaultgraph.observations")
 _QUEUE: Final = 200
@@ -28,29 +40,52 @@ _Customer = tuple[ProviderName, CustomerRef]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservationPace:
-    """At most `per_s` lists and statuses are recorded per second. A customer's list, and an unchanged 3-D Secure
-    status, is recorded at most every `again_after_s` seconds; a byte-identical list every `unchanged_after_s`.
-    `longest_read_s` is the longest time that a read may have taken."""
+    """At most `per_s` lists and statuses are recorded per second, in batches of one transaction every `every_s`
+    seconds. A customer's list, and an unchanged 3-D Secure status, is recorded at most every `again_after_s` seconds; a
+    byte-identical list every `unchanged_after_s`. `longest_read_s` is the longest time that a read may have taken."""
 
     per_s: float = 20.0
+    every_s: float = 0.5
     again_after_s: float = 60.0
     unchanged_after_s: float = 3_600.0
     longest_read_s: float = 10.0
 
+    @property
+    def batch(self) -> int:
+        return max(1, round(self.per_s * self.every_s))
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False)
 class _List:
     """A complete list, and the earliest time its read may have begun."""
 
     wallet: VaultWallet
     asked_at: datetime
+    seen: SeenList | None = None
+    changes: ObservedChanges = NO_CHANGES
 
     @property
     def key(self) -> tuple[ProviderName, CustomerRef]:
         return self.wallet.provider, self.wallet.customer_ref
 
+    def check(self, db: Connection) -> bool | None:
+        """Whether it is recorded, as far as that is known without a transaction. If not, the next one is recorded at
+        once; None: `record` decides."""
+        provider, ref = self.key
+        owner = owners_of_refs(db, provider, [ref]).get(ref)
+        if owner is None:
+            return False
+        self.seen = SeenList(self.wallet, owner, EventOrigin.RECONCILIATION, self.asked_at)
+        known = check_list(db, self.seen)
+        return None if known is None else not known.is_outdated
 
-@dataclass(frozen=True, slots=True)
+    def record(self, tx: Transaction) -> bool:
+        assert self.seen is not None
+        self.changes = compare_list(tx, self.seen)
+        return not self.changes.is_outdated
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Status:
     """A card's 3-D Secure status, and when its read began."""
 
@@ -62,12 +97,31 @@ class _Status:
     def key(self) -> tuple[ProviderName, CustomerRef, MethodRef]:
         return self.card.provider, self.card.customer_ref, self.card.method_ref
 
+    def check(self, db: Connection) -> bool | None:
+        known = check_status(db, self.card, self.status)
+        return None if known is None else known is not StatusRecorded.LEFT
 
-@dataclass(frozen=True, slots=True)
+    def record(self, tx: Transaction) -> bool:
+        origin = EventOrigin.RECONCILIATION
+        found = record_status(tx, self.card, self.status, origin, asked_at=self.asked_at)
+        return found is not StatusRecorded.LEFT
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _NotFound:
     """A customer that its vault does not know."""
 
     key: tuple[ProviderName, CustomerRef]
+
+    def check(self, db: Connection) -> bool | None:
+        return True if is_marked_not_found(db, *self.key) else None
+
+    def record(self, tx: Transaction) -> bool:
+        record_not_found(tx, *self.key)
+        return True
+
+
+_Observation = _List | _Status | _NotFound
 
 
 class ObservationQueue:
@@ -86,7 +140,7 @@ class ObservationQueue:
         self._detector = detector
         self._pace = pace
         self._longest_read = timedelta(seconds=pace.longest_read_s)
-        self._queue: asyncio.Queue[_List | _Status | _NotFound] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Observation] = asyncio.Queue()
         self._queued = 0  # at most `_QUEUE`; `Queue.qsize` costs three calls
         self._last: LruCache[_Customer, tuple[float, weakref.ref[ReplyDigest] | None]] = LruCache(_REMEMBERED)
         self._statuses: LruCache[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
@@ -133,52 +187,79 @@ class ObservationQueue:
         self._last.pop(key)  # record the next list at once
         self._put(_NotFound(key))
 
-    def _put(self, seen: _List | _Status | _NotFound) -> None:
+    def _put(self, seen: _Observation) -> None:
         self._queued += 1
         self._queue.put_nowait(seen)
 
     async def run(self) -> None:
-        """Process the queue until cancelled. A failure is logged; a later read is recorded instead."""
+        """Process the queue until cancelled, in batches. A failure is logged; a later read is recorded instead."""
         while True:
-            seen = await self._queue.get()
-            self._queued -= 1
+            batch = [await self._queue.get()]
+            while len(batch) < self._pace.batch and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            self._queued -= len(batch)
             try:
-                if isinstance(seen, _Status):
-                    await self._record_status(seen)
-                elif isinstance(seen, _NotFound):
-                    await self._record_not_found(seen)
-                elif not await self._record_list(seen):
-                    self._last.pop(seen.key)
+                await self._process(batch)
             except StoreUnavailable:
-                if isinstance(seen, _List):
-                    self._last.pop(seen.key)
+                for seen in batch:
+                    self._forget(seen)
                 await asyncio.sleep(RETRY_STORE_S)
-            except Exception:  # noqa: BLE001 - the loop must survive: the next list replaces this one
-                _log.exception("an observation of a vault could not be recorded")
-                if isinstance(seen, _List):
-                    self._last.pop(seen.key)
-            await asyncio.sleep(1 / self._pace.per_s)
+            await asyncio.sleep(self._pace.every_s)
 
-    async def _record_not_found(self, seen: _NotFound) -> None:
-        if self._is_written(*seen.key):
-            self._not_found.pop(seen.key)
-        else:
-            await self._detector.not_found(*seen.key)
+    async def _process(self, batch: Sequence[_Observation]) -> None:
+        try:
+            await self._record(batch)
+        except StoreUnavailable:
+            raise
+        except Exception:  # noqa: BLE001 - the loop must survive: the next list replaces this one
+            if len(batch) > 1:  # find the one that cannot be recorded
+                for seen in batch:
+                    await self._process([seen])
+                return
+            _log.exception("an observation of a vault could not be recorded")
+            self._forget(batch[0])
 
-    async def _record_status(self, seen: _Status) -> None:
-        origin = EventOrigin.RECONCILIATION
-        result = await self._detector.status(seen.card, seen.status, origin, asked_at=seen.asked_at)
-        if result is StatusRecorded.LEFT:
+    async def _record(self, batch: Sequence[_Observation]) -> None:
+        """One read, and one transaction for what it does not settle."""
+        ours = [seen for seen in batch if not isinstance(seen, _Status) and self._is_written(*seen.key)]
+        batch = [seen for seen in batch if seen not in ours]  # a running write records its own changes
+        checked = await self._store.read(_check, batch)
+        undecided = [seen for seen, found in zip(batch, checked, strict=True) if found is None]
+        recorded = await self._store.transaction(_record, undecided) if undecided else []
+        for seen in undecided:
+            if isinstance(seen, _List) and seen.seen is not None:
+                self._detector.report_added(seen.seen, seen.changes)
+        left = [seen for seen, found in zip(batch, checked, strict=True) if found is False]
+        left += [seen for seen, is_recorded in zip(undecided, recorded, strict=True) if not is_recorded]
+        for seen in (*ours, *left):
+            self._forget(seen)
+
+    def _forget(self, seen: _Observation) -> None:
+        """Record the next one at once."""
+        if isinstance(seen, _List):
+            self._last.pop(seen.key)
+        elif isinstance(seen, _Status):
             self._statuses.pop(seen.key)
+        else:
+            self._not_found.pop(seen.key)
 
-    async def _record_list(self, seen: _List) -> bool:
-        """True if the list was compared with the last one. If not, the next list is recorded at once."""
-        wallet = seen.wallet
-        if self._is_written(wallet.provider, wallet.customer_ref):
-            return False
-        owners = await self._store.directory.owners_of(wallet.provider, [wallet.customer_ref])
-        owner = owners.get(wallet.customer_ref)
-        if owner is None:
-            return False
-        result = await self._detector.compare(wallet, owner, EventOrigin.RECONCILIATION, asked_at=seen.asked_at)
-        return not result.is_outdated
+
+def _check(db: Connection, batch: Sequence[_Observation]) -> list[bool | None]:
+    """None also for what follows something undecided of the same customer, because that may decide it."""
+    undecided: set[tuple[ProviderName, CustomerRef]] = set()
+    checked: list[bool | None] = []
+    for seen in batch:
+        customer = seen.key[:2]
+        found = None if customer in undecided else seen.check(db)
+        if found is None:
+            undecided.add(customer)
+        checked.append(found)
+    return checked
+
+
+def _record(tx: Transaction, batch: Sequence[_Observation]) -> list[bool]:
+    recorded: list[bool] = []
+    for seen in batch:
+        known = seen.check(tx)
+        recorded.append(seen.record(tx) if known is None else known)
+    return recorded

@@ -15,9 +15,10 @@ from typing import Final
 from ulid import ULID
 
 from app.errors import VaultError, VaultRejected, VaultReplyUnreadable
-from app.store import Store, Tx
+from app.store import Store, Transaction
 from app.store.errors import RETRY_STORE_S, StoreUnavailable
-from app.store.records import DeliveryRecord, EventOrigin
+from app.store.records import DeliveryRecord, EventOrigin, ObservedChanges
+from app.store.webhook_deliveries import finish_delivery
 from app.vault.enums import (
     AuthStatus,
     CustomerRef,
@@ -28,8 +29,8 @@ from app.vault.enums import (
 )
 from app.vault.model import Card, VaultWallet
 from app.vault.provider import Call, VaultProvider
-from app.wallet.changes.detector import ChangeDetector, Named, status_of
-from app.wallet.defaults.stored_choice import StoredChoices
+from app.wallet.changes.detector import ChangeDetector, Named, SeenList, record_list, record_status, status_of
+from app.wallet.defaults.stored_choice import StoredChoices, apply_list
 from app.wallet.reads.cache import SnapshotCache
 from app.wallet.reads.reader import is_not_found
 
@@ -44,7 +45,7 @@ _SEARCH_AT_ONCE: Final = 8
 _STATUSES: Final = 16
 _WEBHOOK: Final = EventOrigin.PROVIDER_WEBHOOK
 
-Settle = Callable[[Tx], Awaitable[None]]
+Settle = Callable[[Transaction], None]
 Handler = Callable[[DeliveryRecord, Settle], Awaitable[None]]
 """Applies one delivery. Its transaction calls `settle`, which raises ClaimLost if it must not commit."""
 
@@ -134,10 +135,8 @@ class WebhookWorker:
         return bool(claimed)
 
     async def _apply(self, receipt: DeliveryRecord) -> None:
-        receipts = self._inbound.store.receipts
-
-        async def settle(tx: Tx) -> None:
-            if not await receipts.done(receipt.id, self._name, tx=tx):
+        def settle(tx: Transaction) -> None:
+            if not finish_delivery(tx, receipt.id, self._name):
                 raise ClaimLost
 
         handler = self._handlers.get((receipt.source, receipt.event_type), _ignore(self._inbound.store))
@@ -168,8 +167,7 @@ def _ignore(store: Store) -> Handler:
     """Unknown event types are stored and marked done: a later version may replay them."""
 
     async def handler(receipt: DeliveryRecord, settle: Settle) -> None:
-        async with store.transaction() as tx:
-            await settle(tx)
+        await store.transaction(settle)
 
     return handler
 
@@ -190,18 +188,15 @@ def reread_named_methods(deps: WebhookDeps, provider: ProviderName, member: str)
         for ref in owners:
             deps.snapshots.drop(provider, ref)
         by_vault = Named(frozenset(named), receipt.received_at)
-        async with deps.store.transaction() as tx:
-            for ref, wallet in fresh.wallets.items():
-                seen = await deps.detector.compare(
-                    wallet, owners[ref], _WEBHOOK, asked_at=asked_at, named=by_vault, tx=tx
-                )
-                if seen.is_outdated:
-                    raise ReadOutdated
-                await deps.choices.observe_list(
-                    wallet, owners[ref], asked_at=asked_at, origin=_WEBHOOK, notified_of=named, tx=tx
-                )
+        lists = [SeenList(wallet, owners[ref], _WEBHOOK, asked_at, by_vault) for ref, wallet in fresh.wallets.items()]
+
+        def record(tx: Transaction) -> list[ObservedChanges]:
+            found = _record_lists(tx, deps, lists, notified_of=named)
             if failure is None:
-                await settle(tx)
+                settle(tx)
+            return found
+
+        _report_added(deps, lists, await deps.store.transaction(record))
         if failure is not None:
             raise failure
 
@@ -223,19 +218,45 @@ def reread_customer(deps: WebhookDeps, provider: ProviderName, member: str) -> H
         fresh = lists.wallets
         statuses = [found for wallet in fresh.values() for found in await _statuses(deps, wallet)]
         deps.snapshots.drop(provider, ref)
-        async with deps.store.transaction() as tx:
-            for wallet in fresh.values():
-                seen = await deps.detector.compare(wallet, str(owner), _WEBHOOK, asked_at=asked_at, tx=tx)
-                if seen.is_outdated:
-                    raise ReadOutdated
-                await deps.choices.observe_list(
-                    wallet, str(owner), asked_at=asked_at, origin=_WEBHOOK, notified_of=None, tx=tx
-                )
+        seen = [SeenList(wallet, str(owner), _WEBHOOK, asked_at) for wallet in fresh.values()]
+
+        def record(tx: Transaction) -> list[ObservedChanges]:
+            found = _record_lists(tx, deps, seen, notified_of=None)
             for card, status in statuses:
-                await deps.detector.status(card, status, _WEBHOOK, asked_at=asked_at, tx=tx)
-            await settle(tx)
+                record_status(tx, card, status, _WEBHOOK, asked_at=asked_at)
+            settle(tx)
+            return found
+
+        _report_added(deps, seen, await deps.store.transaction(record))
 
     return handler
+
+
+def _record_lists(
+    tx: Transaction, deps: WebhookDeps, lists: Sequence[SeenList], *, notified_of: Collection[MethodRef] | None
+) -> list[ObservedChanges]:
+    """Record the lists, and apply them to the stored defaults. Raises ReadOutdated."""
+    changes: list[ObservedChanges] = []
+    for seen in lists:
+        found = record_list(tx, seen)
+        if found.is_outdated or seen.asked_at is None:
+            raise ReadOutdated
+        changes.append(found)
+        apply_list(
+            tx,
+            seen.wallet,
+            seen.customer_id,
+            deps.choices.clear_after,
+            asked_at=seen.asked_at,
+            origin=seen.origin,
+            notified_of=notified_of,
+        )
+    return changes
+
+
+def _report_added(deps: WebhookDeps, lists: Sequence[SeenList], changes: Sequence[ObservedChanges]) -> None:
+    for seen, found in zip(lists, changes, strict=True):
+        deps.detector.report_added(seen, found)
 
 
 @dataclass(slots=True)

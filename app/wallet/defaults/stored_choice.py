@@ -11,8 +11,11 @@ from datetime import datetime, timedelta
 from enum import Enum, IntEnum, auto
 from typing import Final
 
-from app.store import Store, Tx
+from app.store import Connection, Store, Transaction
+from app.store.directory import clear_default_choice, lock_choice, mark_choice_missing
+from app.store.directory_reads import stored_choice as find_choice
 from app.store.errors import CustomerUnknown
+from app.store.events import append_event
 from app.store.records import ChoiceRecord, EventOrigin, EventType, NewEvent
 from app.vault.enums import MethodRef
 from app.vault.model import VaultWallet
@@ -61,72 +64,89 @@ class StoredChoices:
 
     def __init__(self, store: Store, clear_after: timedelta = CLEAR_AFTER) -> None:
         self._store = store
-        self._clear_after = clear_after
+        self.clear_after = clear_after
 
-    async def saw(
-        self,
-        choice: ChoiceRecord,
-        *,
-        is_listed: bool,
-        asked_at: datetime,
-        origin: EventOrigin = EventOrigin.RECONCILIATION,
-        is_notified: bool = False,
-        tx: Tx | None = None,
-    ) -> bool:
-        """Apply a complete list, requested at `asked_at`, that has or lacks the stored default. True if the default was
-        cleared.
+    async def saw(self, choice: ChoiceRecord, *, is_listed: bool, asked_at: datetime) -> bool:
+        """`apply_to_choice` in a transaction of its own."""
+        return await self._store.transaction(
+            apply_to_choice, choice, self.clear_after, is_listed=is_listed, asked_at=asked_at
+        )
 
-        `is_notified`: the vault itself reported that this method or customer changed; then one list is enough.
-        """
-        if tx is None:
-            async with self._store.transaction() as own:
-                return await self.saw(
-                    choice, is_listed=is_listed, asked_at=asked_at, origin=origin, is_notified=is_notified, tx=own
-                )
-        directory, customer_id = self._store.directory, choice.customer_id
-        try:
-            now = await directory.locked_choice(customer_id, tx=tx)
-        except CustomerUnknown:  # erased meanwhile
-            return False
-        if now is None or now.address != choice.address:
-            return False
-        age = age_of_read(now, asked_at, self._clear_after)
-        change = change_of(now, age, is_listed=is_listed)
-        if is_notified and not is_listed and age is not ReadAge.BEFORE_CHOICE:
-            change = ChoiceChange.GONE
-        if change is ChoiceChange.GONE:
-            await directory.clear_choice(customer_id, only_if=now.address, tx=tx)
-            await self._store.events.append(_cleared_event(now, origin), tx=tx)
-        elif change is not None:
-            since = asked_at if change is ChoiceChange.MISSING else None
-            await directory.mark_choice(customer_id, missing_since=since, tx=tx)
-        return change is ChoiceChange.GONE
+    async def observe_list(self, wallet: VaultWallet, customer_id: str, *, asked_at: datetime) -> None:
+        """`apply_list` in a transaction of its own, if the list concerns the stored default."""
+        if await self._store.read(concerned_choice, wallet, customer_id) is not None:
+            await self._store.transaction(apply_list, wallet, customer_id, self.clear_after, asked_at=asked_at)
 
-    async def observe_list(
-        self,
-        wallet: VaultWallet,
-        customer_id: str,
-        *,
-        asked_at: datetime,
-        origin: EventOrigin = EventOrigin.RECONCILIATION,
-        notified_of: Collection[MethodRef] | None = (),
-        tx: Tx | None = None,
-    ) -> None:
-        """As `saw`, for a whole list; an incomplete list, or one of another vault, is ignored.
 
-        `notified_of` are the methods that the vault reported as changed; None: all methods of the customer.
-        """
-        choice = await self._store.directory.choice(customer_id, tx=tx)
-        if choice is None or (choice.provider, choice.customer_ref) != (wallet.provider, wallet.customer_ref):
-            return
-        is_listed = any(method.method_ref == choice.method_ref for method in wallet.methods)
-        if is_listed and choice.missing_since is None:
-            return
-        if is_listed or not (wallet.skipped or wallet.truncated):
-            is_notified = notified_of is None or choice.method_ref in notified_of
-            await self.saw(
-                choice, is_listed=is_listed, asked_at=asked_at, origin=origin, is_notified=is_notified, tx=tx
-            )
+def concerned_choice(db: Connection, wallet: VaultWallet, customer_id: str) -> ChoiceRecord | None:
+    """The stored default, if the list may change it. An incomplete list, or one of another vault, does not."""
+    choice = find_choice(db, customer_id)
+    if choice is None or (choice.provider, choice.customer_ref) != (wallet.provider, wallet.customer_ref):
+        return None
+    if _is_listed(wallet, choice):
+        return None if choice.missing_since is None else choice
+    return None if wallet.skipped or wallet.truncated else choice
+
+
+def apply_list(
+    tx: Transaction,
+    wallet: VaultWallet,
+    customer_id: str,
+    clear_after: timedelta,
+    *,
+    asked_at: datetime,
+    origin: EventOrigin = EventOrigin.RECONCILIATION,
+    notified_of: Collection[MethodRef] | None = (),
+) -> None:
+    """Apply a list that was requested at `asked_at` to the stored default.
+
+    `notified_of` are the methods that the vault reported as changed; None: all methods of the customer.
+    """
+    choice = concerned_choice(tx, wallet, customer_id)
+    if choice is not None:
+        is_notified = notified_of is None or choice.method_ref in notified_of
+        is_listed = _is_listed(wallet, choice)
+        apply_to_choice(
+            tx, choice, clear_after, is_listed=is_listed, asked_at=asked_at, origin=origin, is_notified=is_notified
+        )
+
+
+def apply_to_choice(
+    tx: Transaction,
+    choice: ChoiceRecord,
+    clear_after: timedelta,
+    *,
+    is_listed: bool,
+    asked_at: datetime,
+    origin: EventOrigin = EventOrigin.RECONCILIATION,
+    is_notified: bool = False,
+) -> bool:
+    """Apply a complete list, requested at `asked_at`, that has or lacks the stored default. True if the default was
+    cleared.
+
+    `is_notified`: the vault itself reported that this method or customer changed; then one list is enough.
+    """
+    customer_id = choice.customer_id
+    try:
+        now = lock_choice(tx, customer_id)
+    except CustomerUnknown:  # erased meanwhile
+        return False
+    if now is None or now.address != choice.address:
+        return False
+    age = age_of_read(now, asked_at, clear_after)
+    change = change_of(now, age, is_listed=is_listed)
+    if is_notified and not is_listed and age is not ReadAge.BEFORE_CHOICE:
+        change = ChoiceChange.GONE
+    if change is ChoiceChange.GONE:
+        clear_default_choice(tx, customer_id, only_if=now.address)
+        append_event(tx, _cleared_event(now, origin))
+    elif change is not None:
+        mark_choice_missing(tx, customer_id, missing_since=asked_at if change is ChoiceChange.MISSING else None)
+    return change is ChoiceChange.GONE
+
+
+def _is_listed(wallet: VaultWallet, choice: ChoiceRecord) -> bool:
+    return any(method.method_ref == choice.method_ref for method in wallet.methods)
 
 
 def _cleared_event(choice: ChoiceRecord, origin: EventOrigin) -> NewEvent:

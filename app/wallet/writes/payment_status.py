@@ -243,7 +243,7 @@ def payment_status_handler(store: Store, provider: ProviderName, state: PaymentS
         async with store.transaction() as tx:
             if payment is not None:
                 await settle_payment(store, payment.id, update, tx=tx)
-            await settle(tx)
+            await tx.run(settle)
 
     return handler
 

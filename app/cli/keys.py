@@ -40,7 +40,7 @@ def command() -> None:
 def rotate(source: Source, which: str, file: Path | None, prints: bool) -> None:
     if prints == (file is not None):
         raise click.UsageError("say where the new key goes: --to FILE or --stdout")
-    settings = store_settings(source)
+    settings = source.settings()  # which need not hold any key yet
     made, setting = secrets.token_urlsafe(_RANDOM_BYTES), _SETTINGS[which]
     if file is not None:
         _write(file, made)
@@ -62,8 +62,11 @@ def _write(file: Path, key: str) -> None:
 
 
 def _steps(setting: str, current: list[str], made: str, file: Path | None) -> Iterable[str]:
-    old = ", ".join(current) or "the current one"
-    yield f"New key {made} for {setting}{f', in {file.absolute()}' if file else ''}. The current: {old}."
+    yield f"New key {made} for {setting}{f', in {file.absolute()}' if file else ''}."
+    if not current:
+        yield f"These settings have no {setting} yet: set it."
+        return
+    yield f"The settings have {', '.join(current)}."
     yield f"1. Add it to the end of the list {setting} of every process, and reload each (SIGHUP, or a restart)."
     yield "2. When `vaultgraph keys status` shows it in all processes: move it to the front of every list, and reload."
     yield "3. When `vaultgraph keys status` shows that an old key is not needed: take it out of every list, and reload."

@@ -47,13 +47,16 @@ def test_a_new_key_goes_to_a_file_and_is_not_shown(ran: Ran, tmp_path: Path) -> 
     made = file.read_text("utf-8").removesuffix("\n")
     assert len(made) == 64
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert printed.startswith(f"New key {key_name(made)} for digest_key, in {file}. The current: {OLD}.\n1. ")
+    assert printed.startswith(f"New key {key_name(made)} for digest_key, in {file}.\nThe settings have {OLD}.\n1. ")
     assert not any(secret in printed for secret in (made, *KEYS.values()))
     assert "exists" in ran("keys", "rotate", "id", "--to", file, status=1)
     assert file.read_text("utf-8").removesuffix("\n") == made
     alone = ran("keys", "rotate", "id", "--stdout").removesuffix("\n")
     assert len(alone) == 64
     assert alone != made
+    first = vaultgraph("keys", "rotate", "id", "--stdout", "--data-dir", tmp_path)
+    assert (first.returncode, len(first.stdout)) == (0, 65), "without any settings: the first key of a deployment"
+    assert "have no id_key yet: set it" in first.stderr
     assert "--to FILE or --stdout" in ran("keys", "rotate", "id", status=2)
 
 

@@ -65,7 +65,6 @@ def load(name: str) -> click.Command:
     commands={name: click.Command(name, short_help=line) for name, line in COMMANDS.items()},
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     help="One GraphQL graph over every vault in which a customer's payment methods live.",
-    epilog="Shell completion: see docs/running.md.",
 )
 @click.version_option(package_name="vaultgraph")
 def main() -> None:

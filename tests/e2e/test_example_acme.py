@@ -111,7 +111,7 @@ def test_a_schema_that_breaks_a_partner_is_refused_by_name(changed: Callable[[st
     assert broken == [
         "broken     acme: MakeDefault: Cannot query field 'isDefault' on type 'PaymentMethod'.",
         "broken     acme: Wallet: Cannot query field 'isDefault' on type 'PaymentMethod'.",
-        "vaultgraph: 2 published documents break",
+        "vaultgraph: 2 published documents break: keep what they use, or retire them",
     ]
 
 

@@ -4,12 +4,11 @@ Each key is loaded once per request, however many fields need it, and keys that 
 event loop are loaded together. What fresh snapshots contain is answered without a loader.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from aiodataloader import DataLoader
 
@@ -20,16 +19,16 @@ from app.vault.provider import Call
 from app.wallet.reads.build_wallet import Wallet
 from app.wallet.reads.cache import Key
 from app.wallet.reads.customers import CustomerCache, DirectoryEntry
-from app.wallet.reads.reader import SourceReading, WalletReader
+from app.wallet.reads.reader import SourceReading
 from app.wallet.reads.three_d_secure import StatusRead, StatusReading, status_key
-from app.wallet.reads.waiting import wait_all
+from app.wallet.reads.waiting import wait_shared
 from app.wallet.reads.wallet_cache import BuiltWallet
 from resolvers.needs import Needs, Start, nothing
 
 if TYPE_CHECKING:
     from resolvers.context import Info, Services
 
-Value = TypeVar("Value")
+_UNREAD: Final = frozenset({SourceState.SKIPPED, SourceState.DISABLED, SourceState.NOT_LINKED})
 Adopt = Callable[[], None]
 """Registers the running task with the request, which cancels it at its end: loaders start their own tasks."""
 CustomerKey = tuple[ProviderName, CustomerRef]
@@ -64,17 +63,45 @@ class OwnerLoader(DataLoader[CustomerKey, "str | None"]):
         return [found.get(key) for key in keys]
 
 
-class VaultWalletLoader(DataLoader[CustomerKey, SourceReading]):
-    """Loads one vault's part of a wallet. Vaults are read in parallel; a vault's customers in one call where it can."""
+@dataclass(slots=True, eq=False)
+class WalletRequest:
+    """A customer's wallet with the vaults that `links` name. `known` are the readings that the request has already."""
 
-    def __init__(self, reader: WalletReader, call: Call, adopt: Adopt) -> None:
+    entry: DirectoryEntry
+    vaults: frozenset[ProviderName]
+    links: Sequence[CustomerKey]
+    known: Mapping[ProviderName, SourceReading]
+
+
+class WalletLoader(DataLoader[WalletRequest, BuiltWallet]):
+    """Loads wallets. All vaults are read in parallel, and many customers of one vault in one call where it can."""
+
+    def __init__(self, services: "Services", call: Call, adopt: Adopt) -> None:
         super().__init__()
-        self._reader, self._call, self._adopt = reader, call, adopt
+        self._services, self._call, self._adopt = services, call, adopt
 
-    async def batch_load_fn(self, keys: list[CustomerKey]) -> list[SourceReading]:
+    def get_cache_key(self, request: WalletRequest) -> Any:
+        return request.entry.customer.id, request.vaults
+
+    async def batch_load_fn(self, requests: list[WalletRequest]) -> list[BuiltWallet]:
         self._adopt()
+        missing = [link for one in requests for link in one.links if link[0] not in one.known]
+        found = dict(zip(missing, await self._services.reader.try_all(missing, self._call), strict=True))
         # An exception in a place rejects that key alone.
-        return await self._reader.try_all(keys, self._call)  # type: ignore[return-value]
+        return [self._built(one, found) for one in requests]  # type: ignore[misc]
+
+    def _built(
+        self, request: WalletRequest, found: Mapping[CustomerKey, SourceReading | Exception]
+    ) -> BuiltWallet | Exception:
+        readings: dict[ProviderName, SourceReading] = {}
+        for link in request.links:
+            name = link[0]
+            reading = request.known[name] if name in request.known else found[link]
+            if isinstance(reading, Exception):
+                return reading
+            readings[name] = reading
+        services = self._services
+        return services.wallets.get_or_build(request.entry, request.vaults, readings, services.utc_now())
 
 
 class StatusLoader(DataLoader[Key, StatusRead]):
@@ -82,13 +109,13 @@ class StatusLoader(DataLoader[Key, StatusRead]):
 
     batch = False
 
-    def __init__(self, reader: WalletReader, call: Call, adopt: Adopt) -> None:
+    def __init__(self, services: "Services", call: Call, adopt: Adopt) -> None:
         super().__init__()
-        self._reader, self._call, self._adopt = reader, call, adopt
+        self._services, self._call, self._adopt = services, call, adopt
 
     async def batch_load_fn(self, keys: list[Key]) -> list[StatusRead]:
         self._adopt()
-        return [await self._reader.statuses.read(key, self._call) for key in keys]
+        return [await self._services.reader.statuses.read(key, self._call) for key in keys]
 
 
 class Loaders:
@@ -111,12 +138,12 @@ class Loaders:
         return OwnerLoader(self._services.directory, self._adopt)
 
     @cached_property
-    def vault_wallets(self) -> VaultWalletLoader:
-        return VaultWalletLoader(self._services.reader, self._call, self._adopt)
+    def wallets(self) -> WalletLoader:
+        return WalletLoader(self._services, self._call, self._adopt)
 
     @cached_property
     def status_reads(self) -> StatusLoader:
-        return StatusLoader(self._services.reader, self._call, self._adopt)
+        return StatusLoader(self._services, self._call, self._adopt)
 
     def wallet(
         self,
@@ -127,15 +154,15 @@ class Loaders:
         start: Start = nothing,
     ) -> BuiltWallet | Awaitable[BuiltWallet]:
         """The customer's wallet with the vaults and 3-D Secure statuses that the selection needs, and with the vault
-        `also`. No awaitable if fresh snapshots contain all of it.
+        `also`. No awaitable if everything is fresh.
         """
         vaults = needs.vaults(info) if needs.narrowed else needs.fixed
         if also is not None and also not in vaults:
             vaults = vaults.union((also,))
         built = self._at_hand(entry, vaults)
-        if built is not None and (not needs.statuses or self._has_statuses(needs.cards(built.wallet, info, start))):
-            return built
-        return self._load(entry, vaults, needs, info, start)
+        if built is None or (needs.statuses and not self._has_statuses(needs.cards(built.wallet, info, start))):
+            return self._load(entry, vaults, needs, info, start)
+        return built
 
     def status(self, card: Card) -> StatusReading | Awaitable[StatusReading]:
         """A card's 3-D Secure status: at once if the selection's needs included it."""
@@ -169,89 +196,77 @@ class Loaders:
     def close(self) -> None:
         """End of the request: break reference cycles, so that it is freed at once. Then only `incomplete_sources`
         works."""
-        for name in ("entries", "owners", "vault_wallets", "status_reads", "_adopt", "_services"):
+        for name in ("entries", "owners", "wallets", "status_reads", "_adopt", "_services"):
             self.__dict__.pop(name, None)
 
     def _at_hand(self, entry: DirectoryEntry, vaults: frozenset[ProviderName]) -> BuiltWallet | None:
-        """The wallet if this request has read these vaults already, or fresh snapshots contain them."""
-        services, wallets = self._services, self._built.get(entry.customer.id)
-        if wallets is None:
-            built = services.wallets.get_fresh(entry, vaults, services.utc_now())
-        else:
-            built = wallets.get(vaults)
-            if built is not None:
-                return built
-        if built is None:
-            readings: dict[ProviderName, SourceReading] = {}
-            for name, ref in self._links(entry, vaults):
-                reading = self._read_before(entry, name) or services.reader.get_fresh(name, ref)
-                if reading is None:
-                    return None
-                readings[name] = reading
-            built = services.wallets.get_or_build(entry, vaults, readings, services.utc_now())
-        return None if built.wallet.default.choice_change is not None else self._remember(vaults, built)
+        """The wallet if this request has loaded it, or fresh snapshots contain it."""
+        customer_id, services = entry.customer.id, self._services
+        wallets = self._built.get(customer_id)
+        if wallets is not None:
+            return wallets.get(vaults)
+        built = services.wallets.get_fresh(entry, vaults, services.utc_now())
+        if built is None or built.wallet.default.choice_change is not None:
+            return None
+        self._built[customer_id] = {vaults: built}
+        return built
 
     async def _load(
         self, entry: DirectoryEntry, vaults: frozenset[ProviderName], needs: Needs, info: "Info", start: Start
     ) -> BuiltWallet:
-        services = self._services
-        prefetched: set[Key] = set()
-        built = self._built.get(entry.customer.id, {}).get(vaults)
+        customer_id, services = entry.customer.id, self._services
+        wallets = self._built.get(customer_id)
+        built = None if wallets is None else wallets.get(vaults)
+        last, cards = None, None
         if built is None:
-            readings: dict[ProviderName, SourceReading] = {}
-            loads: dict[ProviderName, asyncio.Future[SourceReading]] = {}
-            for name, ref in self._links(entry, vaults):
-                before = self._read_before(entry, name)
-                if before is None:
-                    loads[name] = self.vault_wallets.load((name, ref))
-                else:
-                    readings[name] = before
+            loading = self.wallets.load(self._request(entry, vaults, wallets))
             if needs.statuses:
-                prefetched = self._prefetch(services.wallets.last(entry.customer.id, vaults), needs, info, start)
-            await wait_all(loads.values())
-            readings.update(zip(loads, results(loads.values()), strict=True))
-            built = await self._settled(entry, vaults, readings)
-            self._remember(vaults, built)
+                # The last wallet implies which statuses are needed: they are read in parallel with the vaults' lists.
+                last = services.wallets.last(customer_id, vaults)
+                cards = [] if last is None else needs.cards(last, info, start)
+                for card in cards:
+                    self.status_reads.load(status_key(card))
+            built = await wait_shared(loading)
+            default = built.wallet.default
+            if default.choice_change is not None and await services.note_choice(default):
+                entry = replace(entry, choice=None)
+                built = services.wallets.get_or_build(entry, vaults, _readings(built.wallet), services.utc_now())
+            self._built.setdefault(customer_id, {})[vaults] = built
         if needs.statuses:
-            cards = needs.cards(built.wallet, info, start)
-            missing = [card for card in cards if status_key(card) not in self._statuses]
-            if missing:
-                await self._load_statuses(missing, prefetched)
+            prefetched = frozenset([status_key(card) for card in cards or ()])
+            if cards is None or last is None or last.methods is not built.wallet.methods:
+                cards = needs.cards(built.wallet, info, start)
+            await self._load_statuses(cards, prefetched)
         return built
 
-    async def _settled(
+    def _request(
         self,
         entry: DirectoryEntry,
         vaults: frozenset[ProviderName],
-        readings: Mapping[ProviderName, SourceReading],
-    ) -> BuiltWallet:
-        """The wallet, after the change that the lists imply for the customer's stored default was stored."""
-        services = self._services
-        built = services.wallets.get_or_build(entry, vaults, readings, services.utc_now())
-        default = built.wallet.default
-        if default.choice_change is None or not await services.note_choice(default):
-            return built
-        return services.wallets.get_or_build(replace(entry, choice=None), vaults, readings, services.utc_now())
+        wallets: Mapping[frozenset[ProviderName], BuiltWallet] | None,
+    ) -> WalletRequest:
+        enabled = self._services.reader.providers
+        links = [
+            (link.provider, link.customer_ref)
+            for link in entry.links
+            if link.provider in vaults and link.provider in enabled
+        ]
+        known: dict[ProviderName, SourceReading] = {}
+        for built in wallets.values() if wallets is not None else ():
+            known.update(_readings(built.wallet))
+        return WalletRequest(entry, vaults, links, known)
 
-    def _prefetch(self, last: Wallet | None, needs: Needs, info: "Info", start: Start) -> set[Key]:
-        """Start the status reads that the customer's last wallet implies, in parallel with the vaults' lists. The new
-        lists decide which of them are used."""
-        keys = set() if last is None else {status_key(card) for card in needs.cards(last, info, start)}
-        for key in keys:
-            self.status_reads.load(key)
-        return keys
-
-    async def _load_statuses(self, cards: Sequence[Card], prefetched: Collection[Key]) -> None:
+    async def _load_statuses(self, cards: Iterable[Card], prefetched: Collection[Key]) -> None:
         statuses, loader = self._services.reader.statuses, self.status_reads
-        loads = [loader.load(status_key(card)) for card in cards]
-        await wait_all(loads)
-        for card, read in zip(cards, results(loads), strict=True):
-            key = status_key(card)
+        missing = [(card, key) for card in cards if (key := status_key(card)) not in self._statuses]
+        loads = [loader.load(key) for _, key in missing]
+        for (card, key), loading in zip(missing, loads, strict=True):
+            read = await wait_shared(loading)
             if key in prefetched and isinstance(read.error, CircuitOpen):
                 # A half-open circuit lets one call through, the list's, whose success may have closed the circuit.
                 loader.clear(key)
-                read = await loader.load(key)
-            self._keep_status(card, statuses.to_reading(card, read))
+                read = await wait_shared(loader.load(key))
+            self._keep_status(card, key, statuses.to_reading(card, read))
 
     async def _load_status(self, card: Card) -> StatusReading:
         await self._load_statuses([card], ())
@@ -260,45 +275,24 @@ class Loaders:
     def _has_statuses(self, cards: Iterable[Card]) -> bool:
         """True if all are known to this request or fresh."""
         for card in cards:
-            if status_key(card) not in self._statuses:
+            key = status_key(card)
+            if key not in self._statuses:
                 found = self._services.reader.statuses.get_fresh(card)
                 if found is None:
                     return False
-                self._keep_status(card, found)
+                self._keep_status(card, key, found)
         return True
 
-    def _keep_status(self, card: Card, status: StatusReading) -> None:
-        self._statuses[status_key(card)] = status
+    def _keep_status(self, card: Card, key: Key, status: StatusReading) -> None:
+        self._statuses[key] = status
         if status.failed:
             self._failed_statuses.add((card.provider, card.customer_ref))
 
-    def _remember(self, vaults: frozenset[ProviderName], built: BuiltWallet) -> BuiltWallet:
-        self._built.setdefault(built.wallet.entry.customer.id, {})[vaults] = built
-        return built
 
-    def _links(self, entry: DirectoryEntry, vaults: Collection[ProviderName]) -> list[CustomerKey]:
-        enabled = self._services.reader.providers
-        return [
-            (link.provider, link.customer_ref)
-            for link in entry.links
-            if link.provider in vaults and link.provider in enabled
-        ]
-
-    def _read_before(self, entry: DirectoryEntry, name: ProviderName) -> SourceReading | None:
-        """This request's reading of a vault, if there is one."""
-        for vaults, built in self._built.get(entry.customer.id, {}).items():
-            if name in vaults:
-                return built.wallet.sources[name]
-        return None
-
-
-def results(futures: Iterable["asyncio.Future[Value]"]) -> list[Value]:
-    """The results of futures that are done; raises the first exception."""
-    errors = [one.exception() for one in futures]  # of all: asyncio logs an exception that was not retrieved
-    for error in errors:
-        if error is not None:
-            raise error
-    return [one.result() for one in futures]
+def _readings(wallet: Wallet) -> dict[ProviderName, SourceReading]:
+    """Of the vaults that were read for it, in the order of the customer's links."""
+    sources = wallet.sources
+    return {link.provider: one for link in wallet.entry.links if (one := sources[link.provider]).state not in _UNREAD}
 
 
 def _without_status(row: SourceReading) -> SourceReading:

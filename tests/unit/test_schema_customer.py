@@ -8,10 +8,8 @@ import pytest
 from app.store.records import MethodAddress
 from app.vault.enums import BankRail, CardBrand, CustomerRef, MethodRef, PaymentMethodStatus
 from app.vault.model import BankAccount, Expiry, OtherMethod
-from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.defaults.stored_choice import ChoiceChange
 from app.wallet.reads.build_wallet import DefaultInfo
-from resolvers.context import Context
 from tests.support.memory import LONG_AGO, NOW, P, World, card, choice_of
 
 WALLET = """
@@ -180,23 +178,6 @@ async def test_a_vault_that_only_a_nested_field_needs_is_in_sources_too() -> Non
     data = await world.data('{ customer(id: "cus_a") { sources { state } ' + listed + " } }")
     assert states(data) == ["OK"] * 4
     assert world.calls() == {"LOANPRO": 1, "ALOHA": 1, "JPMORGAN": 1, "CASELLE": 1}
-
-
-async def test_after_a_write_the_same_request_reads_anew() -> None:
-    world = World()
-    before = await world.data(WALLET)
-    context = Context.create(world.services, Caller(name="tests", scopes=ALL_SCOPES), "req-2")
-    key = P.LOANPRO, CustomerRef("37")
-    first = await context.loaders.vault_wallets.load(key)
-    world.vaults[P.LOANPRO].put("37", card("11", last4="7777"))
-    world.services.reader.snapshots.drop(*key)
-    assert await context.loaders.vault_wallets.load(key) is first
-    context.after_write()
-    reading = await context.loaders.vault_wallets.load(key)
-    assert "4242" in labels(before)
-    assert reading.cached is not None
-    assert [one.label[-4:] for one in reading.cached.methods] == ["7777"]
-    assert world.calls() == {"LOANPRO": 2, "ALOHA": 1, "JPMORGAN": 1, "CASELLE": 1}
 
 
 async def test_sources_alone_read_every_linked_vault() -> None:

@@ -18,6 +18,7 @@ from app.errors import (
 )
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.wallet.reads.cache import Key, Read, SnapshotCache, Source
+from tests.support.calls import soon
 
 P = ProviderName.LOANPRO
 START = datetime(2028, 3, 1, tzinfo=UTC)
@@ -69,16 +70,16 @@ class Setup:
         self.source: Source[str] = Source(
             provider=P,
             fetch=self.vault.fetch,
-            weigh=lambda value: 100,
+            prepare=lambda value, last: (value, 100, True),
             fresh_for_s=fresh,
             stale_if_error_for_s=stale,
+            deadline_s=60.0,
             batch_limit=50,
         )
 
     async def read(self, *refs: str, within: float = 5.0, force_fresh: bool = False) -> list[Read[str]]:
         keys = [key(ref) for ref in refs]
-        until = asyncio.get_running_loop().time() + within
-        found = await self.cache.read([(one, self.source, until) for one in keys], force_fresh=force_fresh)
+        found = await self.cache.read([(one, self.source) for one in keys], soon(within), force_fresh=force_fresh)
         for one in found:
             if one.bug is not None:
                 raise one.bug
@@ -118,10 +119,10 @@ async def test_freshness_is_one_for_the_snapshot_and_what_is_derived_from_it() -
     snapshot = setup.cache.get_fresh(key("1"))
     assert snapshot is not None
     assert setup.cache.counts["fresh"] == 1
-    assert setup.cache.are_fresh([snapshot.freshness])
+    assert setup.cache.are_fresh([snapshot])
     setup.clock.seconds += 0.001
     assert setup.cache.get_fresh(key("1")) is None
-    assert not setup.cache.are_fresh([snapshot.freshness])
+    assert not setup.cache.are_fresh([snapshot])
     assert setup.cache.counts["fresh"] == 2
 
 
@@ -130,15 +131,15 @@ async def test_what_was_derived_from_a_snapshot_ends_with_it() -> None:
     for end in ("dropped", "replaced", "evicted"):
         (read,) = await setup.read("1")
         assert read.snapshot is not None
-        assert setup.cache.are_fresh([read.snapshot.freshness])
+        assert setup.cache.are_fresh([read.snapshot])
         if end == "dropped":
             setup.cache.drop(*key("1")[:2])
         elif end == "replaced":
             await setup.read("1", force_fresh=True)
         else:
-            setup.source = replace(setup.source, weigh=lambda value: 10_000)
+            setup.source = replace(setup.source, prepare=lambda value, last: (value, 10_000, True))
             await setup.read("2")
-        assert not setup.cache.are_fresh([read.snapshot.freshness]), end
+        assert not setup.cache.are_fresh([read.snapshot]), end
 
 
 async def test_zero_ttl_reads_every_time_but_shares_reads_in_flight() -> None:
@@ -303,8 +304,7 @@ async def test_read_begun_before_a_drop_is_not_cached() -> None:
 
 async def test_drop_removes_snapshots_of_single_methods() -> None:
     setup = Setup()
-    until = asyncio.get_running_loop().time() + 5
-    await setup.cache.read([(one, setup.source, until) for one in (key("1"), key("1", "m"), key("2", "m"))])
+    await setup.cache.read([(one, setup.source) for one in (key("1"), key("1", "m"), key("2", "m"))], soon())
     setup.cache.drop(P, CustomerRef("1"))
     assert len(setup.cache) == 1
 
@@ -379,14 +379,14 @@ async def test_key_missing_in_the_reply_is_unreadable() -> None:
     async def nothing(keys: Sequence[Key], caller: object) -> Mapping[Key, str | VaultError]:
         return {}
 
-    source = Source(provider=P, fetch=nothing, weigh=len, fresh_for_s=5.0, stale_if_error_for_s=5.0)
-    (found,) = await setup.cache.read([(key("1"), source, asyncio.get_running_loop().time() + 5)])
+    source = replace(setup.source, fetch=nothing)
+    (found,) = await setup.cache.read([(key("1"), source)], soon())
     assert isinstance(found.error, VaultReplyUnreadable)
 
 
 async def test_outage_serves_the_complete_snapshot_behind_a_partial_one() -> None:
     setup = Setup()
-    setup.source = replace(setup.source, is_complete=lambda value: not value.startswith("part"))
+    setup.source = replace(setup.source, prepare=lambda value, last: (value, 100, not value.startswith("part")))
     await setup.read("a")
     for text in ("part1", "part2"):
         setup.clock.seconds += 6
@@ -408,7 +408,7 @@ async def test_outage_serves_the_complete_snapshot_behind_a_partial_one() -> Non
 
 async def test_drop_removes_the_complete_snapshot_behind_a_partial_one() -> None:
     setup = Setup()
-    setup.source = replace(setup.source, is_complete=lambda value: value != "part")
+    setup.source = replace(setup.source, prepare=lambda value, last: (value, 100, value != "part"))
     await setup.read("a")
     setup.clock.seconds += 6
     setup.vault.answer = lambda one: "part"

@@ -48,8 +48,12 @@ class Setup:
 async def test_a_wallet_is_fresh_as_long_as_its_snapshots() -> None:
     setup = Setup()
     assert setup.wallets.get_fresh(setup.entry(), VAULTS, NOW) is None
-    await setup.read()
-    built = await setup.built()  # from snapshots: the readings of a call are another object
+    read = await setup.built()
+    assert [read.wallet.sources[name].latency_ms for name in sorted(VAULTS)] == [0, 0]
+    built = setup.wallets.get_fresh(setup.entry(), VAULTS, NOW)
+    assert built is not None
+    assert {one.latency_ms for one in built.wallet.sources.values()} == {None}
+    assert built.wallet.methods is read.wallet.methods
     assert setup.wallets.get_fresh(setup.entry(), VAULTS, NOW) is built
     assert setup.wallets.get_fresh(setup.entry(), frozenset({P.LOANPRO}), NOW) is None
     assert setup.wallets.get_fresh(replace(setup.entry()), VAULTS, NOW) is None, "the customer has changed"

@@ -4,7 +4,7 @@ It is independent of the cached type: `reader` stores wallets, `three_d_secure` 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -13,7 +13,8 @@ from typing import Any, Final, Generic, TypeVar
 from app.caching.lru import LruCache
 from app.errors import RejectReason, VaultError, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
-from app.wallet.reads.waiting import wait_until_done
+from app.vault.provider import Call
+from app.wallet.reads.waiting import Countdown
 
 Value = TypeVar("Value")
 _UTC_NOW: Final = partial(datetime.now, UTC)
@@ -21,25 +22,17 @@ _NEVER: Final = float("-inf")
 
 Key = tuple[ProviderName, CustomerRef, MethodRef | None]
 """Vault, customer ref, and a method ref; None there for the whole wallet."""
+Prepared = tuple[Any, int, bool]
+"""What a source made of a reply, its bytes, and whether it contains everything that the vault holds."""
 
 
-class Freshness:
-    """Until when a snapshot is fresh, on the cache's clock. Shared with what is derived from the snapshot: as soon as
-    the snapshot is dropped, evicted or replaced, `until` is in the past."""
-
-    __slots__ = ("until",)
-
-    def __init__(self, until: float) -> None:
-        self.until = until
-
-
-@dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read
+@dataclass(slots=True)
 class Snapshot(Generic[Value]):
-    """`as_of` is when the vault's answer arrived, `taken_at` the same instant on the monotonic clock.
+    """A vault's answer. `as_of` is when it arrived, `taken_at` the same instant on the monotonic clock.
 
     `asked_at` is when the call began: later changes may be missing from the answer. `prepared` is what its source made
-    of `value`, `shown` caches what a reader made of both. `better` is the last complete snapshot, kept with
-    an incomplete one for stale-if-error.
+    of `value`. It is fresh until `fresh_until`, which is in the past as soon as it is dropped, evicted or replaced.
+    `better` is the last complete snapshot, kept with an incomplete one for stale-if-error.
     """
 
     value: Value
@@ -48,8 +41,8 @@ class Snapshot(Generic[Value]):
     as_of: datetime
     taken_at: float
     size: int
-    freshness: Freshness
-    shown: Any = None
+    is_complete: bool
+    fresh_until: float
     better: "Snapshot[Value] | None" = None
 
 
@@ -76,38 +69,34 @@ class Read(Generic[Value]):
 class Source(Generic[Value]):
     """How one kind of value is read, and its TTLs. Durations are seconds.
 
-    `fetch` reads many keys at once on behalf of the first caller: a VaultError that it raises applies to all keys, one
-    in place of a value to that key alone. At most `batch_limit` keys are fetched together. `prepare` gets a value and
-    what was prepared from the one before, if that is cached. Of what is prepared, `weigh` estimates the bytes, and
-    `is_complete` is true if it contains everything that the vault holds.
+    `fetch` reads many keys at once on behalf of the first caller, with the vault's own deadline: a shorter one of the
+    first caller must not apply to the others. A VaultError that it raises applies to all keys, one in place of a value
+    to that key alone. At most `batch_limit` keys are fetched together. `prepare` gets a value and what was prepared
+    from the one before, if that is cached.
     """
 
     provider: ProviderName
-    fetch: Callable[[Sequence[Key], Any], Awaitable[Mapping[Key, Value | VaultError]]]
-    weigh: Callable[[Any], int]
+    fetch: Callable[[Sequence[Key], Call], Awaitable[Mapping[Key, Value | VaultError]]]
+    prepare: Callable[[Value, Any], Prepared]
     fresh_for_s: float
     stale_if_error_for_s: float
+    deadline_s: float
     batch_limit: int = 1
-    is_complete: Callable[[Any], bool] = lambda prepared: True
-    prepare: Callable[[Value, Any], Any] = lambda value, last: value
-
-
-Wanted = tuple[Key, Source[Any], float]
-"""A key, its source, and until when its caller waits, on the loop's clock."""
 
 
 class InFlightRead:
-    """One upstream read in flight, and the number of callers that wait for it."""
+    """One upstream read in flight, and what waits for it."""
 
-    __slots__ = ("answered_at", "asked_at", "keys", "latency_s", "outcomes", "task", "waiters")
+    __slots__ = ("answered_at", "asked_at", "is_done", "keys", "latency_s", "outcomes", "task", "waiting")
 
     def __init__(self, keys: Sequence[Key]) -> None:
         self.keys = keys
-        self.waiters = 0
+        self.waiting: list[Countdown] = []
+        self.is_done = False
         self.latency_s = 0.0
         self.asked_at: datetime | None = None
         self.answered_at: datetime | None = None
-        self.outcomes: dict[Key, Snapshot[Any] | VaultError] = {}
+        self.outcomes: dict[Key, Snapshot[Any] | Exception] = {}
         self.task: asyncio.Task[None]
 
 
@@ -127,8 +116,8 @@ class SnapshotCache:
     ) -> None:
         self.on_removed: Callable[[Key], None] | None = None
         """Called for every snapshot that is dropped or evicted, but not for one that a newer one replaces."""
+        self.now: Callable[[], float] = monotonic or self._loop_time
         self._utc_now = utc_now
-        self._now: Callable[[], float] = monotonic or self._loop_time
         self._snapshots: LruCache[Key, Snapshot[Any]] = LruCache(max_bytes, on_evict=self._removed)
         self._in_flight: dict[Key, InFlightRead] = {}
         # Keys of single methods, by customer. Wallet keys, the majority, need no index.
@@ -144,69 +133,67 @@ class SnapshotCache:
         return len(self._snapshots)
 
     async def read(
-        self, wanted: Sequence[Wanted], *, force_fresh: bool = False, caller: object = None
+        self, wanted: Sequence[tuple[Key, Source[Any]]], call: Call, *, force_fresh: bool = False
     ) -> list[Read[Any]]:
-        """Read every key by its deadline: from the cache, from a read in flight, or by a new one.
+        """Read every key: from the cache, from a read in flight, or by a new one; never later than the deadline of the
+        call or of the key's source.
 
         `force_fresh` uses no snapshot and joins no earlier read. Failures are part of the result.
         """
-        now, counts = self._now(), self.counts
+        now = self.now()
         found: dict[Key, Read[Any]] = {}
-        joined: list[Key] = []
+        reads: dict[Key, InFlightRead] = {}
+        joined: set[Key] = set()
         missing: dict[ProviderName, tuple[Source[Any], dict[Key, None]]] = {}
-        for key, source, _ in wanted:
+        for key, source in wanted:
+            if key in found or key in reads:
+                continue
             if not force_fresh:
-                snapshot = self._snapshots.get(key)
-                if snapshot is not None and now <= snapshot.freshness.until:
+                snapshot = self._snapshots.get(key) if source.fresh_for_s > 0 else None
+                if snapshot is not None and now <= snapshot.fresh_until:
                     found[key] = Read(snapshot)
-                    counts["fresh"] += 1
+                    self.counts["fresh"] += 1
                     continue
-                if key in self._in_flight:
-                    joined.append(key)
+                earlier = self._in_flight.get(key)
+                if earlier is not None:
+                    reads[key] = earlier
+                    joined.add(key)
                     continue
-            if key[0] in missing:
-                missing[key[0]][1][key] = None
+            if source.batch_limit == 1:
+                reads[key] = self._begin((key,), source, call)
+            elif source.provider in missing:
+                missing[source.provider][1][key] = None
             else:
-                missing[key[0]] = source, {key: None}
-        reads = {key: self._in_flight[key] for key in joined}
+                missing[source.provider] = source, {key: None}
         for source, new in missing.values():
             keys = list(new)
             for start in range(0, len(keys), source.batch_limit):
                 some = keys[start : start + source.batch_limit]
-                reads.update(dict.fromkeys(some, self._begin(some, source, caller)))
+                reads.update(dict.fromkeys(some, self._begin(some, source, call)))
         if reads:
-            waiting = [one for one in wanted if one[0] in reads]
-            for read in reads.values():
-                read.waiters += 1
-            try:
-                await wait_until_done([(reads[key].task, until) for key, _, until in waiting])
-            finally:
-                for read in reads.values():
-                    self._leave(read)
-            for key, source, _ in waiting:
-                result = found[key] = self._result(key, source, reads[key], now, may_be_stale=not force_fresh)
-                if result.snapshot is None:
-                    counts["none"] += 1
-                else:
-                    counts["stale" if result.error is not None else "joined" if key in joined else "vault"] += 1
-        return [found[key] for key, _, _ in wanted]
+            await self._wait(reads, wanted, call)
+            for key, source in wanted:
+                if key in reads and key not in found:
+                    found[key] = self._result(
+                        key, source, reads[key], now, is_joined=key in joined, may_be_stale=not force_fresh
+                    )
+        return [found[key] for key, _ in wanted]
 
     def get_fresh(self, key: Key) -> Snapshot[Any] | None:
         """The snapshot if it is fresh, without awaiting; else None."""
         snapshot = self._snapshots.get(key)
-        if snapshot is None or self._now() > snapshot.freshness.until:
+        if snapshot is None or self.now() > snapshot.fresh_until:
             return None
         self.counts["fresh"] += 1
         return snapshot
 
-    def are_fresh(self, derived_from: Iterable[Freshness]) -> bool:
-        """True if something derived from these snapshots may still be shown. Counts as a read of each."""
-        now, count = self._now(), 0
-        for one in derived_from:
-            if now > one.until:
+    def are_fresh(self, snapshots: Collection[Snapshot[Any]]) -> bool:
+        """True if what was derived from these snapshots may still be shown. Counts as a read of each."""
+        now = self.now()
+        for one in snapshots:
+            if now > one.fresh_until:
                 return False
-            count += 1
-        self.counts["fresh"] += count
+        self.counts["fresh"] += len(snapshots)
         return True
 
     def is_cached(self, key: Key, prepared: object) -> bool:
@@ -228,60 +215,76 @@ class SnapshotCache:
         self._methods.clear()
 
     def _loop_time(self) -> float:
-        self._now = asyncio.get_running_loop().time  # cached: belongs to one loop
-        return self._now()
+        self.now = asyncio.get_running_loop().time  # cached: belongs to one loop
+        return self.now()
 
-    def _begin(self, keys: Sequence[Key], source: Source[Any], caller: object) -> InFlightRead:
+    def _begin(self, keys: Sequence[Key], source: Source[Any], call: Call) -> InFlightRead:
         in_flight = InFlightRead(keys)
         for key in keys:
             self._in_flight[key] = in_flight
             if key[2] is not None:
                 self._methods.setdefault(key[:2], set()).add(key)
-        in_flight.task = asyncio.get_running_loop().create_task(self._run(in_flight, source, caller))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + source.deadline_s
+        own = Call(until, call.request_id, call.traceparent, call.client, call.tags, call.meter)
+        in_flight.task = loop.create_task(self._run(in_flight, source, own))
         return in_flight
 
-    async def _run(self, in_flight: InFlightRead, source: Source[Any], caller: object) -> None:
-        keys, began = in_flight.keys, self._now()
+    async def _run(self, in_flight: InFlightRead, source: Source[Any], call: Call) -> None:
+        keys, outcomes, began = in_flight.keys, in_flight.outcomes, self.now()
         asked_at = in_flight.asked_at = self._utc_now()
         try:
-            replies = await source.fetch(keys, caller)
+            replies = await source.fetch(keys, call)
+            now, as_of = self.now(), self._utc_now()
+            in_flight.latency_s, in_flight.answered_at = now - began, as_of
+            fresh_until = now + source.fresh_for_s if source.fresh_for_s > 0 else _NEVER
+            for key in keys:
+                reply = replies.get(key)
+                if isinstance(reply, VaultError):
+                    self._fail(key, in_flight, reply)
+                elif reply is None and key not in replies:
+                    outcomes[key] = VaultReplyUnreadable(source.provider)
+                else:
+                    before = self._snapshots.peek(key)
+                    prepared, size, is_complete = source.prepare(reply, None if before is None else before.prepared)
+                    snapshot = outcomes[key] = Snapshot(
+                        reply, prepared, asked_at, as_of, now, size, is_complete, fresh_until
+                    )
+                    if self._in_flight.get(key) is in_flight:
+                        self._keep(key, snapshot, before, source)
+                    else:
+                        snapshot.fresh_until = _NEVER
         except VaultError as error:
-            replies = dict.fromkeys(keys, error)
-        except BaseException:
+            in_flight.latency_s, in_flight.answered_at = self.now() - began, self._utc_now()
+            for key in keys:
+                self._fail(key, in_flight, error)
+        except Exception as bug:
+            outcomes.update(dict.fromkeys(keys, bug))
+            if not in_flight.waiting:
+                raise  # asyncio logs it
+        finally:
+            in_flight.is_done = True
             self._unregister(in_flight)
-            raise
-        now, as_of = self._now(), self._utc_now()
-        in_flight.latency_s, in_flight.answered_at = now - began, as_of
-        fresh_until = now + source.fresh_for_s if source.fresh_for_s > 0 else _NEVER
-        for key in keys:
-            reply = replies[key] if key in replies else VaultReplyUnreadable(source.provider)
-            if isinstance(reply, VaultError):
-                in_flight.outcomes[key] = reply
-                if self._in_flight.get(key) is in_flight and not _may_show_stale(reply):
-                    self._forget(key)
-            else:
-                before = self._snapshots.peek(key)
-                prepared = source.prepare(reply, None if before is None else before.prepared)
-                weight, freshness = source.weigh(prepared), Freshness(fresh_until)
-                snapshot = Snapshot(reply, prepared, asked_at, as_of, now, weight, freshness)
-                in_flight.outcomes[key] = snapshot
-                self._keep(key, in_flight, snapshot, source)
-        self._unregister(in_flight)
+            for countdown in in_flight.waiting:
+                countdown.left -= 1
+                if not countdown.left:
+                    countdown.wake()
 
-    def _keep(self, key: Key, in_flight: InFlightRead, snapshot: Snapshot[Any], source: Source[Any]) -> None:
-        if self._in_flight.get(key) is not in_flight:
-            snapshot.freshness.until = _NEVER
-            return
+    def _fail(self, key: Key, in_flight: InFlightRead, error: VaultError) -> None:
+        in_flight.outcomes[key] = error
+        if self._in_flight.get(key) is in_flight and not _may_show_stale(error):
+            self._forget(key)
+
+    def _keep(self, key: Key, snapshot: Snapshot[Any], before: Snapshot[Any] | None, source: Source[Any]) -> None:
         if source.fresh_for_s <= 0 and source.stale_if_error_for_s <= 0:
             return
-        before = self._snapshots.peek(key)
         if before is not None:
-            before.freshness.until = _NEVER
-        if not source.is_complete(snapshot.prepared):
-            better = before if before is None or source.is_complete(before.prepared) else before.better
-            if better is not None and snapshot.taken_at - better.taken_at <= source.stale_if_error_for_s:
-                snapshot.better = better
-                snapshot.size += better.size
+            before.fresh_until = _NEVER
+            if not snapshot.is_complete:
+                better = before if before.is_complete else before.better
+                if better is not None and snapshot.taken_at - better.taken_at <= source.stale_if_error_for_s:
+                    snapshot.better = better
+                    snapshot.size += better.size
         self._snapshots.put(key, snapshot, weight=snapshot.size)
 
     def _forget(self, key: Key) -> None:
@@ -290,19 +293,14 @@ class SnapshotCache:
             self._removed(key, snapshot)
 
     def _removed(self, key: Key, snapshot: Snapshot[Any]) -> None:
-        snapshot.freshness.until = _NEVER
-        self._unindex(key)
+        snapshot.fresh_until = _NEVER
+        if key[2] is not None:
+            self._unindex(key)
         if self.on_removed is not None:
             self.on_removed(key)
 
-    def _unregister(self, in_flight: InFlightRead) -> None:
-        for key in in_flight.keys:
-            if self._in_flight.get(key) is in_flight:
-                del self._in_flight[key]
-                self._unindex(key)
-
     def _unindex(self, key: Key) -> None:
-        if key[2] is None or key in self._in_flight or self._snapshots.peek(key) is not None:
+        if key in self._in_flight or self._snapshots.peek(key) is not None:
             return
         listed = self._methods.get(key[:2])
         if listed is not None:
@@ -310,34 +308,72 @@ class SnapshotCache:
             if not listed:
                 del self._methods[key[:2]]
 
-    def _leave(self, in_flight: InFlightRead) -> None:
-        """Stop waiting. A read without waiters is cancelled."""
-        in_flight.waiters -= 1
-        if not in_flight.waiters and not in_flight.task.done():
-            self._unregister(in_flight)
-            in_flight.task.cancel()
+    async def _wait(
+        self, reads: Mapping[Key, InFlightRead], wanted: Sequence[tuple[Key, Source[Any]]], call: Call
+    ) -> None:
+        """Wait until each read is done or its deadline has passed. Cancels reads that nothing waits for any more."""
+        loop = asyncio.get_running_loop()
+        began, countdown = loop.time(), Countdown(loop.create_future())
+        waited: dict[InFlightRead, float] = {}
+        for key, source in wanted:
+            read = reads.get(key)
+            if read is not None and read not in waited:
+                until = began + source.deadline_s
+                waited[read] = until if until < call.deadline_at else call.deadline_at
+                read.waiting.append(countdown)
+        countdown.left = len(waited)
+        try:
+            until = min(waited.values())
+            while until > loop.time():
+                timer = loop.call_at(until, countdown.wake)
+                try:
+                    await countdown.future
+                finally:
+                    timer.cancel()
+                if not countdown.left:
+                    break
+                until = min([one for read, one in waited.items() if not read.is_done and one > until], default=until)
+                countdown.future = loop.create_future()
+        finally:
+            if countdown.left:
+                for read in waited:
+                    if not read.is_done:
+                        self._leave(read, countdown)
+
+    def _leave(self, read: InFlightRead, countdown: Countdown) -> None:
+        read.waiting.remove(countdown)
+        if not read.waiting:
+            self._unregister(read)
+            read.task.cancel()
+
+    def _unregister(self, read: InFlightRead) -> None:
+        for key in read.keys:
+            if self._in_flight.get(key) is read:
+                del self._in_flight[key]
+                if key[2] is not None:
+                    self._unindex(key)
 
     def _result(
-        self, key: Key, source: Source[Any], in_flight: InFlightRead, since: float, *, may_be_stale: bool
+        self, key: Key, source: Source[Any], read: InFlightRead, began: float, *, is_joined: bool, may_be_stale: bool
     ) -> Read[Any]:
-        outcome = in_flight.outcomes.get(key)
-        latency_s = in_flight.latency_s
-        if isinstance(outcome, Snapshot):
-            return Read(outcome, None, latency_s)
-        if outcome is None:
-            task = in_flight.task
-            bug = task.exception() if task.done() and not task.cancelled() else None
-            if isinstance(bug, Exception):
-                return Read(None, bug=bug)
-            outcome, latency_s = VaultTimeout(source.provider), self._now() - since
+        outcome = read.outcomes.get(key)
+        if outcome.__class__ is Snapshot:
+            self.counts["joined" if is_joined else "vault"] += 1
+            return Read(outcome, None, read.latency_s)
+        latency_s = read.latency_s
+        if isinstance(outcome, Exception) and not isinstance(outcome, VaultError):
+            return Read(None, bug=outcome)
+        if not isinstance(outcome, VaultError):
+            outcome, latency_s = VaultTimeout(source.provider), self.now() - began
         stale = None
         if may_be_stale and _may_show_stale(outcome):
             stale = self._stale(key, source.stale_if_error_for_s)
-        return Read(stale, outcome, latency_s, in_flight.asked_at, in_flight.answered_at)
+        self.counts["none" if stale is None else "stale"] += 1
+        return Read(stale, outcome, latency_s, read.asked_at, read.answered_at)
 
     def _stale(self, key: Key, age_s: float) -> Snapshot[Any] | None:
         """The last complete snapshot that is young enough, else the last incomplete one."""
-        snapshot, oldest = self._snapshots.get(key), self._now() - age_s
+        snapshot, oldest = self._snapshots.get(key), self.now() - age_s
         if snapshot is None or snapshot.taken_at < oldest:
             return None
         better = snapshot.better

@@ -1,6 +1,5 @@
 """Reads vaults: many customers, all vaults in parallel, with deadlines, and a source state for each vault."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,7 +28,7 @@ from app.vault.provider import Call, VaultProvider
 from app.vault.rules.filter import is_hidden
 from app.vault.rules.label import label_of
 from app.vault.rules.order import by_provider
-from app.wallet.reads.cache import Freshness, Key, Read, Snapshot, SnapshotCache, Source
+from app.wallet.reads.cache import Key, Prepared, Read, Snapshot, SnapshotCache, Source
 from app.wallet.reads.policy import ReadPolicy
 from app.wallet.reads.three_d_secure import StatusReader
 
@@ -66,19 +65,18 @@ class CachedMethod:
 class CachedWallet:
     """A vault's methods, prepared for responses: the same object while the vault returns the same methods.
 
-    `source` are the vault's own; `skipped` counts unreadable records and methods without an id; `visible` counts the
-    methods that are not hidden.
+    `source` are the vault's own; `skipped` counts unreadable records and methods without an id, `without_id` only the
+    latter; `visible` counts the methods that are not hidden; `size` is in bytes.
     """
 
     source: tuple[PaymentMethod, ...]
     methods: tuple[CachedMethod, ...]
+    without_id: int
     skipped: int
     truncated: bool
+    is_whole: bool
     visible: int
-
-    @property
-    def is_whole(self) -> bool:
-        return not self.skipped and not self.truncated
+    size: int
 
 
 @dataclass(slots=True, kw_only=True)  # immutable in use; `frozen` is slower
@@ -87,7 +85,7 @@ class SourceReading:
     show.
 
     `asked_at` and `fetched_at` are when the call began and ended; `latency_ms` is None if no call was made;
-    `method_count` None: unknown. `freshness` is that of the snapshot.
+    `method_count` None: unknown. `snapshot` is None if the data is stale.
     """
 
     provider: ProviderName
@@ -104,7 +102,7 @@ class SourceReading:
     method_count: int | None = None
     skipped_count: int = 0
     truncated: bool = False
-    freshness: Freshness | None = None
+    snapshot: Snapshot[VaultWallet] | None = None
 
     @property
     def is_harmless(self) -> bool:
@@ -137,10 +135,9 @@ class WalletReader:
         self._ids = ids
         self._on_list = on_list
         self._on_not_found = on_not_found
-        self._now: Callable[[], float] = self._loop_time
         self._policies = {name: (policies or {}).get(name, ReadPolicy()) for name in providers}
         self._sources = {name: self._source(name, policy) for name, policy in self._policies.items()}
-        self.statuses = StatusReader(providers, snapshots, self._policies, lambda: self._now(), on_status)
+        self.statuses = StatusReader(providers, snapshots, self._policies, on_status)
 
     async def read(
         self,
@@ -177,9 +174,9 @@ class WalletReader:
         self, wanted: Sequence[tuple[ProviderName, CustomerRef]], call: Call, *, force_fresh: bool = False
     ) -> list[SourceReading | Exception]:
         """As `read_all`, with an adapter's bug in place of the readings that it prevented."""
-        now, policies, sources = self._now(), self._policies, self._sources
-        keys = [((name, ref, None), sources[name], policies[name].until(call, now)) for name, ref in wanted]
-        found = await self.snapshots.read(keys, force_fresh=force_fresh, caller=call)
+        sources = self._sources
+        keys = [((name, ref, None), sources[name]) for name, ref in wanted]
+        found = await self.snapshots.read(keys, call, force_fresh=force_fresh)
         return [
             to_reading(name, read) if read.bug is None else read.bug
             for (name, _), read in zip(wanted, found, strict=True)
@@ -193,37 +190,35 @@ class WalletReader:
     def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[VaultWallet]:
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, VaultWallet | VaultError]:
             vault = self.providers[name]  # which a reload of the settings may have replaced
-            found = await vault.wallets([ref for _, ref, _ in keys], policy.own_deadline(call, self._now()))
+            found = await vault.wallets([ref for _, ref, _ in keys], call)
             replies: dict[Key, VaultWallet | VaultError] = {}
             for key in keys:
                 reply = found.get(key[1])
-                if isinstance(reply, VaultError):
-                    if self._on_not_found is not None and is_not_found(reply):
-                        self._on_not_found(name, key[1])
-                elif reply is None:
-                    continue
-                else:
+                if isinstance(reply, VaultWallet):
                     if len(reply.methods) > policy.max_methods:
                         reply = cut(reply, policy.max_methods)
                     if self._on_list is not None:
                         self._on_list(reply)
+                elif reply is None:
+                    continue
+                elif self._on_not_found is not None and is_not_found(reply):
+                    self._on_not_found(name, key[1])
                 replies[key] = reply
             return replies
 
         return Source(
             provider=name,
             fetch=fetch,
-            prepare=lambda reply, last: to_cached_wallet(reply, self._ids, last),
-            weigh=lambda cached: WALLET_BYTES + METHOD_BYTES * len(cached.methods),
+            prepare=self._prepare,
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=policy.stale_if_error_for_s,
+            deadline_s=policy.deadline_s,
             batch_limit=max(1, self.providers[name].capabilities.batch_limit),
-            is_complete=lambda cached: cached.is_whole,
         )
 
-    def _loop_time(self) -> float:
-        self._now = asyncio.get_running_loop().time  # cached: a reader belongs to one loop
-        return self._now()
+    def _prepare(self, reply: VaultWallet, last: CachedWallet | None) -> Prepared:
+        cached = to_cached_wallet(reply, self._ids, last)
+        return cached, cached.size, cached.is_whole
 
 
 def cut(wallet: VaultWallet, most: int) -> VaultWallet:
@@ -240,8 +235,8 @@ def to_cached_wallet(wallet: VaultWallet, ids: IdMaker, last: CachedWallet | Non
     """
     methods = wallet.methods
     if last is not None and last.source is methods:
-        without_id = len(methods) - len(last.methods)
-        if last.skipped == wallet.skipped + without_id and last.truncated == wallet.truncated:
+        skipped = wallet.skipped + last.without_id
+        if (last.skipped, last.truncated) == (skipped, wallet.truncated):
             return last
     known = {one.method.method_ref: one.id for one in last.methods} if last is not None else {}
     cached: list[CachedMethod] = []
@@ -254,16 +249,23 @@ def to_cached_wallet(wallet: VaultWallet, ids: IdMaker, last: CachedWallet | Non
             continue
         cached.append(CachedMethod(method, method_id, label_of(method)))
         visible += not is_hidden(method.status)
-    skipped = wallet.skipped + len(methods) - len(cached)
-    return CachedWallet(methods, tuple(cached), skipped, wallet.truncated, visible)
+    without_id = len(methods) - len(cached)
+    skipped = wallet.skipped + without_id
+    return CachedWallet(
+        source=methods,
+        methods=tuple(cached),
+        without_id=without_id,
+        skipped=skipped,
+        truncated=wallet.truncated,
+        is_whole=not skipped and not wallet.truncated,
+        visible=visible,
+        size=WALLET_BYTES + METHOD_BYTES * len(cached),
+    )
 
 
 def to_reading(provider: ProviderName, read: Read[VaultWallet]) -> SourceReading:
     """A source reading from a cache result."""
     error, snapshot = read.error, read.snapshot
-    if error is None and read.latency_s is None:
-        assert snapshot is not None
-        return from_snapshot(provider, snapshot)
     latency_ms = None if read.latency_s is None else round(read.latency_s * 1000)
     if snapshot is None:
         assert error is not None
@@ -279,7 +281,7 @@ def to_reading(provider: ProviderName, read: Read[VaultWallet]) -> SourceReading
             provider_request_id=error.provider_request_id,
             method_count=0 if is_answer else None,
         )
-    fresh = _of_snapshot(provider, snapshot, latency_ms)
+    fresh = from_snapshot(provider, snapshot, latency_ms)
     if error is None:
         return fresh
     return replace(
@@ -289,19 +291,13 @@ def to_reading(provider: ProviderName, read: Read[VaultWallet]) -> SourceReading
         retry_after_s=error.retry_after_s,
         message=message_of(error),
         provider_request_id=error.provider_request_id,
-        freshness=None,
+        snapshot=None,
     )
 
 
-def from_snapshot(provider: ProviderName, snapshot: Snapshot[VaultWallet]) -> SourceReading:
-    """The reading of a snapshot for which no call was made: the same object each time."""
-    found: SourceReading | None = snapshot.shown
-    if found is None:
-        found = snapshot.shown = _of_snapshot(provider, snapshot, None)
-    return found
-
-
-def _of_snapshot(provider: ProviderName, snapshot: Snapshot[VaultWallet], latency_ms: int | None) -> SourceReading:
+def from_snapshot(
+    provider: ProviderName, snapshot: Snapshot[VaultWallet], latency_ms: int | None = None
+) -> SourceReading:
     cached: CachedWallet = snapshot.prepared
     is_whole = cached.is_whole
     return SourceReading(
@@ -317,7 +313,7 @@ def _of_snapshot(provider: ProviderName, snapshot: Snapshot[VaultWallet], latenc
         method_count=cached.visible,
         skipped_count=cached.skipped,
         truncated=cached.truncated,
-        freshness=snapshot.freshness,
+        snapshot=snapshot,
     )
 
 

@@ -35,14 +35,11 @@ class StatusReader:
         providers: Mapping[ProviderName, VaultProvider],
         snapshots: SnapshotCache,
         policies: Mapping[ProviderName, ReadPolicy],
-        now: Callable[[], float],
         on_status: Callable[[Card, AuthStatus, datetime], None] | None = None,
     ) -> None:
         """`on_status` is called for every status that a vault returned, with the time the call began; it must be quick
-        and must not raise. `now` is the loop's clock."""
+        and must not raise."""
         self._snapshots = snapshots
-        self._policies = policies
-        self._now = now
         self._on_status = on_status
         self._sources = {
             name: self._source(name, providers, policies[name])
@@ -52,9 +49,7 @@ class StatusReader:
 
     async def read(self, key: Key, call: Call) -> StatusRead:
         """The last 3-D Secure result of a card, whose vault must have such calls."""
-        name = key[0]
-        until = self._policies[name].until(call, self._now())
-        (found,) = await self._snapshots.read([(key, self._sources[name], until)], caller=call)
+        (found,) = await self._snapshots.read([(key, self._sources[key[0]])], call)
         if found.bug is not None:
             raise found.bug
         return found
@@ -84,15 +79,15 @@ class StatusReader:
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, ThreeDSecure | VaultError | None]:
             ((_, ref, method),) = keys
             async with gate:
-                own = policy.own_deadline(call, self._now())
-                return {keys[0]: await providers[name].three_d_secure(ref, method or MethodRef(""), own)}
+                return {keys[0]: await providers[name].three_d_secure(ref, method or MethodRef(""), call)}
 
         return Source(
             provider=name,
             fetch=fetch,
-            weigh=lambda _: STATUS_BYTES,
+            prepare=lambda result, last: (None, STATUS_BYTES, True),
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=0.0,
+            deadline_s=policy.deadline_s,
         )
 
 

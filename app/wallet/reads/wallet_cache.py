@@ -4,16 +4,17 @@ A built wallet is dropped with any of the snapshots that it was built from (writ
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from app.caching.lru import LruCache
 from app.store.records import DirectoryEntry
 from app.vault.enums import CustomerRef, ProviderName
+from app.vault.model import VaultWallet
 from app.vault.rules.expiry import ExpiryClock
 from app.wallet.reads.build_wallet import Wallet, WalletRules, build_wallet, read_age, sources_of
-from app.wallet.reads.cache import Freshness, Key, SnapshotCache
+from app.wallet.reads.cache import Key, Snapshot, SnapshotCache
 from app.wallet.reads.reader import SourceReading
 
 MOST_METHODS: Final = 20_000  # some 50 MB, with the graph's objects
@@ -26,16 +27,19 @@ WalletKey = tuple[str, frozenset[ProviderName]]
 class BuiltWallet:
     """A wallet, the graph's objects of its methods, and the graph's customer, both set by their maker.
 
-    `inputs` decide the methods and the default. `freshness` is that of the readings, None if one of them is no
-    snapshot; `hour` (hours since 1970): a card's expiry changes only at an hour's start.
+    `inputs` decide the methods and the default, `clock` their expiry states; it changes only at an hour's start (hours
+    since 1970). `snapshots` are those that the wallet shows, None if it shows anything else. `is_without_calls`: its
+    sources do not show the calls that it was read with.
     """
 
     wallet: Wallet
     inputs: tuple[object, ...]
+    clock: ExpiryClock
     hour: int
-    freshness: tuple[Freshness, ...] | None
+    snapshots: tuple[Snapshot[VaultWallet], ...] | None
     methods: Any = None
     customer: Any = None
+    is_without_calls: bool = False
 
 
 class WalletCache:
@@ -52,13 +56,14 @@ class WalletCache:
         return len(self._built)
 
     def get_fresh(self, entry: DirectoryEntry, vaults: frozenset[ProviderName], now: datetime) -> BuiltWallet | None:
-        """The wallet if it was built from snapshots that are still fresh, and nothing else has changed."""
-        built = self._built.get((entry.customer.id, vaults))
-        if built is None or built.freshness is None or built.wallet.entry is not entry:
+        """The wallet if all that it shows is fresh, and nothing else has changed."""
+        key = entry.customer.id, vaults
+        built = self._built.get(key)
+        if built is None or built.snapshots is None or built.wallet.entry is not entry:
             return None
-        if built.hour != now.timestamp() // 3600 or not self._snapshots.are_fresh(built.freshness):
+        if not self._snapshots.are_fresh(built.snapshots) or built.hour != now.timestamp() // 3600:
             return None
-        return built
+        return built if built.is_without_calls else self._without_calls(key, built)
 
     def last(self, customer_id: str, vaults: frozenset[ProviderName]) -> Wallet | None:
         """The wallet built last, however old."""
@@ -75,23 +80,26 @@ class WalletCache:
         """As `build_wallet`, but reuses the methods, the default and the graph's objects while their inputs are
         unchanged."""
         key, hour = (entry.customer.id, vaults), int(now.timestamp() // 3600)
-        inputs = _inputs(entry, readings, self._rules, ExpiryClock.at(now, self._rules.expiring_soon_days))
-        known, freshness = self._built.get(key), _freshness(readings)
-        if known is None or known.inputs != inputs:
-            built = BuiltWallet(build_wallet(entry, readings, self._rules, now), inputs, hour, freshness)
+        known, inputs = self._built.get(key), _inputs(entry, readings, self._rules)
+        shown = _snapshots(readings)
+        if known is not None and known.hour == hour:
+            clock = known.clock
+        else:
+            clock = ExpiryClock.at(now, self._rules.expiring_soon_days)
+        if known is None or known.inputs != inputs or known.clock != clock:
+            built = BuiltWallet(build_wallet(entry, readings, self._rules, now), inputs, clock, hour, shown)
             self._keep(key, built, readings)
             return built
-        former = known.wallet
-        wallet = Wallet(
-            entry=entry,
-            methods=former.methods,
-            visible=former.visible,
-            default=former.default,
-            sources=sources_of(entry, readings, self._rules),
-        )
-        built = BuiltWallet(wallet, inputs, hour, freshness, known.methods)
+        wallet = _with_sources(known.wallet, sources_of(entry, readings, self._rules))
+        built = BuiltWallet(wallet, inputs, clock, hour, shown, known.methods)
         self._built.put(key, built, weight=max(1, len(wallet.methods)))
         return built
+
+    def _without_calls(self, key: WalletKey, built: BuiltWallet) -> BuiltWallet:
+        sources = {name: replace(one, latency_ms=None) for name, one in built.wallet.sources.items()}
+        made = replace(built, wallet=_with_sources(built.wallet, sources), customer=None, is_without_calls=True)
+        self._built.put(key, made, weight=max(1, len(made.wallet.methods)))
+        return made
 
     def _keep(self, key: WalletKey, built: BuiltWallet, readings: Mapping[ProviderName, SourceReading]) -> None:
         self._remove(key)
@@ -124,20 +132,34 @@ class WalletCache:
                     del self._keys[where]
 
 
-def _freshness(readings: Mapping[ProviderName, SourceReading]) -> tuple[Freshness, ...] | None:
-    found = [one.freshness for one in readings.values()]
-    return None if None in found else tuple(found)  # type: ignore[arg-type]
+def _snapshots(readings: Mapping[ProviderName, SourceReading]) -> tuple[Snapshot[VaultWallet], ...] | None:
+    found: list[Snapshot[VaultWallet]] = []
+    for one in readings.values():
+        if one.snapshot is None:
+            return None
+        found.append(one.snapshot)
+    return tuple(found)
+
+
+def _with_sources(wallet: Wallet, sources: Mapping[ProviderName, SourceReading]) -> Wallet:
+    return Wallet(
+        entry=wallet.entry,
+        methods=wallet.methods,
+        visible=wallet.visible,
+        default=wallet.default,
+        sources=sources,
+    )
 
 
 def _inputs(
-    entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: WalletRules, clock: ExpiryClock
+    entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: WalletRules
 ) -> tuple[object, ...]:
     """What decides the result. Large values are compared by identity: the wallet that is compared holds them.
 
     Of the time of the read, only its relation to the customer's stored choice matters.
     """
-    inputs: list[object] = [id(entry), clock.current, clock.soon]
+    inputs: list[object] = [id(entry)]
     for name, one in readings.items():
         age = read_age(entry, name, one, rules) if entry.choice is not None else None
-        inputs += (name, id(one.cached) if one.cached is not None else None, one.state, one.is_stale, age)
+        inputs += (name, id(one.cached), one.state, one.is_stale, age)
     return tuple(inputs)

@@ -125,6 +125,7 @@ class Loaders:
         self._services = services
         self._call = call
         self._adopt = adopt
+        self._requested: dict[str, frozenset[ProviderName]] = {}  # by customer
         self._built: dict[str, dict[frozenset[ProviderName], BuiltWallet]] = {}
         self._statuses: dict[Key, StatusReading] = {}
         self._failed_statuses: set[CustomerKey] = set()
@@ -153,12 +154,17 @@ class Loaders:
         also: ProviderName | None = None,
         start: Start = nothing,
     ) -> BuiltWallet | Awaitable[BuiltWallet]:
-        """The customer's wallet with the vaults and 3-D Secure statuses that the selection needs, and with the vault
-        `also`. No awaitable if everything is fresh.
+        """The customer's wallet with the vaults and 3-D Secure statuses that the selection needs. No awaitable if
+        everything is fresh.
+
+        With `also`, for a selection on one method, it shows that method's vault and those that are read anyway.
         """
+        customer_id = entry.customer.id
         vaults = needs.vaults(info) if needs.narrowed else needs.fixed
-        if also is not None and also not in vaults:
-            vaults = vaults.union((also,))
+        if also is not None:
+            vaults = vaults.union((also,), self._requested.get(customer_id, ()))
+        requested = self._requested.get(customer_id)
+        self._requested[customer_id] = vaults if requested is None else vaults | requested
         built = self._at_hand(entry, vaults)
         if built is None or (needs.statuses and not self._has_statuses(needs.cards(built.wallet, info, start))):
             return self._load(entry, vaults, needs, info, start)

@@ -62,7 +62,7 @@ class KeyUseRecorder:
         try:
             await self.flush()
         except StoreUnavailable:
-            return
+            self._written.clear()
         except Exception:  # noqa: BLE001 - the loop must survive
             _log.exception("the use of keys could not be written")
 

@@ -243,13 +243,13 @@ class WalletWriter:
         return (handler.unknown if handler else outcome_unknown)(operation.provider)
 
     async def _other_input(self, known: OperationRecord, values: Mapping[str, Any]) -> WriteProblem | None:
-        """None if the operation has this input. The digest is then stored under the first key, once every process uses
-        that key."""
+        """None if the operation has this input. The digest of a finished one is then stored under the first key, once
+        every process uses that key. An open one also needs the old key: for the digests in its intent."""
         keys = self.deps.digest_keys
         found = matching_key(keys, known.input_digest, values)
         if found is None:
             return _KEY_REUSED if known.digest_key is None or known.digest_key in keys.keys else _DIGEST_KEY_UNKNOWN
-        if known.digest_key != keys.first_name:
+        if known.digest_key != keys.first_name and known.state in _DONE:
             with suppress(StoreUnavailable):  # it can be replaced the next time
                 if await self.deps.owner.is_first_everywhere(DIGEST_KEY, keys.first_name):
                     fresh = input_digest(keys.first, values)

@@ -5,7 +5,6 @@ short requests cheap, each one is only added to a set, and a periodic sweep hand
 """
 
 import asyncio
-from types import TracebackType
 from typing import Any, Final
 
 from starlette.types import Receive
@@ -13,95 +12,90 @@ from starlette.types import Receive
 _SWEEP_EVERY_S: Final = 0.05
 
 
-class DisconnectScope:
-    """A context manager around a part of the running task, which may cancel it. A flag is set before it does.
+class DisconnectWatch:
+    """Watches the task of one request, and may cancel it. Call `end` before the response is sent.
 
-    `receive`, if given, cancels the part on client disconnect; the body must have been read before, as messages are
-    discarded. `within_s`, if given, is the part's timeout.
+    `within_s` is the timeout of reading the body, None at other times. While `is_cancelled_on_leaving`, a client
+    disconnect cancels the task; the body must have been read before, because messages are discarded.
     """
 
-    __slots__ = ("_receive", "_since", "_task", "_watch", "_within_s", "is_gone", "is_late", "listener")
+    __slots__ = (
+        "_has_cancelled",
+        "_has_left",
+        "_listener",
+        "_others",
+        "_since",
+        "_task",
+        "is_cancelled_on_leaving",
+        "is_late",
+        "receive",
+        "within_s",
+    )
 
-    def __init__(self, watch: "DisconnectWatcher", receive: Receive | None, within_s: float | None) -> None:
-        self._watch = watch
-        self._receive = receive
-        self._within_s = within_s
-        self._task: asyncio.Task[Any] | None = None
-        self._since = 0.0
-        self.listener: asyncio.Task[None] | None = None
-        self.is_gone = False
+    def __init__(self, receive: Receive, task: "asyncio.Task[Any] | None", others: "set[DisconnectWatch]") -> None:
+        self.receive = receive
+        self.within_s: float | None = None
+        self.is_cancelled_on_leaving = False
         self.is_late = False
-
-    def __enter__(self) -> "DisconnectScope":
-        self._watch.add(self)
-        return self
-
-    def begin(self, task: "asyncio.Task[Any] | None", now: float) -> None:
+        self._has_cancelled = self._has_left = False
         self._task = task
-        self._since = now
+        self._others = others
+        self._since: float | None = None
+        self._listener: asyncio.Task[None] | None = None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._watch.discard(self)
-        if self.listener is not None:
-            self.listener.cancel()
-            self.listener = None  # break the reference cycle between listener and this object
+    def end(self) -> None:
+        self._others.discard(self)
+        if self._listener is not None:
+            self._listener.cancel()
+            self._listener = None  # break the reference cycle between listener and this object
 
     def ended_it(self) -> bool:
         """True if the CancelledError just caught was raised by this object and by nothing else."""
         assert self._task is not None
-        return (self.is_gone or self.is_late) and self._task.uncancel() == 0
+        return self._has_cancelled and self._task.uncancel() == 0
 
     def look(self, now: float) -> None:
         """Check the timeout and listen for a disconnect. Called by the sweep."""
-        if self._within_s is not None and now - self._since >= self._within_s:
-            self.is_late = True
-            self._cancel()
-        elif self._receive is not None and self.listener is None and now - self._since >= _SWEEP_EVERY_S:
-            self.listener = asyncio.create_task(self._listen(self._receive))
+        if self._since is None:
+            self._since = now
+        elif self.within_s is not None:
+            if now - self._since >= self.within_s:
+                self.is_late = True
+                self._cancel()
+        elif self.is_cancelled_on_leaving:
+            if self._has_left:
+                self._cancel()
+            elif self._listener is None:
+                self._listener = asyncio.create_task(self._listen())
 
-    async def _listen(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
+    async def _listen(self) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
             pass
-        if self._watch.holds(self):
-            self.is_gone = True
+        self._has_left = True
+        if self.is_cancelled_on_leaving and self in self._others:
             self._cancel()
 
     def _cancel(self) -> None:
-        self._watch.discard(self)
+        self._others.discard(self)
         if self._task is not None:
+            self._has_cancelled = True
             self._task.cancel()
 
 
 class DisconnectWatcher:
-    """The watched parts. Sweeps while there are any."""
+    """The requests that are watched. Sweeps while there are any."""
 
     def __init__(self) -> None:
-        self._watched: set[DisconnectScope] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watched: set[DisconnectWatch] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
-    def for_leaving(self, receive: Receive) -> DisconnectScope:
-        return DisconnectScope(self, receive, None)
-
-    def for_time(self, within_s: float) -> DisconnectScope:
-        return DisconnectScope(self, None, within_s)
-
-    def add(self, one: DisconnectScope) -> None:
-        loop = self._loop
-        if loop is None:
-            loop = self._loop = asyncio.get_running_loop()  # cached: a gateway runs on one event loop
-        one.begin(asyncio.current_task(loop), loop.time())
+    def watch(self, receive: Receive) -> DisconnectWatch:
+        """Watch the running task."""
+        one = DisconnectWatch(receive, asyncio.current_task(), self._watched)
         self._watched.add(one)
         if self._sweeper is None or self._sweeper.done():
             self._sweeper = asyncio.create_task(self._sweep())
-
-    def discard(self, one: DisconnectScope) -> None:
-        self._watched.discard(one)
-
-    def holds(self, one: DisconnectScope) -> bool:
-        return one in self._watched
+        return one
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.compression import send_compressed
 from app.api.cors import OriginPolicy
-from app.api.disconnect import DisconnectWatcher
+from app.api.disconnect import DisconnectWatch, DisconnectWatcher
 from app.api.error_format import masked
 from app.api.etag import id_in_path, with_etag
 from app.api.headers import connection_of, read_headers
@@ -78,7 +78,7 @@ class GraphQLEndpoint:
         self._sockets = SocketServer(
             self._operations, policy, self._origins, sockets or SocketLimits(), json_depth=limits.json_depth
         )
-        self._leaving = DisconnectWatcher()
+        self._watcher = DisconnectWatcher()
         self._in_flight = 0
 
     def begin_drain(self) -> None:
@@ -102,6 +102,7 @@ class GraphQLEndpoint:
         REQUEST_ID.set(request_id)
         extra = [(b"x-request-id", request_id.encode())]
         kind = AnswerType.JSON_BY_DEFAULT
+        watch = self._watcher.watch(receive)
         try:
             if repeated:
                 raise RequestRefused("BAD_REQUEST", f"The header {repeated} must not be sent twice.")
@@ -110,8 +111,9 @@ class GraphQLEndpoint:
             self._origins.check_host(headers)
             allowed = accepted(headers.get("accept"))
             kind = allowed.answer or kind
-            found = await self._found(scope, receive, headers, allowed, request_id)
+            found = await self._found(scope, watch, headers, allowed, request_id)
             if not isinstance(found, HttpResponse):
+                watch.end()
                 await self._stream(found, scope, receive, send, extra)
                 return
             answer = found
@@ -119,9 +121,17 @@ class GraphQLEndpoint:
             answer = refusal(refused, kind, request_id)
         except _ClientLeft:
             return
+        except asyncio.CancelledError:
+            if not watch.ended_it():
+                raise
+            if not watch.is_late:
+                return
+            answer = refusal(RequestRefused("REQUEST_TIMEOUT", headers={"connection": "close"}), kind, request_id)
         except Exception as error:  # noqa: BLE001 - the last line: a bug is logged, masked and answered
             scope[HAS_FAILED] = True
             answer = refusal(masked(error, request_id), kind, request_id)
+        finally:
+            watch.end()
         is_large = answer.is_open and 0 < self._limits.compress_from_bytes <= len(answer.body)
         if is_large and "gzip" in headers.get("accept-encoding", ""):
             await send_compressed(answer, extra, self._limits.compress_from_bytes, scope, receive, send)
@@ -129,7 +139,7 @@ class GraphQLEndpoint:
             await answer.send(send, extra, body=scope["method"] != "HEAD")
 
     async def _found(
-        self, scope: Scope, receive: Receive, headers: Mapping[str, str], allowed: Accepted, request_id: str
+        self, scope: Scope, watch: DisconnectWatch, headers: Mapping[str, str], allowed: Accepted, request_id: str
     ) -> "HttpResponse | _Stream":
         method = scope["method"]
         if method == "OPTIONS":
@@ -147,15 +157,15 @@ class GraphQLEndpoint:
         if connection is not None and not connection.authenticated(caller.key):
             headers = {"retry-after": "1", "connection": "close"}
             raise RequestRefused("THROTTLED", "Too many connections: close some.", headers=headers)
-        request = await self._request(scope, receive, headers, named)
+        request = await self._request(scope, watch, headers, named)
         if isinstance(request, Batch):
-            return await self._batch(request, caller, headers, allowed, scope, receive, request_id)
+            return await self._batch(request, caller, headers, allowed, scope, watch, request_id)
         prepared = await self._operations.prepare(request, caller, streams=allowed.stream is not None)
         if prepared.is_subscription:
             if self._draining.is_set():
                 raise RequestRefused("OVERLOADED", headers={"retry-after": "1", "connection": "close"})
             return _Stream(_bodies(self._operations.events(prepared, request_id, headers)), caller, allowed.stream)
-        outcome = await self._run(prepared, receive, headers, request_id)
+        outcome = await self._run(prepared, watch, headers, request_id)
         if outcome.has_failed:
             scope[HAS_FAILED] = True
         if allowed.answer is None:
@@ -189,18 +199,11 @@ class GraphQLEndpoint:
                 self._in_flight += 1
 
     async def _run(
-        self, prepared: PreparedOperation, receive: Receive, headers: Mapping[str, str], request_id: str
+        self, prepared: PreparedOperation, watch: DisconnectWatch, headers: Mapping[str, str], request_id: str
     ) -> Outcome:
         """Run the operation. On client disconnect a query is cancelled; a mutation always completes."""
-        if prepared.is_mutation:
-            return await self._operations.run(prepared, request_id, headers)
-        with self._leaving.for_leaving(receive) as watched:
-            try:
-                return await self._operations.run(prepared, request_id, headers)
-            except asyncio.CancelledError:
-                if watched.ended_it():
-                    raise _ClientLeft from None
-                raise
+        watch.is_cancelled_on_leaving = not prepared.is_mutation
+        return await self._operations.run(prepared, request_id, headers)
 
     async def _batch(
         self,
@@ -209,7 +212,7 @@ class GraphQLEndpoint:
         headers: Mapping[str, str],
         allowed: Accepted,
         scope: Scope,
-        receive: Receive,
+        watch: DisconnectWatch,
         request_id: str,
     ) -> HttpResponse:
         """Admit (and charge) all items before the first one runs, then run them in sequence."""
@@ -223,7 +226,7 @@ class GraphQLEndpoint:
             if isinstance(one, RequestRefused):
                 bodies.append(refusal_body(one, request_id))
             else:
-                outcome = await self._run(one, receive, headers, request_id)
+                outcome = await self._run(one, watch, headers, request_id)
                 if outcome.has_failed:
                     scope[HAS_FAILED] = True
                 bodies.append(outcome.body)
@@ -239,7 +242,7 @@ class GraphQLEndpoint:
             return refused
 
     async def _request(
-        self, scope: Scope, receive: Receive, headers: Mapping[str, str], named: str | None
+        self, scope: Scope, watch: DisconnectWatch, headers: Mapping[str, str], named: str | None
     ) -> GraphQLRequest | Batch:
         """`named` is the document id from the path, if any."""
         if scope["method"] == "GET":
@@ -248,35 +251,25 @@ class GraphQLEndpoint:
             raise RequestRefused("UNSUPPORTED_MEDIA_TYPE")
         if headers.get("content-encoding", "identity") != "identity":
             raise RequestRefused("UNSUPPORTED_MEDIA_TYPE", "The request body must not be compressed.")
-        return from_body(await self._body(headers, receive), max_depth=self._limits.json_depth, document_id=named)
+        return from_body(await self._body(headers, watch), max_depth=self._limits.json_depth, document_id=named)
 
-    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
-        declared = headers.get("content-length", "")
-        if declared.isdecimal() and (len(declared) > 15 or int(declared) > self._limits.body_bytes):
-            raise RequestRefused("BODY_LIMIT", limit=self._limits.body_bytes)
-        with self._leaving.for_time(self._limits.body_timeout_s) as watched:
-            try:
-                return await self._whole(receive)
-            except asyncio.CancelledError:
-                if watched.ended_it():
-                    raise RequestRefused("REQUEST_TIMEOUT", headers={"connection": "close"}) from None
-                raise
-
-    async def _whole(self, receive: Receive) -> bytes:
-        limit = self._limits.body_bytes
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
+    async def _body(self, headers: Mapping[str, str], watch: DisconnectWatch) -> bytes:
+        limit, declared = self._limits.body_bytes, headers.get("content-length", "")
+        if declared.isdecimal() and (len(declared) > 15 or int(declared) > limit):
+            raise RequestRefused("BODY_LIMIT", limit=limit)
+        body = bytearray()
+        has_more = True
+        watch.within_s = self._limits.body_timeout_s
+        while has_more:
+            message = await watch.receive()
             if message["type"] != "http.request":
                 raise _ClientLeft
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > limit:
+            body += message.get("body", b"")
+            if len(body) > limit:
                 raise RequestRefused("BODY_LIMIT", limit=limit)
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            has_more = message.get("more_body", False)
+        watch.within_s = None
+        return bytes(body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import strawberry
-from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode
+from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
 from graphql.error import located_error
 
 from app.api import error_format
@@ -18,7 +18,7 @@ from app.api.problems import RequestRefused
 from app.api.protocols import RequestContext, RequestPolicy
 from app.api.request import GraphQLRequest
 from app.execution.budget import ExecutionBudget, TooLarge, Turns
-from app.execution.documents import Document, is_mutation, is_subscription
+from app.execution.documents import Document
 from app.execution.run import run_operation, run_subscription
 
 
@@ -31,14 +31,8 @@ class PreparedOperation:
     document: Document
     operation: OperationDefinitionNode
     admission: Admission
-
-    @property
-    def is_mutation(self) -> bool:
-        return is_mutation(self.operation)
-
-    @property
-    def is_subscription(self) -> bool:
-        return is_subscription(self.operation)
+    is_mutation: bool
+    is_subscription: bool
 
 
 @dataclass(slots=True)  # not frozen, for speed: one is created per request
@@ -82,14 +76,16 @@ class OperationRunner:
         document = await self._policy.document(request, caller)
         operation = runnable(document, request.operation_name)
         check_variables(document, request.variables)
-        if request.is_get and is_mutation(operation):
+        kind = operation.operation
+        is_mutation, is_subscription = kind is OperationType.MUTATION, kind is OperationType.SUBSCRIPTION
+        if request.is_get and is_mutation:
             raise RequestRefused("METHOD_NOT_ALLOWED", "Mutations must be sent by POST.", headers={"allow": "POST"})
-        if is_subscription(operation) and not streams:
+        if is_subscription and not streams:
             raise RequestRefused(
                 "NOT_ACCEPTABLE", "Subscriptions need WebSocket, text/event-stream or multipart/mixed."
             )
         admission = await self._policy.admit(document, operation, request, caller)
-        return PreparedOperation(request, caller, document, operation, admission)
+        return PreparedOperation(request, caller, document, operation, admission, is_mutation, is_subscription)
 
     async def run(self, prepared: PreparedOperation, request_id: str, headers: Mapping[str, str]) -> Outcome:
         """Execute a query or mutation."""

@@ -11,6 +11,7 @@ from app.api.problems import RequestRefused
 _TEXT_FIELDS: Final = ("query", "operationName", "documentId", "id", "doc_id")
 _MAP_FIELDS: Final = ("variables", "extensions")
 _KINDS: Final[Mapping[str, type]] = {**dict.fromkeys(_TEXT_FIELDS, str), **dict.fromkeys(_MAP_FIELDS, dict)}
+_ABSENT: Final = dict.fromkeys(_KINDS)
 _ID_FIELDS: Final = ("documentId", "doc_id", "id")
 
 
@@ -77,19 +78,20 @@ def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
     """Read a decoded request (body, batch item or WebSocket payload); raises RequestRefused."""
     if not isinstance(value, dict):
         raise RequestRefused("BAD_REQUEST", "A request must be a JSON object.")
-    for name, one in value.items():
-        kind = _KINDS.get(name)
-        if kind is not None and one.__class__ is not kind and one is not None and not isinstance(one, kind):
+    given: dict[str, Any] = {**_ABSENT, **value}
+    for name in _KINDS:
+        one, kind = given[name], _KINDS[name]
+        if one is not None and one.__class__ is not kind:
             what = "a string" if kind is str else "an object"
             raise RequestRefused("BAD_REQUEST", f"The member {name} must be {what}.")
-    ids = [value[name] for name in _ID_FIELDS if name in value and value[name] is not None]
+    ids = [given[name] for name in _ID_FIELDS if given[name] is not None]
     if len(ids) > 1:
         raise RequestRefused("BAD_REQUEST", "The document is named twice.")
     return GraphQLRequest(
-        query=value.get("query"),
-        operation_name=value.get("operationName") or None,
-        variables=value.get("variables") or {},
-        extensions=value.get("extensions") or {},
+        query=given["query"],
+        operation_name=given["operationName"] or None,
+        variables=given["variables"] or {},
+        extensions=given["extensions"] or {},
         document_id=ids[0] if ids else None,
         is_get=is_get,
     )

@@ -42,12 +42,11 @@ class HttpResponse:
     async def start(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
         headers = [*_BASE_HEADERS, *extra]
         if self.status not in _WITHOUT_BODY:  # RFC 9110, 8.6: a 204 has no content length
-            headers.append((b"content-type", self.content_type.encode()))
-            headers.append((b"content-length", str(len(self.body)).encode()))
+            headers += (b"content-type", self.content_type.encode()), (b"content-length", b"%d" % len(self.body))
         if self.headers:
             headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         if "cache-control" not in self.headers:
-            headers.append(_NOT_KEPT)
+            headers += (_NOT_KEPT,)
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
 
 

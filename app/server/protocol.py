@@ -18,7 +18,13 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Response
 
@@ -113,6 +119,35 @@ class _Unsent:
         return now - self._since >= within_s
 
 
+class _ResponseCycle(RequestResponseCycle):
+    """Writes the head of an ordinary response with a quarter of uvicorn's 40 calls, checking its headers together.
+
+    Heads without a length, of the last response of a connection, or with an invalid header are left to uvicorn.
+    """
+
+    async def send(self, message: Any) -> None:
+        if (
+            message["type"] == "http.response.start"
+            and self.keep_alive
+            and not (self.response_started or self.disconnected or self.flow.write_paused)
+        ):
+            lines, names, values, length = [STATUS_LINE[message["status"]]], b"", b"", b""
+            for name, value in (*self.default_headers, *message["headers"]):
+                lines += (name, b": ", value, b"\r\n")
+                names += name
+                values += value
+                if name == b"content-length":
+                    length = value
+            is_valid = names.islower() and not HEADER_RE.search(names) and not HEADER_VALUE_RE.search(values)
+            if length and is_valid and b"connection" not in names and b"transfer-encoding" not in names:
+                lines.append(b"\r\n")
+                self.response_started, self.chunked_encoding, self.waiting_for_100_continue = True, False, False
+                self.expected_content_length = int(length)
+                self.transport.write(b"".join(lines))
+                return
+        await super().send(message)
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """One connection. `due_at` is the client's deadline, enforced by the sweep."""
 
@@ -201,7 +236,9 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._is_read_again:
                 return
         super().on_headers_complete()
-        self._current = self.cycle
+        self._current = cycle = self.cycle
+        if cycle is not None:  # an upgrade may come first
+            cycle.__class__ = _ResponseCycle  # uvicorn has no setting for it; the task that uses it has not started yet
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_body = 0

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from app.api.problems import RequestRefused
 from app.settings.model import RateSettings
@@ -27,7 +27,8 @@ class RateBudget:
     cost_burst: float
 
 
-class TokenGrant(NamedTuple):
+@dataclass(slots=True)
+class TokenGrant:
     """The tokens left in both buckets. `wait_s` above 0 means that there were too few and none was taken."""
 
     requests: float
@@ -136,8 +137,8 @@ def budgets_of(settings: RateSettings) -> dict[CallerKind, RateBudget]:
 
 def _shown(budget: RateBudget, taken: TokenGrant) -> dict[str, Any]:
     return {
-        "maximumAvailable": math.floor(budget.cost_burst),
-        "currentlyAvailable": max(0, math.floor(taken.cost)),
+        "maximumAvailable": int(budget.cost_burst),
+        "currentlyAvailable": int(taken.cost) if taken.cost > 0 else 0,
         "restoreRate": budget.cost_per_s,
     }
 

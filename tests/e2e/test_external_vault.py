@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 SPEC = "tests.support.toy.spec:SPEC"
 KEYS = {
     "VAULTGRAPH_ID_KEY": "an id key that only this test has, 0123456",
-    "VAULTGRAPH_DIGEST_KEY": "a digest key of this test, 012345678901234",
+    "VAULTGRAPH_DIGEST_KEY": "a digest key of this test 0123456789012345",
     "VAULTGRAPH_MODE": "development",
 }
 ENABLED = {"VAULTGRAPH_TOY__ENABLED": "true", "VAULTGRAPH_TOY__BASE_URL": "http://127.0.0.1:9/"}

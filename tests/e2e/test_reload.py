@@ -14,6 +14,7 @@ from msgspec import structs
 from app.runtime_settings import Reloaded, reload_settings
 from app.vault.secret import Secret, Secrets
 from tests.e2e.test_cli_check import settings_of, written
+from tests.support.certificates import mutual_tls
 from tests.support.command import Running, vaultgraph
 from tests.support.gateways import StartGateway, patient
 from tests.support.issuer import AUDIENCE, ISSUER, claims, ec_key, key_set, listed, token
@@ -138,6 +139,21 @@ def test_a_vaults_credentials_are_replaced(start_gateway: StartGateway) -> None:
     assert states()["ALOHA"] == "OK"
     assert reload(enabled=False, max_methods=3) == Reloaded((), ("aloha.enabled", "aloha.max_methods"))
     assert states()["ALOHA"] == "OK"
+
+
+def test_renewed_certificates_are_read_again(start_gateway: StartGateway, tmp_path: Path) -> None:
+    files = mutual_tls(tmp_path).settings
+    gateway = start_gateway(**{**patient(), "aloha": {**patient()["aloha"], **files}})
+    providers = gateway.gateway.providers
+    before = dict(providers)
+    mutual_tls(tmp_path)  # the same files with another certificate
+    assert gateway.on_loop(reload_settings(gateway.gateway, lambda: gateway.settings)) == Reloaded((), ())
+    replaced = [name.value for name, vault in before.items() if providers[name] is not vault]
+    assert replaced == ["aloha"]
+    Path(files["client_key_file"]).write_text("nonsense")
+    assert gateway.on_loop(reload_settings(gateway.gateway, lambda: gateway.settings)) is None
+    assert "aloha.client_cert_file, aloha.client_key_file: no certificate and its key" in gateway.log
+    assert methods(gateway, "ALOHA")
 
 
 def test_ids_are_made_with_the_new_key_at_once(start_gateway: StartGateway) -> None:

@@ -31,6 +31,18 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _SHARE_OF_TIME: Final = 0.85
 
 
+_ODD: Final = (*(f'"{name}'.lower().encode() for name in (*_ERRORS, *_PAGING - {"total"})), b"\\u")
+
+
+def is_ordinary(body: bytes) -> bool:
+    """True if no member of a JSON text can report an error or further pages, besides ``total``."""
+    names = body.lower()
+    for odd in _ODD:  # noqa: SIM110 - `all` takes a call for each
+        if odd in names:
+            return False
+    return True
+
+
 def is_error(body: Mapping[str, Any], *, is_empty: bool = False) -> bool:
     """True if an object reports a failure.
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from app.errors import FieldFault, RejectReason, VaultRejected, VaultUnavailable
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.aloha import errors, mapping, requests, validation
+from app.providers.aloha.ordinary import ordinary_wallet
 from app.providers.aloha.settings import AlohaSettings
 from app.providers.base import VaultAdapter, read_errors, request_id_of, segment
 from app.providers.reply_cache import ReplyCache
@@ -50,6 +51,9 @@ class AlohaVault(VaultAdapter):
         known, digest = self._replies.find_wallet(ref, reply) if reply.status == 200 else (None, b"")
         if known is not None:
             return known
+        ordinary = ordinary_wallet(ref, reply.body, request_id_of(reply)) if digest else None
+        if ordinary is not None:
+            return self._replies.put(ordinary, digest)
         body = await self._read_list(ref, reply, call)
         with read_errors(self.name):
             self.require_customer(ref, mapping.customers_in(body), call, reply)

@@ -40,7 +40,7 @@ PROVIDER_TYPES: Final[Mapping[StrEnum, int]] = {
     AlohaPaymentProvider.CREDIT_CALL: 4,
     AlohaPaymentProvider.FREEDOM_PAY: 6,
 }
-_BRAND_OF_NUMBER: Final = {number: brand for brand, number in CARD_TYPES.items()}
+BRAND_OF_NUMBER: Final = {number: brand for brand, number in CARD_TYPES.items()}
 _NUMBER_OF_CARD: Final = {
     "amex": 0,
     "americanexpress": 0,
@@ -62,6 +62,10 @@ _NOTHING_SHOWN: Final = re.compile(r"[*xX●/\- ]*")
 def is_guid(ref: str) -> bool:
     """Aloha's ids are GUIDs in any case; anything else must not be used in a URL."""
     return _GUID.fullmatch(ref.lower()) is not None
+
+
+def is_lower_guid(ref: str) -> bool:
+    return _GUID.fullmatch(ref) is not None
 
 
 def guid_of(value: object) -> str:
@@ -172,7 +176,7 @@ def to_card(ref: CustomerRef, payment: WirePayment) -> Card:
         method_ref=MethodRef(guid_of(payment["AccountId"])),
         brand=_brand(payment.get("MethodType")),
         last4=last4_of(masked),
-        bin=_bin(masked),
+        bin=masked_bin(masked),
         expiry=expiry,
         has_unreadable_expiry=has_unreadable_expiry,
         billing_address=Address(postal_code=postal_code) if postal_code else None,
@@ -191,10 +195,10 @@ def _expiry(payment: WirePayment) -> tuple[Expiry | None, bool]:
 
 def _brand(method_type: object) -> CardBrand:
     number = enum_number(method_type, _NUMBER_OF_CARD)
-    return CardBrand.UNKNOWN if number is None else _BRAND_OF_NUMBER.get(number, CardBrand.OTHER)
+    return CardBrand.UNKNOWN if number is None else BRAND_OF_NUMBER.get(number, CardBrand.OTHER)
 
 
-def _bin(masked: object) -> str | None:
+def masked_bin(masked: object) -> str | None:
     """The leading digits, if a mask follows them."""
     if not isinstance(masked, str):
         return None

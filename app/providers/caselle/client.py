@@ -34,6 +34,7 @@ from app.providers.caselle.mapping import (
     saved_ref_of,
     to_wallet,
 )
+from app.providers.caselle.ordinary import ordinary_wallet
 from app.providers.caselle.requests import from_customer, from_new
 from app.providers.caselle.settings import CaselleSettings
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
@@ -89,6 +90,7 @@ _SESSIONS: Final = "v1/hosted-sessions"
 _ACCOUNTS: Final = "api/paymentaccounts"
 _CONFIG_ROUTE: Final = "api/paymentaccounts/{id}/client-config"
 _IMPORT: Final = "api/saved-payment-methods/import"
+_LINKS_IN_HEAD: Final = re.compile(rb"\r\n(?i:link):([^\r]*)").findall
 _DEFAULT_ROUTE: Final = "api/customers/{id}/default-payment-method"
 
 
@@ -125,6 +127,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         known, digest = self._replies.find_wallet(ref, reply)
         if known is not None:
             return known
+        if reply.first_of(("link",), _LINKS_IN_HEAD) is None:
+            ordinary = ordinary_wallet(ref, reply.body, request_id_of(reply))
+            if ordinary is not None:
+                return self._replies.put(ordinary, digest)
         listed = await self._all_pages(ref, reply, call)
         names_default = has_default(listed.body, listed.records)
         default = default_in(listed.body) if names_default else await self._default_of(ref, call)

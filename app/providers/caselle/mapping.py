@@ -47,7 +47,7 @@ NAME: Final = ProviderName("caselle")
 ROUTE_KINDS: Final[Mapping[AddRoute, frozenset[PaymentMethodKind]]] = {
     AddRoute.PROVIDER_TOKEN: frozenset({PaymentMethodKind.CARD, PaymentMethodKind.BANK_ACCOUNT}),
 }
-_BRAND: Final[Mapping[str, CardBrand]] = {
+BRAND: Final[Mapping[str, CardBrand]] = {
     "VISA": CardBrand.VISA,
     "MASTERCARD": CardBrand.MASTERCARD,
     "MC": CardBrand.MASTERCARD,
@@ -73,11 +73,11 @@ _STATUS: Final[Mapping[str, PaymentMethodStatus]] = {
 }
 _USE_FLAGS: Final = ("active", "is_active", "enabled")
 _LIST_NAMES: Final = ("value", "items", "data", "results", "payment_methods", "saved_payment_methods", "customers")
-_ACCOUNT_TYPE: Final[Mapping[str, BankAccountType]] = {
+ACCOUNT_TYPE: Final[Mapping[str, BankAccountType]] = {
     "checking": BankAccountType.CHECKING,
     "savings": BankAccountType.SAVINGS,
 }
-TYPE_OF_ACCOUNT: Final[Mapping[BankAccountType, str]] = {ours: theirs for theirs, ours in _ACCOUNT_TYPE.items()}
+TYPE_OF_ACCOUNT: Final[Mapping[BankAccountType, str]] = {ours: theirs for theirs, ours in ACCOUNT_TYPE.items()}
 _NOT_LETTERS: Final = re.compile(r"[^A-Z]")
 _CREDIT: Final = ("credit", "card")  # hosted sessions use both for a card
 _ACH: Final = ("ach",)
@@ -237,7 +237,7 @@ def _to_bank_account(base: Mapping[str, Any], wire: WireAch) -> BankAccount:
         holder_name=text(wire.get("holder_name")),
         last4=last4_of(wire.get("account_suffix")) or last4_of(wire.get("last4")),
         rail=BankRail.ACH,
-        account_type=_ACCOUNT_TYPE.get(account_type.lower(), BankAccountType.UNKNOWN) if account_type else None,
+        account_type=ACCOUNT_TYPE.get(account_type.lower(), BankAccountType.UNKNOWN) if account_type else None,
     )
 
 
@@ -285,7 +285,7 @@ def _status(record: Mapping[str, Any]) -> tuple[PaymentMethodStatus, str | None]
 def _brand(name: object) -> CardBrand:
     if not isinstance(name, str):
         return CardBrand.UNKNOWN
-    if known := _BRAND.get(name):
+    if known := BRAND.get(name):
         return known
     spelled = _NOT_LETTERS.sub("", name.upper())
-    return _BRAND.get(spelled, CardBrand.OTHER) if spelled else CardBrand.UNKNOWN
+    return BRAND.get(spelled, CardBrand.OTHER) if spelled else CardBrand.UNKNOWN

@@ -41,6 +41,7 @@ from app.providers.jpmorgan.mapping import (
     to_three_d_secure,
     to_wallet,
 )
+from app.providers.jpmorgan.ordinary import ordinary_wallet
 from app.providers.jpmorgan.requests import from_change, from_customer, from_new, list_of
 from app.providers.jpmorgan.settings import JpMorganSettings
 from app.providers.jpmorgan.validation import (
@@ -129,6 +130,9 @@ class JpMorganVault(VaultAdapter):
         request_id = request_id_of(reply) or _uuid(call.request_id)
         if known is not None:
             return known if known.provider_request_id == request_id else self._replies.renew(known, request_id)
+        ordinary = ordinary_wallet(ref, reply.body, request_id)
+        if ordinary is not None:
+            return self._replies.put(ordinary, digest)
         with read_errors(self.name):
             profile = reply.json()
             self.require_customer(ref, profiles_in(profile), call, reply)

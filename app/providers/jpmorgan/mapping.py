@@ -72,7 +72,7 @@ _WALLET: Final[Mapping[str, WalletKind]] = {
     "GOOGLE_PAY": WalletKind.GOOGLE_PAY,
     "PAZE": WalletKind.PAZE,
 }
-_ACCOUNT_TYPE: Final[Mapping[str, BankAccountType]] = {
+ACCOUNT_TYPE: Final[Mapping[str, BankAccountType]] = {
     "CHECKING": BankAccountType.CHECKING,
     "SAVING": BankAccountType.SAVINGS,
     "CORPORATE_CHECKING": BankAccountType.CORPORATE_CHECKING,
@@ -291,7 +291,7 @@ def to_bank_account(wire: WireBankAccount, rail: BankRail, ref: CustomerRef, joi
         **_common(wire, ref, joined, status, detail),
         last4=last4_of(wire.get("last4AccountNumber")),
         rail=rail,
-        account_type=_named(_ACCOUNT_TYPE, wire.get("accountType"), BankAccountType.UNKNOWN),
+        account_type=_named(ACCOUNT_TYPE, wire.get("accountType"), BankAccountType.UNKNOWN),
         verification=_verification(wire, status),
     )
 

@@ -18,6 +18,7 @@ from app.providers.base import VaultAdapter, by_ref, gather_settled, read_errors
 from app.providers.lists import Page, follow
 from app.providers.loanpro import errors, mapping, requests, validation
 from app.providers.loanpro.capture import CaptureForms
+from app.providers.loanpro.ordinary import ordinary_wallet
 from app.providers.loanpro.settings import LoanProSettings
 from app.providers.loanpro.wire import WireElement
 from app.providers.reply_cache import ReplyCache
@@ -97,6 +98,9 @@ class LoanProVault(VaultAdapter):
         same, digest = self._replies.find_wallet(ref, reply)
         if same is not None:
             return same
+        ordinary = ordinary_wallet(ref, reply.body, request_id_of(reply))
+        if ordinary is not None:
+            return self._replies.put(ordinary, digest)
         found = (await self._parse([ref], request, reply, digest, call))[ref]
         if isinstance(found, BaseException):
             raise found

@@ -39,7 +39,7 @@ from app.vault.secret import Secret
 
 NAME: Final = ProviderName("loanpro")
 
-_BRANDS: Final = {
+BRANDS: Final = {
     "visa": CardBrand.VISA,
     "mastercard": CardBrand.MASTERCARD,
     "amex": CardBrand.AMEX,
@@ -50,7 +50,7 @@ _BRANDS: Final = {
     "dinersclub": CardBrand.DINERS,
     "unionpay": CardBrand.UNIONPAY,
 }
-_ACCOUNT_TYPES: Final = {"checking": BankAccountType.CHECKING, "savings": BankAccountType.SAVINGS}
+ACCOUNT_TYPES: Final = {"checking": BankAccountType.CHECKING, "savings": BankAccountType.SAVINGS}
 _ADDRESS: Final = ("address1", "address2", "city", "state", "zipcode", "country")
 _CUSTOMER: Final = "Entity.Customer"
 _OWNER_KEYS: Final = ("entityId", "customerId", "parentId")
@@ -263,7 +263,7 @@ def _to_card(ref: CustomerRef, account: WirePaymentAccount, card: WireCreditCard
         expiry=expiry,
         has_unreadable_expiry=has_unreadable_expiry,
         last4=last4_of(card.get("cardNumber")),
-        billing_address=_address(card),
+        billing_address=to_address(card),
         **_common(ref, account, card),
     )
 
@@ -274,10 +274,10 @@ def _to_bank_account(ref: CustomerRef, account: WirePaymentAccount, bank: WireCh
     spelled = text(bank.get("accountType"))
     return BankAccount(
         rail=BankRail.OTHER if is_canadian else BankRail.ACH,
-        account_type=_ACCOUNT_TYPES.get(_last_word(spelled), BankAccountType.UNKNOWN) if spelled else None,
+        account_type=ACCOUNT_TYPES.get(_last_word(spelled), BankAccountType.UNKNOWN) if spelled else None,
         bank_name=text(bank.get("bankName")),
         last4=last4_of(bank.get("accountNumber")),
-        billing_address=_address(_child(bank.get("Address"))),
+        billing_address=to_address(_child(bank.get("Address"))),
         **_common(ref, account, bank),
     )
 
@@ -291,10 +291,10 @@ def _brand(card_type: object) -> CardBrand:
     if spelled is None:
         return CardBrand.UNKNOWN
     word = _last_word(spelled)
-    return _BRANDS.get(word) or _BRANDS.get(_NOT_LETTERS.sub("", word), CardBrand.OTHER)
+    return BRANDS.get(word) or BRANDS.get(_NOT_LETTERS.sub("", word), CardBrand.OTHER)
 
 
-def _address(wire: Any) -> Address | None:
+def to_address(wire: Any) -> Address | None:
     if not any(map(wire.get, _ADDRESS)):
         return None
     line1, line2, city = text(wire.get("address1")), text(wire.get("address2")), text(wire.get("city"))

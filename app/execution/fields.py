@@ -9,7 +9,7 @@ from graphql.type import GraphQLNonNull
 
 from app.execution import arguments
 from app.execution import strawberry_internals as internals
-from app.execution.interpreter import NEVER_AWAITABLE, Completer
+from app.execution.interpreter import NEVER_AWAITABLE, Completer, is_pending
 from app.execution.state import Path, Run
 from app.execution.strawberry_internals import is_awaitable
 
@@ -26,7 +26,7 @@ def field(place: internals.FieldSite, call: Call, complete: Completer) -> Execut
         path = (above, key, typename)
         try:
             value = call(run, source, path)
-            if value.__class__ not in NEVER_AWAITABLE and is_awaitable(value):
+            if value.__class__ not in NEVER_AWAITABLE and is_pending(value):
                 return later(run, value, path)
             done = complete(run, value, path)
             return run.finished(done, place, path, is_nullable) if done.__class__ is CoroutineType else done

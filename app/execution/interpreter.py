@@ -5,7 +5,7 @@ raises if the value cannot be completed. Docstrings name the graphql-core method
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from types import CoroutineType
+from types import CoroutineType, GeneratorType
 from typing import Any, Final
 
 from graphql import (
@@ -25,7 +25,17 @@ from app.execution.state import Path, Run, together
 from app.execution.strawberry_internals import is_async_iterable, is_awaitable, is_iterable
 
 Completer = Callable[[Run, Any, Path], Any]
-NEVER_AWAITABLE: Final = frozenset({str, int, float, bool, list, tuple, dict, type(None)})
+NEVER_AWAITABLE: Final[set[type]] = {str, int, float, bool, list, tuple, dict, type(None)}
+_MOST_CLASSES: Final = 1_000
+
+
+def is_pending(value: Any) -> bool:
+    """`is_awaitable`, which adds classes whose instances never are to NEVER_AWAITABLE."""
+    if is_awaitable(value):
+        return True
+    if not isinstance(value, GeneratorType) and len(NEVER_AWAITABLE) < _MOST_CLASSES:
+        NEVER_AWAITABLE.add(value.__class__)
+    return False
 
 
 def non_null(place: internals.FieldSite, inner: Completer) -> Completer:
@@ -114,7 +124,7 @@ def list_of(place: internals.FieldSite, item: Completer, item_type: Any) -> Comp
         run.settle([*[results[index] for index in waiting], *_awaitables(rest)])
 
     def add(run: Run, one: Any, path: Path, results: list[Any], waiting: list[int]) -> None:
-        if one.__class__ not in NEVER_AWAITABLE and is_awaitable(one):
+        if one.__class__ not in NEVER_AWAITABLE and is_pending(one):
             waiting.append(len(results))
             results.append(later(run, one, path))
             return

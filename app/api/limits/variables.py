@@ -1,10 +1,12 @@
 """Limits on variables, checked before coercion: number of values, depth, list length. Messages contain no values."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from app.api.limits.rules import Limits
 from app.api.problems import RequestRefused
+
+_NESTED: Final = frozenset({dict, list})
 
 
 def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
@@ -21,9 +23,9 @@ def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
             if isinstance(one, list):
                 if len(one) > limits.list_items:
                     raise RequestRefused("LIST_LIMIT", limit=limits.list_items, found=len(one))
-                beneath.extend(value for value in one if isinstance(value, dict | list))
+                beneath += [value for value in one if value.__class__ in _NESTED]
             else:
-                beneath.extend(value for value in one.values() if isinstance(value, dict | list))
+                beneath += [value for value in one.values() if value.__class__ in _NESTED]
         if count > limits.variable_values:
             raise RequestRefused(
                 "VARIABLES_LIMIT", "The variables contain too many values.", limit=limits.variable_values

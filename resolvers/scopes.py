@@ -241,8 +241,8 @@ async def _audited(running: Any, name: str, info: GraphInfo, arguments: Mapping[
     except Exception:
         trail.mutation(caller, context.request_id, name, about, "ERROR", ())
         raise
-    if getattr(payload, "operation", None) is None:
-        codes = [str(getattr(one.code, "value", one.code)) for one in getattr(payload, "user_errors", None) or ()]
+    if payload.result.operation is None:
+        codes = [str(one.code.value) for one in payload.result.problems]
         outcome = "REFUSED" if codes else "DONE"
         trail.mutation(caller, context.request_id, name, about, outcome, codes)
     return payload

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, Self
+from functools import partial
+from typing import Any, Final, Protocol, Self
 
 import strawberry
 
@@ -27,6 +28,9 @@ class IdReader(Protocol):
     def encode(self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef) -> str: ...
 
     def decode(self, method_id: str) -> MethodAddress | None: ...
+
+
+_UTC_NOW: Final = partial(datetime.now, UTC)
 
 
 def _closed(provider: ProviderName) -> CircuitState:
@@ -92,7 +96,7 @@ class Services:
     revalidate: Callable[[Caller], Awaitable[Caller | None]] = unchanged
     recheck_s: float = 15.0
     canonical_ref: Callable[[ProviderName, str], CustomerRef] = _as_spelled
-    utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    utc_now: Callable[[], datetime] = _UTC_NOW
     wallets: WalletCache = field(init=False)
 
     def __post_init__(self) -> None:
@@ -122,7 +126,7 @@ class Context:
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        self.loaders = Loaders(self.services, self.call, self.adopt)
+        self.loaders = Loaders(self.services, self.call, self._tasks)
 
     @classmethod
     def create(
@@ -168,20 +172,13 @@ class Context:
         deadline_at = asyncio.get_running_loop().time() + self.services.deadline_s
         self.call = replace(self.call, deadline_at=max(self.call.deadline_at, deadline_at))
         self.analyses.clear()  # the caller's rights may have changed
-        self.loaders = Loaders(self.services, self.call, self.adopt)
-
-    def adopt(self) -> None:
-        """Register the running task with the request: loaders start their own tasks."""
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._tasks = {one for one in self._tasks if not one.done()}
+        self.loaders = Loaders(self.services, self.call, self._tasks)
 
     def close(self) -> None:
         """Cancel pending work; shared reads continue for other requests. Idempotent."""
-        for task in tuple(self._tasks):
+        for task in self._tasks:
             task.cancel()
-        self.loaders.close()
         self.refusals.tell(self.services.audit, self.caller, self.request_id)
 
     def response_extensions(self) -> Mapping[str, Any]:

@@ -4,7 +4,8 @@ Each key is loaded once per request, however many fields need it, and keys that 
 event loop are loaded together. What fresh snapshots contain is answered without a loader.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +20,7 @@ from app.vault.provider import Call
 from app.wallet.reads.build_wallet import Wallet
 from app.wallet.reads.cache import Key
 from app.wallet.reads.customers import CustomerCache, DirectoryEntry
-from app.wallet.reads.reader import SourceReading
+from app.wallet.reads.reader import HARMLESS, SourceReading
 from app.wallet.reads.three_d_secure import StatusRead, StatusReading, status_key
 from app.wallet.reads.waiting import wait_shared
 from app.wallet.reads.wallet_cache import BuiltWallet
@@ -29,20 +30,27 @@ if TYPE_CHECKING:
     from resolvers.context import Info, Services
 
 _UNREAD: Final = frozenset({SourceState.SKIPPED, SourceState.DISABLED, SourceState.NOT_LINKED})
-Adopt = Callable[[], None]
-"""Registers the running task with the request, which cancels it at its end: loaders start their own tasks."""
+Tasks = set["asyncio.Task[Any]"]
+"""The tasks of a request, which cancels them at its end. Loaders start their own tasks and add them."""
 CustomerKey = tuple[ProviderName, CustomerRef]
+
+
+def adopt(tasks: Tasks) -> None:
+    """Add the running task."""
+    task = asyncio.current_task()
+    if task is not None:
+        tasks.add(task)
 
 
 class EntryLoader(DataLoader[str, "DirectoryEntry | None"]):
     """Loads directory entries by customer id; None for unknown ones."""
 
-    def __init__(self, directory: CustomerCache, adopt: Adopt) -> None:
+    def __init__(self, directory: CustomerCache, tasks: Tasks) -> None:
         super().__init__()
-        self._directory, self._adopt = directory, adopt
+        self._directory, self._tasks = directory, tasks
 
     async def batch_load_fn(self, ids: list[str]) -> list[DirectoryEntry | None]:
-        self._adopt()
+        adopt(self._tasks)
         found = await self._directory.entries(ids)
         return [found.get(customer_id) for customer_id in ids]
 
@@ -50,12 +58,12 @@ class EntryLoader(DataLoader[str, "DirectoryEntry | None"]):
 class OwnerLoader(DataLoader[CustomerKey, "str | None"]):
     """Loads customer ids by a vault's customer ref; None if it is not linked."""
 
-    def __init__(self, directory: CustomerCache, adopt: Adopt) -> None:
+    def __init__(self, directory: CustomerCache, tasks: Tasks) -> None:
         super().__init__()
-        self._directory, self._adopt = directory, adopt
+        self._directory, self._tasks = directory, tasks
 
     async def batch_load_fn(self, keys: list[CustomerKey]) -> list[str | None]:
-        self._adopt()
+        adopt(self._tasks)
         found: dict[CustomerKey, str] = {}
         for provider in {name for name, _ in keys}:
             owners = await self._directory.store.owners_of(provider, [ref for name, ref in keys if name == provider])
@@ -76,15 +84,15 @@ class WalletRequest:
 class WalletLoader(DataLoader[WalletRequest, BuiltWallet]):
     """Loads wallets. All vaults are read in parallel, and many customers of one vault in one call where it can."""
 
-    def __init__(self, services: "Services", call: Call, adopt: Adopt) -> None:
+    def __init__(self, services: "Services", call: Call, tasks: Tasks) -> None:
         super().__init__()
-        self._services, self._call, self._adopt = services, call, adopt
+        self._services, self._call, self._tasks = services, call, tasks
 
     def get_cache_key(self, request: WalletRequest) -> Any:
         return request.entry.customer.id, request.vaults
 
     async def batch_load_fn(self, requests: list[WalletRequest]) -> list[BuiltWallet]:
-        self._adopt()
+        adopt(self._tasks)
         missing = [link for one in requests for link in one.links if link[0] not in one.known]
         found = dict(zip(missing, await self._services.reader.try_all(missing, self._call), strict=True))
         # An exception in a place rejects that key alone.
@@ -109,22 +117,22 @@ class StatusLoader(DataLoader[Key, StatusRead]):
 
     batch = False
 
-    def __init__(self, services: "Services", call: Call, adopt: Adopt) -> None:
+    def __init__(self, services: "Services", call: Call, tasks: Tasks) -> None:
         super().__init__()
-        self._services, self._call, self._adopt = services, call, adopt
+        self._services, self._call, self._tasks = services, call, tasks
 
     async def batch_load_fn(self, keys: list[Key]) -> list[StatusRead]:
-        self._adopt()
+        adopt(self._tasks)
         return [await self._services.reader.statuses.read(key, self._call) for key in keys]
 
 
 class Loaders:
     """One request's loaders, created when they are first needed, and what they have loaded."""
 
-    def __init__(self, services: "Services", call: Call, adopt: Adopt) -> None:
+    def __init__(self, services: "Services", call: Call, tasks: Tasks) -> None:
         self._services = services
         self._call = call
-        self._adopt = adopt
+        self._tasks = tasks
         self._requested: dict[str, frozenset[ProviderName]] = {}  # by customer
         self._built: dict[str, dict[frozenset[ProviderName], BuiltWallet]] = {}
         self._statuses: dict[Key, StatusReading] = {}
@@ -132,19 +140,19 @@ class Loaders:
 
     @cached_property
     def entries(self) -> EntryLoader:
-        return EntryLoader(self._services.directory, self._adopt)
+        return EntryLoader(self._services.directory, self._tasks)
 
     @cached_property
     def owners(self) -> OwnerLoader:
-        return OwnerLoader(self._services.directory, self._adopt)
+        return OwnerLoader(self._services.directory, self._tasks)
 
     @cached_property
     def wallets(self) -> WalletLoader:
-        return WalletLoader(self._services, self._call, self._adopt)
+        return WalletLoader(self._services, self._call, self._tasks)
 
     @cached_property
     def status_reads(self) -> StatusLoader:
-        return StatusLoader(self._services, self._call, self._adopt)
+        return StatusLoader(self._services, self._call, self._tasks)
 
     def wallet(
         self,
@@ -194,16 +202,9 @@ class Loaders:
         found: dict[tuple[str, ProviderName], SourceReading] = {}
         for customer_id, wallets in self._built.items():
             for built in wallets.values():
-                for row in self.sources(built.wallet):
-                    if not row.is_harmless:
-                        found[customer_id, row.provider] = row
+                rows = self.sources(built.wallet)
+                found.update({(customer_id, row.provider): row for row in rows if row.state not in HARMLESS})
         return [(customer_id, row) for (customer_id, _), row in found.items()]
-
-    def close(self) -> None:
-        """End of the request: break reference cycles, so that it is freed at once. Then only `incomplete_sources`
-        works."""
-        for name in ("entries", "owners", "wallets", "status_reads", "_adopt", "_services"):
-            self.__dict__.pop(name, None)
 
     def _at_hand(self, entry: DirectoryEntry, vaults: frozenset[ProviderName]) -> BuiltWallet | None:
         """The wallet if this request has loaded it, or fresh snapshots contain it."""

@@ -23,6 +23,7 @@ _METHOD_TYPES: Final = frozenset({"Card", "BankAccount", "OtherMethod"})
 
 Given = Mapping[str, Any]
 """A field's arguments, by name."""
+_NO_ARGUMENTS: Final[Given] = {}
 Start = Callable[[Wallet], Iterable[WalletMethod]]
 """The methods that a selection begins with, in one wallet."""
 Shown = Callable[[Wallet, "Info", Start], Iterable[WalletMethod]]
@@ -175,11 +176,15 @@ class _Collected:
 
 
 def _shown(reads: Reads, arguments: Arguments) -> Shown:
+    methods = reads.methods
+    if methods is None:
+        return lambda wallet, info, start: ()
+    if not arguments.are_given:
+        return lambda wallet, info, start: methods(wallet, info, _NO_ARGUMENTS)
+
     def shown(wallet: Wallet, info: "Info", start: Start) -> Iterable[WalletMethod]:
-        if reads.methods is None:
-            return ()
         try:
-            return reads.methods(wallet, info, arguments.of(info))
+            return methods(wallet, info, arguments.of(info))
         except Exception:  # noqa: BLE001 - the field's resolver will report the same error
             return ()
 

@@ -127,7 +127,10 @@ def kind_of(any_id: str) -> IdKind | None:
     """The kind that an id's prefix and shape claim; only `decode` or a lookup verifies it."""
     if len(any_id) > _LONGEST_ID:
         return None
-    return next((kind for shape, kind in _SHAPES if shape.fullmatch(any_id)), None)
+    for shape, kind in _SHAPES:
+        if shape.fullmatch(any_id):
+            return kind
+    return None
 
 
 def _cipher(secret: bytes | str) -> AESSIV:

@@ -12,7 +12,7 @@ from app.vault.rules.filter import MethodFilter, matches
 from app.vault.rules.order import PaymentMethodOrder, newest_first
 from app.wallet.reads.build_wallet import DefaultInfo, Wallet, WalletMethod, default_for_payment
 from app.wallet.reads.customers import DirectoryEntry
-from app.wallet.reads.reader import SourceReading
+from app.wallet.reads.reader import HARMLESS, SourceReading
 from app.wallet.reads.wallet_cache import BuiltWallet
 from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost
@@ -66,6 +66,8 @@ def _vaults_of_page(info: Info, given: Given) -> Collection[ProviderName]:
 
 
 def _listed(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
+    if not given:
+        return wallet.visible
     order = given.get("order_by", PaymentMethodOrder.DEFAULT_FIRST)
     return _chosen(wallet, _rules(info, given), order)[: _limit(info, given.get("first"))]
 
@@ -365,7 +367,7 @@ def _status_of_default(default: PaymentMethod | None, wallet: Wallet, info: Info
 
 
 def _is_complete(wallet: Wallet, info: Info) -> bool:
-    return all(row.is_harmless for row in info.context.loaders.sources(wallet))
+    return all(row.state in HARMLESS for row in info.context.loaders.sources(wallet))
 
 
 def _chosen(wallet: Wallet, wanted: MethodFilter, order: PaymentMethodOrder) -> Sequence[WalletMethod]:

@@ -219,20 +219,20 @@ def test_method_with_too_long_ref_is_skipped_and_counted() -> None:
     wallet = VaultWallet(
         provider=P.LOANPRO, customer_ref=CustomerRef("37"), methods=(card("x" * 300), card("9")), skipped=2
     )
-    cached = to_cached_wallet(wallet, world.ids)
+    cached = to_cached_wallet(world.ids, wallet)
     assert ([one.method.method_ref for one in cached.methods], cached.skipped, cached.is_whole) == (["9"], 3, False)
 
 
 def test_reused_wallet_equals_a_new_one() -> None:
     world, ref = World(), CustomerRef("37")
     wallet = VaultWallet(provider=P.LOANPRO, customer_ref=ref, methods=(card("8"), card("9")))
-    cached = to_cached_wallet(wallet, world.ids)
+    cached = to_cached_wallet(world.ids, wallet)
     same = replace(wallet, provider_request_id="another")
-    assert to_cached_wallet(same, world.ids, cached) is cached
-    assert to_cached_wallet(replace(wallet, skipped=1), world.ids, cached).skipped == 1
-    assert to_cached_wallet(replace(wallet, truncated=True), world.ids, cached).truncated
+    assert to_cached_wallet(world.ids, same, cached) is cached
+    assert to_cached_wallet(world.ids, replace(wallet, skipped=1), cached).skipped == 1
+    assert to_cached_wallet(world.ids, replace(wallet, truncated=True), cached).truncated
     changed = replace(wallet, methods=(card("9", last4="1111"), card("10")))
-    assert asdict(to_cached_wallet(changed, world.ids, cached)) == asdict(to_cached_wallet(changed, world.ids))
+    assert asdict(to_cached_wallet(world.ids, changed, cached)) == asdict(to_cached_wallet(world.ids, changed))
 
 
 # ---- wallets -----------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def wallet_of(
     for name, methods in ((P.LOANPRO, loanpro), (P.CASELLE, caselle)):
         ref = CustomerRef(REFS[name])
         owned: tuple[PaymentMethod, ...] = tuple(replace(one, provider=name, customer_ref=ref) for one in methods)
-        cached = to_cached_wallet(VaultWallet(provider=name, customer_ref=ref, methods=owned), IDS)
+        cached = to_cached_wallet(IDS, VaultWallet(provider=name, customer_ref=ref, methods=owned))
         state = loanpros if name is P.LOANPRO else SourceState.OK
         readings[name] = SourceReading(provider=name, state=state, cached=cached, asked_at=NOW, fetched_at=NOW)
     return build_wallet(directory.known["cus_a"], readings, RULES, NOW)

@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -63,6 +63,14 @@ class Vault:
         return {one: answer(one) if answer else f"{one[1]}#{number}" for one in keys}
 
 
+@dataclass(frozen=True)
+class Text:
+    """What is prepared of a value."""
+
+    size: int
+    is_whole: bool
+
+
 class Setup:
     def __init__(self, *, fresh: float = 5.0, stale: float = 600.0, max_bytes: int = 10_000) -> None:
         self.clock, self.vault = Clock(), Vault()
@@ -70,7 +78,7 @@ class Setup:
         self.source: Source[str] = Source(
             provider=P,
             fetch=self.vault.fetch,
-            prepare=lambda value, last: (value, 100, True),
+            prepare=lambda value, last: Text(100, True),
             fresh_for_s=fresh,
             stale_if_error_for_s=stale,
             deadline_s=60.0,
@@ -137,7 +145,7 @@ async def test_what_was_derived_from_a_snapshot_ends_with_it() -> None:
         elif end == "replaced":
             await setup.read("1", force_fresh=True)
         else:
-            setup.source = replace(setup.source, prepare=lambda value, last: (value, 10_000, True))
+            setup.source = replace(setup.source, prepare=lambda value, last: Text(10_000, True))
             await setup.read("2")
         assert not setup.cache.are_fresh([read.snapshot]), end
 
@@ -386,7 +394,7 @@ async def test_key_missing_in_the_reply_is_unreadable() -> None:
 
 async def test_outage_serves_the_complete_snapshot_behind_a_partial_one() -> None:
     setup = Setup()
-    setup.source = replace(setup.source, prepare=lambda value, last: (value, 100, not value.startswith("part")))
+    setup.source = replace(setup.source, prepare=lambda value, last: Text(100, not value.startswith("part")))
     await setup.read("a")
     for text in ("part1", "part2"):
         setup.clock.seconds += 6
@@ -408,7 +416,7 @@ async def test_outage_serves_the_complete_snapshot_behind_a_partial_one() -> Non
 
 async def test_drop_removes_the_complete_snapshot_behind_a_partial_one() -> None:
     setup = Setup()
-    setup.source = replace(setup.source, prepare=lambda value, last: (value, 100, value != "part"))
+    setup.source = replace(setup.source, prepare=lambda value, last: Text(100, value != "part"))
     await setup.read("a")
     setup.clock.seconds += 6
     setup.vault.answer = lambda one: "part"

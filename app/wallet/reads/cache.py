@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from app.caching.lru import LruCache
 from app.errors import RejectReason, VaultError, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
@@ -22,11 +22,19 @@ _NEVER: Final = float("-inf")
 
 Key = tuple[ProviderName, CustomerRef, MethodRef | None]
 """Vault, customer ref, and a method ref; None there for the whole wallet."""
-Prepared = tuple[Any, int, bool]
-"""What a source made of a reply, its bytes, and whether it contains everything that the vault holds."""
 
 
-@dataclass(slots=True)
+class Prepared(Protocol):
+    """What a source makes of a reply: with its bytes, and whether it contains everything that the vault holds."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def is_whole(self) -> bool: ...
+
+
+@dataclass(slots=True, eq=False)
 class Snapshot(Generic[Value]):
     """A vault's answer. `as_of` is when it arrived, `taken_at` the same instant on the monotonic clock.
 
@@ -36,12 +44,11 @@ class Snapshot(Generic[Value]):
     """
 
     value: Value
-    prepared: Any
+    prepared: Prepared
     asked_at: datetime
     as_of: datetime
     taken_at: float
     size: int
-    is_complete: bool
     fresh_until: float
     better: "Snapshot[Value] | None" = None
 
@@ -173,10 +180,15 @@ class SnapshotCache:
         if reads:
             await self._wait(reads, wanted, call)
             for key, source in wanted:
-                if key in reads and key not in found:
-                    found[key] = self._result(
-                        key, source, reads[key], now, is_joined=key in joined, may_be_stale=not force_fresh
-                    )
+                read = reads.get(key)
+                if read is None or key in found:
+                    continue
+                outcome = read.outcomes.get(key)
+                if outcome.__class__ is Snapshot:
+                    found[key] = Read(outcome, None, read.latency_s)
+                    self.counts["joined" if key in joined else "vault"] += 1
+                else:
+                    found[key] = self._failed(key, source, read, now, may_be_stale=not force_fresh)
         return [found[key] for key, _ in wanted]
 
     def get_fresh(self, key: Key) -> Snapshot[Any] | None:
@@ -231,8 +243,9 @@ class SnapshotCache:
         return in_flight
 
     async def _run(self, in_flight: InFlightRead, source: Source[Any], call: Call) -> None:
-        keys, outcomes, began = in_flight.keys, in_flight.outcomes, self.now()
-        asked_at = in_flight.asked_at = self._utc_now()
+        keys, outcomes, began, peek = in_flight.keys, in_flight.outcomes, self.now(), self._snapshots.peek
+        asked_at, registered = self._utc_now(), self._in_flight
+        in_flight.asked_at = asked_at
         try:
             replies = await source.fetch(keys, call)
             now, as_of = self.now(), self._utc_now()
@@ -245,12 +258,12 @@ class SnapshotCache:
                 elif reply is None and key not in replies:
                     outcomes[key] = VaultReplyUnreadable(source.provider)
                 else:
-                    before = self._snapshots.peek(key)
-                    prepared, size, is_complete = source.prepare(reply, None if before is None else before.prepared)
+                    before = peek(key)
+                    prepared = source.prepare(reply, None if before is None else before.prepared)
                     snapshot = outcomes[key] = Snapshot(
-                        reply, prepared, asked_at, as_of, now, size, is_complete, fresh_until
+                        reply, prepared, asked_at, as_of, now, prepared.size, fresh_until
                     )
-                    if self._in_flight.get(key) is in_flight:
+                    if registered.get(key) is in_flight:
                         self._keep(key, snapshot, before, source)
                     else:
                         snapshot.fresh_until = _NEVER
@@ -264,7 +277,11 @@ class SnapshotCache:
                 raise  # asyncio logs it
         finally:
             in_flight.is_done = True
-            self._unregister(in_flight)
+            for key in keys:  # `_unregister`, in one call less for each read
+                if registered.get(key) is in_flight:
+                    del registered[key]
+                    if key[2] is not None:
+                        self._unindex(key)
             for countdown in in_flight.waiting:
                 countdown.left -= 1
                 if not countdown.left:
@@ -280,8 +297,8 @@ class SnapshotCache:
             return
         if before is not None:
             before.fresh_until = _NEVER
-            if not snapshot.is_complete:
-                better = before if before.is_complete else before.better
+            if not snapshot.prepared.is_whole:
+                better = before if before.prepared.is_whole else before.better
                 if better is not None and snapshot.taken_at - better.taken_at <= source.stale_if_error_for_s:
                     snapshot.better = better
                     snapshot.size += better.size
@@ -353,14 +370,10 @@ class SnapshotCache:
                 if key[2] is not None:
                     self._unindex(key)
 
-    def _result(
-        self, key: Key, source: Source[Any], read: InFlightRead, began: float, *, is_joined: bool, may_be_stale: bool
+    def _failed(
+        self, key: Key, source: Source[Any], read: InFlightRead, began: float, *, may_be_stale: bool
     ) -> Read[Any]:
-        outcome = read.outcomes.get(key)
-        if outcome.__class__ is Snapshot:
-            self.counts["joined" if is_joined else "vault"] += 1
-            return Read(outcome, None, read.latency_s)
-        latency_s = read.latency_s
+        outcome, latency_s = read.outcomes.get(key), read.latency_s
         if isinstance(outcome, Exception) and not isinstance(outcome, VaultError):
             return Read(None, bug=outcome)
         if not isinstance(outcome, VaultError):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from math import ceil
 from typing import Final, Protocol
 
@@ -28,14 +29,14 @@ from app.vault.provider import Call, VaultProvider
 from app.vault.rules.filter import is_hidden
 from app.vault.rules.label import label_of
 from app.vault.rules.order import by_provider
-from app.wallet.reads.cache import Key, Prepared, Read, Snapshot, SnapshotCache, Source
+from app.wallet.reads.cache import Key, Read, Snapshot, SnapshotCache, Source
 from app.wallet.reads.policy import ReadPolicy
 from app.wallet.reads.three_d_secure import StatusReader
 
 # Memory per method, with id and label, and per wallet without methods: measured on CPython.
 METHOD_BYTES: Final = 1_400
 WALLET_BYTES: Final = 1_000
-_HARMLESS: Final = frozenset(
+HARMLESS: Final = frozenset(
     {
         SourceState.OK,
         SourceState.NOT_LINKED,
@@ -44,6 +45,7 @@ _HARMLESS: Final = frozenset(
         SourceState.SKIPPED,
     }
 )
+"""A response is complete despite sources in these states."""
 
 
 class IdMaker(Protocol):
@@ -103,11 +105,6 @@ class SourceReading:
     skipped_count: int = 0
     truncated: bool = False
     snapshot: Snapshot[VaultWallet] | None = None
-
-    @property
-    def is_harmless(self) -> bool:
-        """True if the response is complete despite this row."""
-        return self.state in _HARMLESS
 
     @property
     def retry_after_seconds(self) -> int | None:
@@ -190,18 +187,18 @@ class WalletReader:
     def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[VaultWallet]:
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, VaultWallet | VaultError]:
             vault = self.providers[name]  # which a reload of the settings may have replaced
-            found = await vault.wallets([ref for _, ref, _ in keys], call)
+            found = await vault.wallets([key[1] for key in keys] if len(keys) > 1 else (keys[0][1],), call)
             replies: dict[Key, VaultWallet | VaultError] = {}
             for key in keys:
                 reply = found.get(key[1])
-                if isinstance(reply, VaultWallet):
+                if reply.__class__ is VaultWallet:
                     if len(reply.methods) > policy.max_methods:
                         reply = cut(reply, policy.max_methods)
                     if self._on_list is not None:
                         self._on_list(reply)
                 elif reply is None:
                     continue
-                elif self._on_not_found is not None and is_not_found(reply):
+                elif isinstance(reply, VaultError) and is_not_found(reply) and self._on_not_found is not None:
                     self._on_not_found(name, key[1])
                 replies[key] = reply
             return replies
@@ -209,16 +206,12 @@ class WalletReader:
         return Source(
             provider=name,
             fetch=fetch,
-            prepare=self._prepare,
+            prepare=partial(to_cached_wallet, self._ids),
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=policy.stale_if_error_for_s,
             deadline_s=policy.deadline_s,
             batch_limit=max(1, self.providers[name].capabilities.batch_limit),
         )
-
-    def _prepare(self, reply: VaultWallet, last: CachedWallet | None) -> Prepared:
-        cached = to_cached_wallet(reply, self._ids, last)
-        return cached, cached.size, cached.is_whole
 
 
 def cut(wallet: VaultWallet, most: int) -> VaultWallet:
@@ -227,7 +220,7 @@ def cut(wallet: VaultWallet, most: int) -> VaultWallet:
     return replace(wallet, methods=kept, truncated=True, reply=None)
 
 
-def to_cached_wallet(wallet: VaultWallet, ids: IdMaker, last: CachedWallet | None = None) -> CachedWallet:
+def to_cached_wallet(ids: IdMaker, wallet: VaultWallet, last: CachedWallet | None = None) -> CachedWallet:
     """Prepare a wallet for responses, in a stable order. A method whose refs are too long for an id counts as skipped.
 
     `last` is the wallet cached before: it is returned again if the vault's methods are the same objects; otherwise
@@ -298,7 +291,8 @@ def to_reading(provider: ProviderName, read: Read[VaultWallet]) -> SourceReading
 def from_snapshot(
     provider: ProviderName, snapshot: Snapshot[VaultWallet], latency_ms: int | None = None
 ) -> SourceReading:
-    cached: CachedWallet = snapshot.prepared
+    cached = snapshot.prepared
+    assert isinstance(cached, CachedWallet)
     is_whole = cached.is_whole
     return SourceReading(
         provider=provider,

@@ -13,8 +13,6 @@ from app.vault.provider import Call, VaultProvider
 from app.wallet.reads.cache import Key, Read, SnapshotCache, Source
 from app.wallet.reads.policy import ReadPolicy
 
-STATUS_BYTES: Final = 600
-
 StatusRead = Read[ThreeDSecure | None]
 
 
@@ -84,11 +82,25 @@ class StatusReader:
         return Source(
             provider=name,
             fetch=fetch,
-            prepare=lambda result, last: (None, STATUS_BYTES, True),
+            prepare=_prepare,
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=0.0,
             deadline_s=policy.deadline_s,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    size: int = 600
+    is_whole: bool = True
+
+
+_PREPARED: Final = _Prepared()
+
+
+def _prepare(result: ThreeDSecure | None, last: object) -> _Prepared:
+    """Nothing is prepared; the size is estimated."""
+    return _PREPARED
 
 
 def status_key(card: Card) -> Key:

@@ -33,10 +33,10 @@ class BuiltWallet:
     """
 
     wallet: Wallet
-    inputs: tuple[object, ...]
+    inputs: list[object]
     clock: ExpiryClock
     hour: int
-    snapshots: tuple[Snapshot[VaultWallet], ...] | None
+    snapshots: list[Snapshot[VaultWallet]] | None
     methods: Any = None
     customer: Any = None
     is_without_calls: bool = False
@@ -86,7 +86,8 @@ class WalletCache:
             clock = known.clock
         else:
             clock = ExpiryClock.at(now, self._rules.expiring_soon_days)
-        if known is None or known.inputs != inputs or known.clock != clock:
+        is_same = known is not None and known.wallet.entry is entry and known.inputs == inputs
+        if known is None or not is_same or known.clock != clock:
             built = BuiltWallet(build_wallet(entry, readings, self._rules, now), inputs, clock, hour, shown)
             self._keep(key, built, readings)
             return built
@@ -132,13 +133,9 @@ class WalletCache:
                     del self._keys[where]
 
 
-def _snapshots(readings: Mapping[ProviderName, SourceReading]) -> tuple[Snapshot[VaultWallet], ...] | None:
-    found: list[Snapshot[VaultWallet]] = []
-    for one in readings.values():
-        if one.snapshot is None:
-            return None
-        found.append(one.snapshot)
-    return tuple(found)
+def _snapshots(readings: Mapping[ProviderName, SourceReading]) -> list[Snapshot[VaultWallet]] | None:
+    found = [one.snapshot for one in readings.values()]
+    return None if None in found else found  # type: ignore[return-value]
 
 
 def _with_sources(wallet: Wallet, sources: Mapping[ProviderName, SourceReading]) -> Wallet:
@@ -151,15 +148,13 @@ def _with_sources(wallet: Wallet, sources: Mapping[ProviderName, SourceReading])
     )
 
 
-def _inputs(
-    entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: WalletRules
-) -> tuple[object, ...]:
-    """What decides the result. Large values are compared by identity: the wallet that is compared holds them.
+def _inputs(entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: WalletRules) -> list[object]:
+    """What decides the result besides the customer's entry and the clock. Cached wallets are compared by identity.
 
     Of the time of the read, only its relation to the customer's stored choice matters.
     """
-    inputs: list[object] = [id(entry)]
+    inputs: list[object] = []
     for name, one in readings.items():
         age = read_age(entry, name, one, rules) if entry.choice is not None else None
-        inputs += (name, id(one.cached), one.state, one.is_stale, age)
-    return tuple(inputs)
+        inputs += (name, one.cached, one.state, one.is_stale, age)
+    return inputs

@@ -18,7 +18,9 @@ _OPENLY: Final = "credentials would cross the network in clear text: use https"
 
 def missing_settings(settings: Settings) -> dict[str, list[str]]:
     """The missing settings per vault (and ``gateway``); disabled vaults need none."""
-    found: dict[str, list[str]] = {"gateway": [name for name in ("id_key", "digest_key") if _is_weak(settings, name)]}
+    found: dict[str, list[str]] = {
+        "gateway": [name for name in ("id_key", "digest_key") if not getattr(settings, name)]
+    }
     if settings.mode == "production":
         found["gateway"] += _unprotected(settings)
     for spec in specs().values():
@@ -85,15 +87,10 @@ def _unprotected(settings: Settings) -> list[str]:
     return missing
 
 
-def _is_weak(settings: Settings, name: str) -> bool:
-    keys: Secrets = getattr(settings, name)
-    return not keys or len(keys.first.reveal()) < _LEAST_LENGTH
-
-
 def _weaknesses(name: str, keys: Secrets) -> Iterator[str]:
     for number, key in enumerate(keys.reveal(), start=1):
         shown = name if len(keys) == 1 else f"{name}, number {number}"
-        if number > 1 and len(key) < _LEAST_LENGTH:
+        if len(key) < _LEAST_LENGTH:
             yield f"{shown}: it has fewer than {_LEAST_LENGTH} characters"
         if len(set(key)) < _LEAST_CHARACTERS:
             yield f"{shown}: it has fewer than {_LEAST_CHARACTERS} different characters, make it of random bytes"

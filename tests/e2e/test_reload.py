@@ -177,7 +177,7 @@ def test_what_needs_a_restart_is_named_and_the_rest_applied(served: Served) -> N
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"digest_key": "short"}, "missing settings: digest_key"),
+        ({"digest_key": "short"}, "digest_key: it has fewer than 32 characters"),
         ({"digest_key": [FRESH, "short"]}, "digest_key, number 2: it has fewer than 32 characters"),
         ({"nonsense": 1}, "nonsense: there is no such setting"),
         ({"aloha": {"ca_file": "/nowhere"}}, "aloha.ca_file: No such file or directory"),

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SPEC = "tests.support.toy.spec:SPEC"
 KEYS = {
-    "VAULTGRAPH_ID_KEY": "an id key that only this test has, 0123456",
+    "VAULTGRAPH_ID_KEY": "an id key that only this test has 01234567",
     "VAULTGRAPH_DIGEST_KEY": "a digest key of this test 0123456789012345",
     "VAULTGRAPH_MODE": "development",
 }

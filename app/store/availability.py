@@ -59,5 +59,4 @@ class Access:
         self._availability.failed(self._kind, cause)
 
     def worked(self) -> None:
-        if not self._availability.is_settled:
-            self._availability.worked(self._kind)
+        self._availability.worked(self._kind)

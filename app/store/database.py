@@ -87,23 +87,27 @@ class Database:
         self._listeners: list[OnChange] = []
         self._holder: asyncio.Task[Any] | None = None
 
-    async def read(self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def read(
+        self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]:
         """Run `step` outside of a transaction: each of its statements sees what is committed."""
-        return await self.run(
+        return self.run(
             self._readers,
             self.availability.reads,
             lambda driver: step(Connection(driver, self.tenant, self.now), *args, **kwargs),
         )
 
-    async def write(self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def write(
+        self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]:
         """Run `step` in a transaction: committed if it returns, rolled back if it raises.
 
         If the caller is cancelled, a transaction that has begun still runs to its end.
         """
-        tx: Transaction | None = None
+        changes: Sequence[ChangeNotice] = ()
 
         def work(driver: Driver) -> T:
-            nonlocal tx
+            nonlocal changes
             tx = Transaction(driver, self.tenant, self.now)
             driver.begin()
             try:
@@ -113,13 +117,10 @@ class Database:
             except BaseException:
                 driver.rollback()
                 raise
+            changes = tx.changes
             return found
 
-        def committed(_: T) -> None:
-            if tx is not None:
-                self.notify(tx.changes)
-
-        return await self.run(self._writers, self.availability.writes, work, committed)
+        return self.run(self._writers, self.availability.writes, work, lambda _: self.notify(changes))
 
     @asynccontextmanager
     async def interactive(self) -> AsyncIterator[Tx]:
@@ -150,7 +151,8 @@ class Database:
         except StoreUnavailable as error:
             access.failed(error.cause)
             raise
-        access.worked()
+        if not self.availability.is_settled:
+            access.worked()
         return found
 
     def on_change(self, listener: OnChange) -> None:

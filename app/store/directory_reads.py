@@ -1,24 +1,14 @@
 """Reads of the directory: customers, vault links, defaults and nicknames."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from dataclasses import fields
+from typing import Final, NamedTuple
 
 from app.store.connection import Connection
 from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
-from app.store.statements import Query
+from app.store.statements import Query, Row, columns_of, record_maker
 from app.store.text import is_storable
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
-
-
-class _EntryRow(NamedTuple):
-    """One link of a customer and one nickname there, if any; each row also holds the choice."""
-
-    customer: CustomerRecord
-    link: LinkRecord | None
-    choice: ChoiceRecord | None
-    named_ref: MethodRef | None
-    nickname: str | None
 
 
 class _Nickname(NamedTuple):
@@ -64,23 +54,37 @@ _CHOICE: Final = Query(
 _NICKNAMES: Final = Query(
     _Nickname, "SELECT {columns} FROM nicknames WHERE tenant = :tenant AND customer_id = :customer_id"
 )
+# One row for each link and nickname there; each also holds the customer and the choice.
 _ENTRIES: Final = """
-    SELECT {customer}, {link}, {choice}, nicknames.method_ref, nicknames.nickname
+    SELECT {customer}, {choice}, {link}, nicknames.method_ref, nicknames.nickname
     FROM customers AS customer
     LEFT JOIN links AS link ON link.tenant = customer.tenant AND link.customer_id = customer.id
     LEFT JOIN choices AS choice ON choice.tenant = customer.tenant AND choice.customer_id = customer.id
     LEFT JOIN nicknames ON nicknames.tenant = link.tenant AND nicknames.provider = link.provider
         AND nicknames.customer_ref = link.customer_ref AND nicknames.customer_id = link.customer_id
     WHERE customer.tenant = :tenant AND customer.erased_at IS NULL
+    AND customer.id {is_wanted} ORDER BY customer.id, link.provider
 """
-_ENTRY_ORDER: Final = "ORDER BY customer.id, link.provider"
-_ENTRY_BY_ID: Final = Query(_EntryRow, f"{_ENTRIES} AND customer.id = :id {_ENTRY_ORDER}")
-_ENTRIES_BY_ID: Final = Query(_EntryRow, f"{_ENTRIES} AND customer.id IN :ids {_ENTRY_ORDER}")
+_PARTS: Final = {
+    "customer": columns_of(CustomerRecord, "customer."),
+    "choice": columns_of(ChoiceRecord, "choice."),
+    "link": columns_of(LinkRecord, "link."),
+}
+_ENTRY_BY_ID: Final = Query(tuple, _ENTRIES, **_PARTS, is_wanted="= :id")
+_ENTRIES_BY_ID: Final = Query(tuple, _ENTRIES, **_PARTS, is_wanted="IN :ids")
 _ENTRY_BY_REF: Final = Query(
-    _EntryRow,
-    f"{_ENTRIES} AND customer.id = (SELECT there.customer_id FROM links AS there WHERE there.tenant = :tenant"
-    f" AND there.provider = :provider AND there.customer_ref = :customer_ref) {_ENTRY_ORDER}",
+    tuple,
+    _ENTRIES,
+    **_PARTS,
+    is_wanted="= (SELECT there.customer_id FROM links AS there WHERE there.tenant = :tenant"
+    " AND there.provider = :provider AND there.customer_ref = :customer_ref)",
 )
+_CHOICE_AT: Final = len(fields(CustomerRecord))
+_LINK_AT: Final = _CHOICE_AT + len(fields(ChoiceRecord))
+_NICKNAME_AT: Final = _LINK_AT + len(fields(LinkRecord))
+_to_customer: Final = record_maker(CustomerRecord)
+_to_choice: Final = record_maker(ChoiceRecord)
+_to_link: Final = record_maker(LinkRecord)
 
 
 def find_customer(db: Connection, customer_id: str, *, include_erased: bool = False) -> CustomerRecord | None:
@@ -154,34 +158,30 @@ def page_of_customer_ids(db: Connection, after: str = "", *, limit: int = 1000) 
     return db.all(_PAGE_OF_IDS, after=after, limit=limit)
 
 
-def _entries(rows: Sequence[_EntryRow]) -> dict[str, DirectoryEntry]:
-    grouped: dict[str, list[_EntryRow]] = defaultdict(list)
+def _entries(rows: Sequence[Row]) -> dict[str, DirectoryEntry]:
+    grouped: dict[str, list[Row]] = {}
     for row in rows:
-        grouped[row.customer.id].append(row)
+        grouped.setdefault(row[0], []).append(row)
     return {customer_id: _entry(its) for customer_id, its in grouped.items()}
 
 
-def _entry(rows: Sequence[_EntryRow]) -> DirectoryEntry:
-    customer = rows[0].customer
-    same: dict[Any, Any] = {customer.id: customer.id}  # shares equal values: thousands of entries are cached
-    links = {row.link.provider: row.link for row in rows if row.link is not None}
+def _entry(rows: Sequence[Row]) -> DirectoryEntry:
+    first = rows[0]
+    links: dict[str, LinkRecord] = {}
+    nicknames: dict[MethodAddress, str] = {}
+    for row in rows:
+        _, provider, *rest = row[_LINK_AT:_NICKNAME_AT]
+        if provider is None:
+            break  # the customer has no links
+        link = links.get(provider)
+        if link is None:
+            link = links[provider] = _to_link((first[0], provider, *rest))
+        method_ref, nickname = row[_NICKNAME_AT:]
+        if nickname is not None:
+            nicknames[MethodAddress(link.provider, link.customer_ref, method_ref)] = nickname
     return DirectoryEntry(
-        customer=customer,
-        links=tuple(
-            LinkRecord(
-                customer_id=customer.id,
-                provider=link.provider,
-                customer_ref=link.customer_ref,
-                proof=link.proof,
-                linked_at=same.setdefault(link.linked_at, link.linked_at),
-                linked_by=same.setdefault(link.linked_by, link.linked_by),
-            )
-            for link in links.values()
-        ),
-        choice=rows[0].choice,
-        nicknames={
-            MethodAddress(row.link.provider, row.link.customer_ref, row.named_ref): row.nickname
-            for row in rows
-            if row.link is not None and row.named_ref is not None and row.nickname is not None
-        },
+        customer=_to_customer(first[:_CHOICE_AT]),
+        links=tuple(links.values()),
+        choice=None if first[_CHOICE_AT] is None else _to_choice(first[_CHOICE_AT:_LINK_AT]),
+        nicknames=nicknames,
     )

@@ -134,9 +134,8 @@ _ADAPTERS: Final[dict[type, Callable[[Any], Any]]] = {
 
 def _adapted(values: Values) -> Values:
     for name, value in values.items():
-        adapt = _ADAPTERS.get(type(value))
-        if adapt is not None:
-            values[name] = adapt(value)
+        if value.__class__ in _ADAPTERS:
+            values[name] = _ADAPTERS[value.__class__](value)
     return values
 
 

@@ -15,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
-Row = Sequence[Any]
+Row = tuple[Any, ...]
 Convert = Callable[[Any], Any]
 
 _PARAMETER: Final = re.compile(r"(?<![\w:]):(\w+)")
@@ -47,16 +47,16 @@ class Statement:
 class Query(Statement, Generic[T]):
     """A statement that returns rows. `to_record` makes a `kind` of each by the order of the columns.
 
-    `kind` is a dataclass, a NamedTuple, or the type of a single column. In the text, ``{columns}`` stands for the
-    columns of `kind`; a field that is itself a dataclass has its own, as ``{field}``, prefixed with ``field.``.
-    NULL is None, or the field's default if that is made by a factory.
+    `kind` is a dataclass, a NamedTuple, the type of a single column, or `tuple` for the row itself. In the text,
+    ``{columns}`` stands for the columns of `kind`; a field that is itself a dataclass has its own, as ``{field}``,
+    prefixed with ``field.``. NULL is None, or the field's default if that is made by a factory.
     """
 
     __slots__ = ("to_record",)
 
     def __init__(self, kind: type[T], text: str, **parts: str) -> None:
-        self.to_record: Final[Callable[[Row], T]] = _to_record(kind)
-        super().__init__(text, columns=", ".join(_columns(kind)), **_prefixed(kind), **parts)
+        self.to_record: Final[Callable[[Row], T]] = record_maker(kind)
+        super().__init__(text, columns=columns_of(kind), **_prefixed(kind), **parts)
 
 
 def _in_json_list(found: re.Match[str]) -> str:
@@ -90,17 +90,20 @@ def _columns(kind: Any) -> list[str]:
     return found
 
 
+def columns_of(kind: Any, prefix: str = "") -> str:
+    return ", ".join(f"{prefix}{column}" for column in _columns(kind))
+
+
 def _prefixed(kind: type[Any]) -> dict[str, str]:
     inner = {name: _without_none(hint) for name, hint in _hints(kind).items()}
-    return {
-        name: ", ".join(f"{name}.{column}" for column in _columns(hint))
-        for name, hint in inner.items()
-        if is_dataclass(hint)
-    }
+    return {name: columns_of(hint, f"{name}.") for name, hint in inner.items() if is_dataclass(hint)}
 
 
-def _to_record(kind: Any) -> Callable[[Row], Any]:
+def record_maker(kind: Any) -> Callable[[Row], Any]:
+    """A function that makes a `kind` of a row."""
     hints = _hints(kind)
+    if kind is tuple:
+        return _row
     if not hints:
         single = _conversion(kind)
         return _first if single is None else lambda row: single(row[0])
@@ -113,7 +116,7 @@ def _to_record(kind: Any) -> Callable[[Row], Any]:
     for place, (name, hint) in enumerate(hints.items()):
         inner = _without_none(hint)
         if is_dataclass(inner):
-            nested.append((place, len(_columns(inner)), _to_record(inner), inner is not hint))
+            nested.append((place, len(_columns(inner)), record_maker(inner), inner is not hint))
         elif (convert := _conversion(inner)) is not None:
             conversions.append((name, convert))
 
@@ -132,17 +135,21 @@ def _to_record(kind: Any) -> Callable[[Row], Any]:
     return to_record
 
 
+def _row(row: Row) -> Any:
+    return row
+
+
 def _first(row: Row) -> Any:
     return row[0]
 
 
 def _with_nested(row: Row, nested: Sequence[tuple[int, int, Callable[[Row], Any], bool]]) -> Row:
     """`row` with each nested record in place of its columns; None if it is optional and its first column is NULL."""
-    made = list(row)
     for place, width, to_record, is_optional in nested:
-        part = made[place : place + width]
-        made[place : place + width] = [None if is_optional and part[0] is None else to_record(part)]
-    return made
+        part = row[place : place + width]
+        made = None if is_optional and part[0] is None else to_record(part)
+        row = (*row[:place], made, *row[place + width :])
+    return row
 
 
 def _without_none(hint: Any) -> Any:
@@ -169,8 +176,8 @@ def _conversion(hint: Any) -> Convert | None:
 
 
 def _to_instant(value: str | datetime) -> datetime:
-    return datetime.fromisoformat(f"{value}+00:00") if isinstance(value, str) else value.astimezone(UTC)
+    return datetime.fromisoformat(f"{value}+00:00") if value.__class__ is str else value.astimezone(UTC)  # type: ignore[union-attr]
 
 
 def _from_json(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+    return json.loads(value) if value.__class__ is str else value

@@ -10,5 +10,6 @@ def is_storable(text: str) -> bool:
 
 def storable(*texts: str | None) -> None:
     """Raise UnstorableText, because a database driver's error would contain the value."""
-    if not all(text is None or is_storable(text) for text in texts):
-        raise UnstorableText("text with characters that cannot be stored")
+    for text in texts:
+        if text is not None and not is_storable(text):
+            raise UnstorableText("text with characters that cannot be stored")

@@ -1,7 +1,11 @@
 """Creates and links the demo customers in the gateway's directory, once."""
 
+from collections.abc import Iterable
+
 from app.sandbox.demo import DemoCustomer, demo_customers
-from app.store import Store, Tx
+from app.store import Store, Transaction
+from app.store.directory import create_customer, link_customer
+from app.store.directory_reads import find_customer
 from app.vault.enums import CustomerRef, LinkProof, ProviderName
 
 _LINKED_BY = "demo"
@@ -14,29 +18,28 @@ async def link_demo_customers(store: Store) -> None:
     """
     everyone = {customer.id: customer for customer in demo_customers()}
     known = await store.directory.customers(list(everyone))
-    async with store.transaction() as tx:
-        for customer_id, customer in everyone.items():
-            if customer_id not in known:
-                await add_demo_customer(store, customer, tx)
+    missing = [customer for customer_id, customer in everyone.items() if customer_id not in known]
+    await store.transaction(add_demo_customers, missing)
 
 
-async def add_demo_customer(store: Store, customer: DemoCustomer, tx: Tx) -> None:
-    if await store.directory.customer(customer.id, include_erased=True, tx=tx) is not None:
-        return
-    await store.directory.create(
-        customer_id=customer.id,
-        external_id=customer.external_id,
-        first_name=customer.first_name,
-        last_name=customer.last_name,
-        email=customer.email,
-        tx=tx,
-    )
-    for provider, ref in customer.refs.items():
-        await store.directory.link(
-            customer.id,
-            ProviderName(provider),
-            CustomerRef(ref),
-            proof=LinkProof.TRUSTED_BACKEND,
-            linked_by=_LINKED_BY,
-            tx=tx,
+def add_demo_customers(tx: Transaction, customers: Iterable[DemoCustomer]) -> None:
+    for customer in customers:
+        if find_customer(tx, customer.id, include_erased=True) is not None:
+            continue
+        create_customer(
+            tx,
+            customer_id=customer.id,
+            external_id=customer.external_id,
+            first_name=customer.first_name,
+            last_name=customer.last_name,
+            email=customer.email,
         )
+        for provider, ref in customer.refs.items():
+            link_customer(
+                tx,
+                customer.id,
+                ProviderName(provider),
+                CustomerRef(ref),
+                proof=LinkProof.TRUSTED_BACKEND,
+                linked_by=_LINKED_BY,
+            )

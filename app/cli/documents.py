@@ -14,9 +14,10 @@ from app.cli.operator_log import note, some_of
 from app.cli.options import CREATE, SCOPES, Source, TakesScopes, checked_scopes, source_options
 from app.cli.output import JSON, print_rows, progress
 from app.settings.model import Settings
-from app.store import Store
+from app.store import Store, Transaction
+from app.store.documents import publish_documents, retire_documents
 from app.store.errors import ClientUnknown, DocumentChanged
-from app.store.records import ClientRecord, DocumentRecord
+from app.store.records import ClientRecord, DocumentRecord, Publication
 from resolvers.sensitive_rule import SecretsInVariablesOnly
 
 SDL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -75,13 +76,15 @@ def publish(source: Source, partner: str, file: Path, replace: bool) -> None:
         client = await _client(store, partner)
         checker = _checker(installed_sdl(), settings)
         checked = _checked(file, checker, client.scopes)
+
+        def save(tx: Transaction) -> Publication:
+            made = publish_documents(tx, partner, [one.new for one in checked], replace=replace)
+            added, retired = some_of(made.added), some_of(made.retired)
+            note(tx, "documents publish", partner=partner, version=made.version, added=added, retired=retired)
+            return made
+
         try:
-            async with store.transaction() as tx:
-                made = await store.documents.publish(partner, [one.new for one in checked], replace=replace, tx=tx)
-                added, retired = some_of(made.added), some_of(made.retired)
-                await note(
-                    store, tx, "documents publish", partner=partner, version=made.version, added=added, retired=retired
-                )
+            made = await store.transaction(save)
         except DocumentChanged as changed:
             for document_id in changed.document_ids:
                 click.echo(f"{file.name}: {document_id}: is published with another text", err=True)
@@ -161,10 +164,13 @@ def _row(partner: str, record: DocumentRecord) -> dict[str, Any]:
 @click.argument("ids", nargs=-1, required=True)
 @source_options
 def retire(source: Source, partner: str, ids: tuple[str, ...]) -> None:
+    def save(tx: Transaction) -> tuple[str, ...]:
+        gone = retire_documents(tx, partner, ids)
+        note(tx, "documents retire", partner=partner, retired=some_of(gone))
+        return gone
+
     async def work(store: Store) -> None:
-        async with store.transaction() as tx:
-            gone = await store.documents.retire(partner, ids, tx=tx)
-            await note(store, tx, "documents retire", partner=partner, retired=some_of(gone))
+        gone = await store.transaction(save)
         for document_id in gone:
             click.echo(f"retired {document_id}")
         missing = sorted(set(ids) - set(gone))

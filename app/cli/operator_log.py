@@ -2,15 +2,15 @@
 
 from typing import Any, Final
 
-from app.store import Store
-from app.store.database import Tx
+from app.store import Transaction
+from app.store.events import append_event
 from app.store.records import EventType, NewEvent
 from app.wallet.caller import OPERATOR_KEY
 
 _MOST_IDS: Final = 100
 
 
-async def note(store: Store, tx: Tx, command: str, *, customer_id: str | None = None, **detail: Any) -> None:
+def note(tx: Transaction, command: str, *, customer_id: str | None = None, **detail: Any) -> None:
     """`command` is the command without arguments; `detail` holds those arguments that are names and numbers."""
     event = NewEvent(
         type=EventType.OPERATOR_COMMAND,
@@ -19,7 +19,7 @@ async def note(store: Store, tx: Tx, command: str, *, customer_id: str | None = 
         outcome="DONE",
         detail={"command": command, **detail},
     )
-    await store.events.append(event, tx=tx)
+    append_event(tx, event)
 
 
 def some_of(ids: list[str] | tuple[str, ...]) -> dict[str, Any]:

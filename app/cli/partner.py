@@ -12,7 +12,17 @@ from app.cli.operator_log import note
 from app.cli.options import CREATE, SCOPES, Source, TakesScopes, checked_scopes, source_options
 from app.cli.output import JSON, print_rows
 from app.settings.model import Settings
-from app.store import Store
+from app.store import Store, Transaction
+from app.store.clients import (
+    add_client,
+    change_client,
+    disable_client,
+    enable_client,
+    grant_customers,
+    revoke_client_key,
+    revoke_customers,
+    rotate_key,
+)
 from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
 from app.store.records import ClientKey, ClientRecord
 from app.wallet.caller import ALL_CUSTOMERS_SCOPES
@@ -53,13 +63,12 @@ def add(source: Source, name: str, scopes: tuple[str, ...], customers: str) -> N
     settings = store_settings(source)
     key, stored = _new_key(settings)
 
-    async def work(store: Store) -> None:
-        async with store.transaction() as tx:
-            await store.clients.add(name, **stored, scopes=wanted, sees_all_customers=sees_all, tx=tx)
-            await note(store, tx, "partner add", partner=name, scopes=sorted(wanted), all_customers=sees_all)
+    def save(tx: Transaction) -> None:
+        add_client(tx, name, **stored, scopes=wanted, sees_all_customers=sees_all)
+        note(tx, "partner add", partner=name, scopes=sorted(wanted), all_customers=sees_all)
 
     try:
-        run_with_store(settings, work)
+        run_with_store(settings, lambda store: store.transaction(save))
     except ClientExists:
         raise CommandFailed("a partner with this name exists: `vaultgraph partner rotate` issues a new key") from None
     click.echo(f"Partner {name} may: {', '.join(sorted(wanted))}")
@@ -78,13 +87,12 @@ def rotate(source: Source, name: str, old_valid_for_h: float | None) -> None:
     key, stored = _new_key(settings)
     until = None if old_valid_for_h is None else datetime.now(UTC) + timedelta(hours=old_valid_for_h)
 
-    async def work(store: Store) -> None:
-        async with store.transaction() as tx:
-            await store.clients.rotate(name, **stored, old_until=until, tx=tx)
-            ends = None if until is None else until.isoformat(timespec="seconds")
-            await note(store, tx, "partner rotate", partner=name, old_key_until=ends)
+    def save(tx: Transaction) -> None:
+        rotate_key(tx, name, **stored, old_until=until)
+        ends = None if until is None else until.isoformat(timespec="seconds")
+        note(tx, "partner rotate", partner=name, old_key_until=ends)
 
-    run_with_store(settings, work)
+    run_with_store(settings, lambda store: store.transaction(save))
     ends = f"{until:%Y-%m-%d %H:%M} UTC" if until else "the next rotation"
     click.echo(f"The previous key stays valid until {ends}.")
     _show(key)
@@ -100,17 +108,16 @@ def change(source: Source, name: str, scopes: tuple[str, ...], customers: str | 
     if wanted is None and customers is None:
         raise click.UsageError("say what to change: --scope or --customers")
 
-    async def work(store: Store) -> ClientRecord:
-        async with store.transaction() as tx:
-            sees_all = None if customers is None else customers == "all"
-            record = await store.clients.change(name, scopes=wanted, sees_all_customers=sees_all, tx=tx)
-            if refused := _without_effect(record):
-                raise CommandFailed(f"--customers all is needed for {_joined(refused)}: {_ALL_CUSTOMERS_WHY}")
-            detail: dict[str, Any] = {"scopes": sorted(record.scopes), "all_customers": record.sees_all_customers}
-            await note(store, tx, "partner change", partner=name, **detail)
-            return record
+    def save(tx: Transaction) -> ClientRecord:
+        sees_all = None if customers is None else customers == "all"
+        record = change_client(tx, name, scopes=wanted, sees_all_customers=sees_all)
+        if refused := _without_effect(record):
+            raise CommandFailed(f"--customers all is needed for {_joined(refused)}: {_ALL_CUSTOMERS_WHY}")
+        detail: dict[str, Any] = {"scopes": sorted(record.scopes), "all_customers": record.sees_all_customers}
+        note(tx, "partner change", partner=name, **detail)
+        return record
 
-    record = run_with_store(store_settings(source), work)
+    record = run_with_store(store_settings(source), lambda store: store.transaction(save))
     click.echo(f"Partner {name} may: {', '.join(sorted(record.scopes))}")
     click.echo(f"It sees {'all customers' if record.sees_all_customers else 'the customers granted to it'}.")
 
@@ -134,14 +141,13 @@ def list_keys(source: Source, name: str, as_json: bool) -> None:
 @click.argument("key_id", metavar="key_...")
 @source_options
 def revoke(source: Source, name: str, key_id: str) -> None:
-    async def work(store: Store) -> bool:
-        async with store.transaction() as tx:
-            is_gone = await store.clients.revoke_key(name, key_id, tx=tx)
-            if is_gone:
-                await note(store, tx, "partner revoke", partner=name, key_id=key_id)
-            return is_gone
+    def save(tx: Transaction) -> bool:
+        is_gone = revoke_client_key(tx, name, key_id)
+        if is_gone:
+            note(tx, "partner revoke", partner=name, key_id=key_id)
+        return is_gone
 
-    if not run_with_store(store_settings(source), work):
+    if not run_with_store(store_settings(source), lambda store: store.transaction(save)):
         raise CommandFailed(f"the partner has no such key: see `vaultgraph partner keys {name}`")
     click.echo(f"The key {key_id} of {name} is revoked: it is rejected within a second.")
 
@@ -150,12 +156,11 @@ def revoke(source: Source, name: str, key_id: str) -> None:
 @click.argument("name")
 @source_options
 def disable(source: Source, name: str) -> None:
-    async def work(store: Store) -> None:
-        async with store.transaction() as tx:
-            await store.clients.disable(name, tx=tx)
-            await note(store, tx, "partner disable", partner=name)
+    def save(tx: Transaction) -> None:
+        disable_client(tx, name)
+        note(tx, "partner disable", partner=name)
 
-    run_with_store(store_settings(source), work)
+    run_with_store(store_settings(source), lambda store: store.transaction(save))
     click.echo(f"Partner {name} is disabled: its keys are rejected within a second.")
 
 
@@ -163,12 +168,11 @@ def disable(source: Source, name: str) -> None:
 @click.argument("name")
 @source_options
 def enable(source: Source, name: str) -> None:
-    async def work(store: Store) -> None:
-        async with store.transaction() as tx:
-            await store.clients.enable(name, tx=tx)
-            await note(store, tx, "partner enable", partner=name)
+    def save(tx: Transaction) -> None:
+        enable_client(tx, name)
+        note(tx, "partner enable", partner=name)
 
-    run_with_store(store_settings(source), work)
+    run_with_store(store_settings(source), lambda store: store.transaction(save))
     click.echo(f"Partner {name} is enabled.")
 
 
@@ -178,12 +182,19 @@ def enable(source: Source, name: str) -> None:
 @click.option("--take-back", is_flag=True, help="Revoke these grants instead.")
 @source_options
 def grant(source: Source, name: str, customers: tuple[str, ...], take_back: bool) -> None:
+    def save_revocation(tx: Transaction) -> int:
+        gone = revoke_customers(tx, name, customers)
+        for customer in dict.fromkeys(customers if gone else ()):
+            note(tx, "partner grant --take-back", customer_id=customer, partner=name)
+        return gone
+
+    def save_grants(tx: Transaction) -> None:
+        grant_customers(tx, name, customers)
+        for customer in dict.fromkeys(customers):
+            note(tx, "partner grant", customer_id=customer, partner=name)
+
     async def revoke(store: Store) -> str:
-        async with store.transaction() as tx:
-            gone = await store.clients.revoke(name, customers, tx=tx)
-            for customer in dict.fromkeys(customers if gone else ()):
-                await note(store, tx, "partner grant --take-back", customer_id=customer, partner=name)
-        return f"Revoked {gone} grants of {name}."
+        return f"Revoked {await store.transaction(save_revocation)} grants of {name}."
 
     async def work(store: Store) -> str:
         record = await store.clients.client(name)
@@ -192,10 +203,7 @@ def grant(source: Source, name: str, customers: tuple[str, ...], take_back: bool
                 f"{name} has {_joined(refused)}, only for partners that see all customers: {_ALL_CUSTOMERS_WHY}. "
                 "Add a partner without, and grant it the customers"
             )
-        async with store.transaction() as tx:
-            await store.clients.grant(name, customers, tx=tx)
-            for customer in dict.fromkeys(customers):
-                await note(store, tx, "partner grant", customer_id=customer, partner=name)
+        await store.transaction(save_grants)
         return f"Partner {name} sees {', '.join(customers)}."
 
     try:

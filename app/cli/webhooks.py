@@ -8,8 +8,9 @@ from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note, some_of
 from app.cli.options import Source, source_options
 from app.cli.output import JSON, print_rows
-from app.store import Store
+from app.store import Store, Transaction
 from app.store.records import DeliveryState
+from app.store.webhook_deliveries import replay_delivery
 
 _PAGE: Final = 100
 _COLUMNS: Final = ("id", "state", "received_at", "source", "event_type", "attempts", "error")
@@ -63,14 +64,17 @@ def replay(source: Source, deliveries: tuple[str, ...], all_dead: bool) -> None:
     if bool(deliveries) == all_dead:
         raise click.UsageError("name deliveries, or say --all-dead")
 
+    def save(tx: Transaction, wanted: list[str]) -> list[str]:
+        due = [one for one in wanted if replay_delivery(tx, one) is not None]
+        if due:
+            note(tx, "webhooks replay", deliveries=some_of(due))
+        return due
+
     async def work(store: Store) -> tuple[int, list[str]]:
         wanted = list(dict.fromkeys(deliveries))
         if all_dead:
             wanted = [row["id"] for row in await _rows(store, DeliveryState.DEAD)]
-        async with store.transaction() as tx:
-            due = [one for one in wanted if await store.receipts.replay(one, tx=tx) is not None]
-            if due:
-                await note(store, tx, "webhooks replay", deliveries=some_of(due))
+        due = await store.transaction(save, wanted)
         return len(wanted), [one for one in wanted if one not in due]
 
     count, unknown = run_with_store(store_settings(source), work)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.api.auth import development
-from app.cli.demo_data import add_demo_customer
+from app.cli.demo_data import add_demo_customers
 from app.sandbox.demo import load_customer
 from app.store import Store, migrate
 from bench.compare import stub
@@ -59,9 +59,8 @@ async def _link_customers(url: str) -> None:
     store = Store.open(url)
     try:
         await migrate(store.engine)
-        async with store.transaction() as tx:
-            for number in (*range(1, CUSTOMERS + 1), stub.LARGE):
-                await add_demo_customer(store, load_customer(number), tx)
+        numbers = (*range(1, CUSTOMERS + 1), stub.LARGE)
+        await store.transaction(add_demo_customers, map(load_customer, numbers))
     finally:
         await store.close()
 

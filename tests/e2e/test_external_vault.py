@@ -39,12 +39,10 @@ async def main(folder):
     auth = {"issuer": development.ISSUER, "audience": [development.AUDIENCE], "jwks_path": str(tokens.jwks_path)}
     gateway = Gateway(load_settings(None, data_dir=str(folder), auth=auth, gate={"hosts": ["sandbox.test"]}))
     await gateway.start()
-    async with gateway.store.transaction() as tx:
-        await gateway.store.directory.create(
-            customer_id="cus_toy", external_id="toy", first_name="A", last_name="B", email=None, tx=tx
-        )
-        toy, ref, proof = ProviderName("toy"), CustomerRef("1"), LinkProof.TRUSTED_BACKEND
-        await gateway.store.directory.link("cus_toy", toy, ref, proof=proof, linked_by="test", tx=tx)
+    directory = gateway.store.directory
+    await directory.create(customer_id="cus_toy", external_id="toy", first_name="A", last_name="B", email=None)
+    toy, ref, proof = ProviderName("toy"), CustomerRef("1"), LinkProof.TRUSTED_BACKEND
+    await directory.link("cus_toy", toy, ref, proof=proof, linked_by="test")
     headers = {"authorization": f"Bearer {tokens.mint()}"}
     reply = await call(gateway.app, "POST", "/graphql", json={"query": QUERY}, headers=headers)
     await gateway.stop()

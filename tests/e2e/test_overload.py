@@ -9,6 +9,8 @@ import aiohttp
 import pytest
 
 from app.api.auth.development import DevTokens
+from app.store import Transaction
+from app.store.directory import create_customer, link_customer
 from app.vault.enums import CustomerRef, LinkProof, ProviderName
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, each_vault, sources
@@ -50,26 +52,22 @@ async def _linked(gateway: RunningGateway, count: int) -> list[str]:
     """Create customers that are linked at Aloha."""
     store = gateway.gateway.store
 
+    def create(tx: Transaction, ids: list[str]) -> None:
+        for number, customer in enumerate(ids):
+            email = f"{number}@example.com"
+            create_customer(tx, customer_id=customer, external_id=customer, first_name="A", last_name="B", email=email)
+            link_customer(
+                tx,
+                customer,
+                ProviderName.ALOHA,
+                CustomerRef(guid(number)),
+                proof=LinkProof.TRUSTED_BACKEND,
+                linked_by="test",
+            )
+
     async def make() -> list[str]:
         ids = [f"cus_crowd-{number:05d}" for number in range(count)]
-        async with store.transaction() as tx:
-            for number, customer in enumerate(ids):
-                await store.directory.create(
-                    customer_id=customer,
-                    external_id=customer,
-                    first_name="A",
-                    last_name="B",
-                    email=f"{number}@example.com",
-                    tx=tx,
-                )
-                await store.directory.link(
-                    customer,
-                    ProviderName.ALOHA,
-                    CustomerRef(guid(number)),
-                    proof=LinkProof.TRUSTED_BACKEND,
-                    linked_by="test",
-                    tx=tx,
-                )
+        await store.transaction(create, ids)
         return ids
 
     return await asyncio.to_thread(gateway.on_loop, make())

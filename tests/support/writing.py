@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.demo_data import add_demo_customer
+from app.cli.demo_data import add_demo_customers
 from app.providers.registry import build_providers
 from app.sandbox.demo import ALEX, KIM, SAM
 from app.store import Store
@@ -127,10 +127,7 @@ class Bench:
             raise Died(point)
 
     async def open(self) -> None:
-        async with self.store.transaction() as tx:
-            for customer in (ALEX, SAM, KIM):
-                if await self.store.directory.customer(customer.id, include_erased=True, tx=tx) is None:
-                    await add_demo_customer(self.store, customer, tx)
+        await self.store.transaction(add_demo_customers, (ALEX, SAM, KIM))
         await self.deps.owner.start()
 
     async def close(self) -> None:

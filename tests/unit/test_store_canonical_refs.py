@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -275,10 +276,7 @@ async def test_a_link_unknown_to_its_vault_is_reported_once(store: Store) -> Non
     where = (ProviderName.ALOHA, CustomerRef(GUID))
     await store.directory.link(ada, *where, proof=LinkProof.TRUSTED_BACKEND, linked_by="operator")
 
-    async def mark() -> str | None:
-        async with store.transaction() as tx:
-            return await store.link_health.mark_not_found(*where, tx=tx)
-
+    mark = partial(store.link_health.mark_not_found, *where)
     assert sorted(await asyncio.gather(mark(), mark(), mark()), key=str) == [None, None, ada]
     assert await store.link_health.is_marked(*where)
     assert not await store.seen.is_unchanged(*where, [])

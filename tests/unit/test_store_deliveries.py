@@ -3,8 +3,10 @@
 import asyncio
 from datetime import timedelta
 
-from app.store import Store
+from app.store import Store, Transaction
+from app.store.events import append_event
 from app.store.records import DeliveryRecord, DeliveryState, EventType, NewDelivery, NewEvent
+from app.store.webhook_deliveries import finish_delivery
 from tests.support.stores import HandClock
 
 LEASE = timedelta(seconds=30)
@@ -89,9 +91,12 @@ async def test_an_expired_claim_is_taken_over_and_the_old_worker_rejected(store:
 async def test_effect_and_done_commit_atomically(store: Store) -> None:
     record = await stored(store, "d1")
     await claimed(store)
-    async with store.transaction() as tx:
-        await store.events.append(NewEvent(type=EventType.METHOD_UPDATED, customer_id="cus_1"), tx=tx)
-        assert await store.receipts.done(record.id, "w1", tx=tx)
+
+    def apply(tx: Transaction) -> bool:
+        append_event(tx, NewEvent(type=EventType.METHOD_UPDATED, customer_id="cus_1"))
+        return finish_delivery(tx, record.id, "w1")
+
+    assert await store.transaction(apply)
     assert len(await store.events.after(None)) == 1
     found = await store.receipts.receipt(record.id)
     assert found is not None

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.store import Store
-from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict, StoreError, UnstorableText
+from app.store import Store, Transaction
+from app.store.directory import create_customer, link_customer
+from app.store.directory_reads import find_customer
+from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict, UnstorableText
 from app.store.records import (
     ChangeNotice,
     ChoiceRecord,
@@ -281,36 +283,23 @@ async def test_a_transaction_commits_all_or_nothing(store: Store) -> None:
     heard: list[ChangeNotice] = []
     store.on_change(heard.extend)
 
-    async def fail_late() -> None:
-        async with store.transaction() as tx:
-            ann = await store.directory.create(external_id="user-1", tx=tx)
-            assert await store.directory.customer(ann.id, tx=tx) == ann
-            raise RuntimeError("no")
+    def fail_late(tx: Transaction) -> None:
+        ann = create_customer(tx, external_id="user-1")
+        assert find_customer(tx, ann.id) == ann
+        raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match="no"):
-        await fail_late()
+        await store.transaction(fail_late)
     assert await store.directory.customer_by_external_id("user-1") is None
     assert heard == []
-    async with store.transaction() as tx:
-        ann = await store.directory.create(external_id="user-1", tx=tx)
-        await store.directory.link(
-            ann.id, ProviderName.LOANPRO, REF, proof=LinkProof.CREATED_BY_GATEWAY, linked_by="x", tx=tx
-        )
+
+    def create_and_link(tx: Transaction) -> str:
+        ann = create_customer(tx, external_id="user-1")
+        link_customer(tx, ann.id, ProviderName.LOANPRO, REF, proof=LinkProof.CREATED_BY_GATEWAY, linked_by="x")
         assert heard == []
-    assert heard == [ChangeNotice(1, Topic.CUSTOMER, ann.id)]
+        return ann.id
 
-
-async def test_a_write_that_would_deadlock_with_its_transaction_is_refused(sqlite_url: str) -> None:
-    store = Store.open(sqlite_url)
-
-    async def forget_tx() -> None:
-        async with store.transaction():
-            await store.directory.create(external_id="user-1")
-
-    with pytest.raises(StoreError, match="must be given its tx"):
-        await forget_tx()
-    await store.directory.create(external_id="user-1")
-    await store.close()
+    assert heard == [ChangeNotice(1, Topic.CUSTOMER, await store.transaction(create_and_link))]
 
 
 async def test_tenants_do_not_see_each_other(store_url: str, store: Store) -> None:

@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from app.store import Store
+from app.store import Store, Transaction
+from app.store.directory import create_customer
+from app.store.events import append_event
 from app.store.records import EventOrigin, EventPage, EventRecord, EventType, NewEvent
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from tests.support.stores import HandClock
@@ -99,20 +101,21 @@ async def test_concurrent_duplicates_are_stored_once(store: Store) -> None:
 
 
 async def test_an_event_commits_with_its_transaction(store: Store) -> None:
-    async def fail_late() -> None:
-        async with store.transaction() as tx:
-            ann = await store.directory.create(external_id="user-1", tx=tx)
-            await store.events.append(added(customer_id=ann.id), tx=tx)
-            raise RuntimeError("no")
+    def create(tx: Transaction) -> Transaction:
+        append_event(tx, added(customer_id=create_customer(tx, external_id="user-1").id))
+        return tx
+
+    def fail_late(tx: Transaction) -> None:
+        create(tx)
+        raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match="no"):
-        await fail_late()
+        await store.transaction(fail_late)
     assert await store.events.after(None) == []
-    async with store.transaction() as tx:
-        ann = await store.directory.create(external_id="user-1", tx=tx)
-        assert await store.events.append(added(customer_id=ann.id), tx=tx) is None
+    tx = await store.transaction(create)
+    ann = await store.directory.customer_by_external_id("user-1")
     assert await store.events.after(None) == list(tx.events)
-    assert tx.events[0].customer_id == ann.id
+    assert (ann and ann.id) == tx.events[0].customer_id
 
 
 async def test_a_reader_misses_nothing_while_two_processes_write(store_url: str, store: Store) -> None:

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.store import Store
+from app.store import Store, Transaction
 from app.store.errors import ImportChanged
+from app.store.payments import change_payment, lock_payment
 from app.store.records import (
     EventType,
     ImportRecord,
@@ -167,19 +168,18 @@ async def test_concurrent_changes_of_a_payment_are_serialised(store: Store, cloc
     assert await store.payments.by_ref(ProviderName.LOANPRO, "p-1") is None
     clock.advance(seconds=1)
 
-    async def claim() -> bool:
-        async with store.transaction() as tx:
-            current = await store.payments.locked(quoted.id, tx=tx)
-            if current is None or current.state is not PaymentState.QUOTED:
-                return False
-            await store.payments.change(quoted.id, {"state": "PROCESSING", "capture_id": "op_1"}, tx=tx)
-            return True
+    def claim(tx: Transaction) -> bool:
+        current = lock_payment(tx, quoted.id)
+        if current is None or current.state is not PaymentState.QUOTED:
+            return False
+        change_payment(tx, quoted.id, {"state": "PROCESSING", "capture_id": "op_1"})
+        return True
 
-    assert sorted(await asyncio.gather(*(claim() for _ in range(5)))) == [False] * 4 + [True]
-    async with store.transaction() as tx:
-        values = {"state": "REFUNDED", "refunded": 12_345_678_926, "refunds": {"evt_1": 12_345_678_926}}
-        refunded = await store.payments.change(quoted.id, values, tx=tx)
-        assert await store.payments.locked("pay_nothing", tx=tx) is None
+    claimed = await asyncio.gather(*(store.transaction(claim) for _ in range(5)))
+    assert sorted(claimed) == [False] * 4 + [True]
+    values = {"state": "REFUNDED", "refunded": 12_345_678_926, "refunds": {"evt_1": 12_345_678_926}}
+    refunded = await store.payments.change(quoted.id, values)
+    assert await store.payments.locked("pay_nothing") is None
     assert refunded == replace(
         quoted,
         state=PaymentState.REFUNDED,

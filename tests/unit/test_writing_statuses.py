@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.demo_data import add_demo_customer
+from app.cli.demo_data import add_demo_customers
 from app.sandbox.demo import LOAD_CUSTOMERS, DemoCustomer, load_customer
 from app.store.records import MethodAddress, WriteOutcome
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
@@ -193,9 +193,7 @@ async def test_reported_outcome_matches_the_vault(op: Op, sandbox: RunningSandbo
     store = open_store(sqlite_url)
     async with bench_on(sandbox, store) as bench:
         world, wanted = World(bench), list(faults())
-        async with store.transaction() as tx:
-            for number in range(1, 1 + min(LOAD_CUSTOMERS, len(wanted))):
-                await add_demo_customer(store, load_customer(number), tx)
+        await store.transaction(add_demo_customers, map(load_customer, range(1, 1 + min(LOAD_CUSTOMERS, len(wanted)))))
         wrong = []
         for kind, fault in wanted:
             found = await reported(op, world, kind, **fault)
@@ -211,9 +209,7 @@ async def test_write_with_unusual_body_is_looked_up(op: Op, sandbox: RunningSand
     store = open_store(sqlite_url)
     async with bench_on(sandbox, store) as bench:
         world = World(bench)
-        async with store.transaction() as tx:
-            for number in range(1, 1 + len(BODIES) * 3):
-                await add_demo_customer(store, load_customer(number), tx)
+        await store.transaction(add_demo_customers, map(load_customer, range(1, 1 + len(BODIES) * 3)))
         wrong = []
         for name, body in BODIES.items():
             for status in (200, 201, 400):
@@ -231,9 +227,7 @@ async def test_success_with_another_status_is_found(op: Op, sandbox: RunningSand
     async with bench_on(sandbox, store) as bench:
         world = World(bench)
         statuses = (200, 201, 202, 207, 302, 400, 403, 404, 409, 410, 422, 429, 503)
-        async with store.transaction() as tx:
-            for number in range(1, 1 + len(statuses)):
-                await add_demo_customer(store, load_customer(number), tx)
+        await store.transaction(add_demo_customers, map(load_customer, range(1, 1 + len(statuses))))
         found = [await reported(op, world, "rewrite", status=status) for status in statuses]
         assert found == [(APPLIED, 1)] * len(statuses)
     await store.close()

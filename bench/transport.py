@@ -2,8 +2,9 @@
 
 A stub (nginx, one worker) returns a small JSON document. 64 tasks each request five at once, one from each of five
 transports with 64 connections, repeatedly, as uncached wallets do. The figure includes the tasks that `asyncio.gather`
-creates. The client has its own core if there are two. Rounds alternate; the figure is the client process's CPU time and
-wall time per GET, the median of the rounds. Needs `nginx`; with `--tls`, `openssl` too. Everything is on loopback.
+creates. The client has its own core if there are two. Rounds alternate; the figures are the client's CPU time and
+wall time per GET and the 99th percentile of five at once, the median of the rounds. Needs `nginx`; with `--tls`,
+`openssl` too. Everything is on loopback.
 """
 
 import argparse
@@ -91,14 +92,14 @@ def _wait_for(port: int) -> None:
     raise SystemExit("nginx did not start")
 
 
-async def ask(transports: list[Transport], url: str, seconds: float) -> int:
-    """The number of completed GETs."""
-    loop, count = asyncio.get_running_loop(), 0
+async def ask(transports: list[Transport], url: str, seconds: float) -> list[float]:
+    """How long each group of five GETs took, in seconds."""
+    loop, took = asyncio.get_running_loop(), list[float]()
     until = loop.time() + seconds
 
     async def caller() -> None:
-        nonlocal count
         while loop.time() < until:
+            began = time.perf_counter()
             sends = [
                 transport.send("GET", f"{url}/customers/{number}", HEADERS, None, loop.time() + 3)
                 for number, transport in enumerate(transports)
@@ -106,20 +107,21 @@ async def ask(transports: list[Transport], url: str, seconds: float) -> int:
             for reply in await asyncio.gather(*sends):
                 assert reply.status == 200
                 assert len(reply.body) == len(BODY)
-                count += 1
+            took.append(time.perf_counter() - began)
 
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
-    return count
+    return took
 
 
-async def measure(kind: Kind, url: str, tls: ssl.SSLContext | None, seconds: float) -> tuple[float, float]:
-    """CPU and wall microseconds per GET."""
+async def measure(kind: Kind, url: str, tls: ssl.SSLContext | None, seconds: float) -> tuple[float, float, float]:
+    """CPU and wall microseconds per GET, and the 99th percentile of five at once in milliseconds."""
     transports = [open_transport(kind, connections=CALLERS, max_body_bytes=1_000_000, tls=tls) for _ in range(CALLS)]
     try:
         await ask(transports, url, seconds / 4)
         cpu, wall = time.process_time(), time.perf_counter()
-        count = await ask(transports, url, seconds)
-        return (time.process_time() - cpu) / count * 1e6, (time.perf_counter() - wall) / count * 1e6
+        took = await ask(transports, url, seconds)
+        spent, count = (time.process_time() - cpu, time.perf_counter() - wall), CALLS * len(took)
+        return spent[0] / count * 1e6, spent[1] / count * 1e6, sorted(took)[int(0.99 * len(took))] * 1e3
     finally:
         for transport in transports:
             await transport.close()
@@ -131,7 +133,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    found: dict[Kind, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    found: dict[Kind, list[tuple[float, float, float]]] = {kind: [] for kind in KINDS}
     with stub(options.tls) as (url, tls):
         if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
             os.sched_setaffinity(0, {0})  # after nginx started: it keeps all cores
@@ -144,8 +146,8 @@ def main() -> None:
         f"python {platform.python_version()}, {versions}, {'TLS' if options.tls else 'plain'}, {CALLS} GETs x {CALLERS}"
     )
     for kind in KINDS:
-        cpu, wall = (statistics.median(values) for values in zip(*found[kind], strict=True))
-        print(f"{kind:8} {cpu:6.1f} us CPU per GET, {wall:6.1f} us wall, {1e6 / wall:7.0f} GETs/s")
+        cpu, wall, p99 = (statistics.median(values) for values in zip(*found[kind], strict=True))
+        print(f"{kind:8} {cpu:6.1f} us CPU per GET, {wall:6.1f} us wall, {1e6 / wall:7.0f} GETs/s, p99 {p99:.1f} ms")
 
 
 if __name__ == "__main__":

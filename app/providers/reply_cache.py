@@ -61,14 +61,15 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
 
     def find_wallet(self, customer: CustomerRef, reply: VaultReply) -> tuple[VaultWallet | None, bytes]:
         """The wallet parsed from the same bytes before, with this reply's request id; and the reply's digest."""
-        known, digest = self.find(customer, reply.body)
-        if known is None:
-            return None, digest
-        request_id = request_id_of(reply)
-        return known if known.provider_request_id == request_id else self.renew(known, request_id), digest
+        digest = blake2b(reply.body, digest_size=_DIGEST_BYTES).digest()
+        found = self._known.get(customer)
+        known = found[1]() if found is not None and found[0] == digest else None
+        return (None if known is None else self.renew(known, request_id_of(reply))), digest
 
     def renew(self, known: VaultWallet, request_id: str | None) -> VaultWallet:
         """`known` as read again by another reply of the same bytes."""
+        if known.provider_request_id == request_id:
+            return known
         assert known.reply is not None
         return self._remember(known, known.methods, request_id, known.reply)
 

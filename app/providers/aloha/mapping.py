@@ -51,6 +51,7 @@ _NUMBER_OF_CARD: Final = {
 }
 _NUMBER_OF_PROVIDER: Final = {"connectedpayments": 2, "creditcall": 4, "freedompay": 6}
 _GUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_GUID_IN_ANY_CASE: Final = re.compile(_GUID.pattern, re.IGNORECASE | re.ASCII)
 _BARE_GUID: Final = re.compile(r"[0-9a-f]{32}")
 _BRACES: Final = (("{", "}"), ("(", ")"))
 _LIST_KEYS: Final = ("Payments", "$values", "AccountId")
@@ -61,7 +62,7 @@ _NOTHING_SHOWN: Final = re.compile(r"[*xX●/\- ]*")
 
 def is_guid(ref: str) -> bool:
     """Aloha's ids are GUIDs in any case; anything else must not be used in a URL."""
-    return _GUID.fullmatch(ref.lower()) is not None
+    return _GUID_IN_ANY_CASE.fullmatch(ref) is not None
 
 
 def is_lower_guid(ref: str) -> bool:

@@ -121,15 +121,14 @@ class JpMorganVault(VaultAdapter):
 
     async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
         """The request id is the vault's, else the one sent to it."""
-        self._demand(ref)
-        request = self._request("GET", _PROFILE_ROUTE, call, f"{_PROFILES}/{segment(ref)}")
+        request = self._request("GET", _PROFILE_ROUTE, call, f"{_PROFILES}/{self._segment(ref)}")
         reply = await self._http.send(request, call)
         if reply.status != 200:
             raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
         known, digest = self._replies.find(ref, reply.body)
         request_id = request_id_of(reply) or _uuid(call.request_id)
         if known is not None:
-            return known if known.provider_request_id == request_id else self._replies.renew(known, request_id)
+            return self._replies.renew(known, request_id)
         ordinary = ordinary_wallet(ref, reply.body, request_id)
         if ordinary is not None:
             return self._replies.put(ordinary, digest)
@@ -151,8 +150,9 @@ class JpMorganVault(VaultAdapter):
             return profile
 
     async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:
-        self._demand(ref, method)
-        path = f"{_PROFILES}/{segment(ref)}/payment-methods/{method}/status"
+        if _METHOD_REF.fullmatch(method) is None:
+            raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
+        path = f"{_PROFILES}/{self._segment(ref)}/payment-methods/{method}/status"
         reply = await self._http.send(self._request("GET", _STATUS_ROUTE, call, path), call)
         if reply.status == 404 and is_theirs(reply) and not names_profile(reply):
             return None
@@ -370,6 +370,13 @@ class JpMorganVault(VaultAdapter):
         """Every write is checked here, so that nothing that the rules refuse is ever sent."""
         if faults:
             raise InvalidRequest(self.name, faults)
+
+    def _segment(self, ref: CustomerRef) -> str:
+        """The ref in a path; raises VaultRejected for one that J.P. Morgan cannot have issued."""
+        if _METHOD_REF.fullmatch(ref) is None:  # every method ref is a customer ref that needs no percent-encoding
+            self._demand(ref)
+            return segment(ref)
+        return ref
 
     def _demand(self, ref: CustomerRef, method: MethodRef | None = None) -> None:
         """A ref that J.P. Morgan cannot have issued is unknown without a call."""

@@ -1,7 +1,7 @@
 """GraphQL inputs of J.P. Morgan: network tokens, bank accounts and, if the operator allows it, cards."""
 
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 import strawberry
 
@@ -93,18 +93,7 @@ class JpmSepaInput:
     mandate_signed_on: date
 
     def to_new(self, billing: Address | None) -> NewMethod:
-        return NewBankAccount(
-            provider=NAME,
-            route=AddRoute.BANK_ACCOUNT,
-            secret=self.iban,
-            rail=BankRail.SEPA,
-            bic=self.bic.strip(),
-            mandate_id=self.mandate_id.strip(),
-            mandate_signed_on=self.mandate_signed_on.isoformat(),
-            first_name=words(self.first_name),
-            last_name=words(self.last_name),
-            billing_address=billing,
-        )
+        return _with_mandate(self, billing, secret=self.iban, rail=BankRail.SEPA, bic=self.bic.strip())
 
 
 @strawberry.input(description="A bank account in the United Kingdom, with the mandate to debit it.")
@@ -117,18 +106,21 @@ class JpmBacsInput:
     mandate_signed_on: date
 
     def to_new(self, billing: Address | None) -> NewMethod:
-        return NewBankAccount(
-            provider=NAME,
-            route=AddRoute.BANK_ACCOUNT,
-            secret=self.account_number,
-            rail=BankRail.BACS,
-            sort_code=self.sort_code.strip(),
-            mandate_id=self.mandate_id.strip(),
-            mandate_signed_on=self.mandate_signed_on.isoformat(),
-            first_name=words(self.first_name),
-            last_name=words(self.last_name),
-            billing_address=billing,
-        )
+        sort_code = self.sort_code.strip()
+        return _with_mandate(self, billing, secret=self.account_number, rail=BankRail.BACS, sort_code=sort_code)
+
+
+def _with_mandate(entered: JpmSepaInput | JpmBacsInput, billing: Address | None, **own: Any) -> NewBankAccount:
+    return NewBankAccount(
+        provider=NAME,
+        route=AddRoute.BANK_ACCOUNT,
+        mandate_id=entered.mandate_id.strip(),
+        mandate_signed_on=entered.mandate_signed_on.isoformat(),
+        first_name=words(entered.first_name),
+        last_name=words(entered.last_name),
+        billing_address=billing,
+        **own,
+    )
 
 
 @strawberry.input(one_of=True, description="J.P. Morgan: a bank account, by the rail that debits it.")

@@ -186,7 +186,7 @@ class LoanProVault(VaultAdapter):
         if digest is None:
             same, digest = self._replies.find(ref, orjson.dumps(customer))
             if same is not None:
-                return same if same.provider_request_id == request_id else self._replies.renew(same, request_id)
+                return self._replies.renew(same, request_id)
         with read_errors(self.name):
             accounts = customer["PaymentAccounts"]
             self.require_customer(ref, mapping.owners_in(accounts), call, reply)
@@ -399,7 +399,7 @@ class LoanProVault(VaultAdapter):
 
 
 def _batch_request(refs: Sequence[CustomerRef]) -> VaultRequest:
-    condition = f"id eq {refs[0]}" if len(refs) == 1 else " or ".join([f"id eq {ref}" for ref in refs])
+    condition = " or ".join([f"id eq {ref}" for ref in refs]) if refs[1:] else f"id eq {refs[0]}"
     query = (("$filter", condition), _EXPAND_BATCH, _NO_PAGING)
     return VaultRequest(method="GET", path=_CUSTOMERS, query=query, route=_FILTERED)
 

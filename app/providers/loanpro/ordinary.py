@@ -4,7 +4,7 @@
 every form that the vault might use. Members of type UnsetType must be absent.
 """
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from app.providers.base import instant_of, last4_of, read_expiry
 from app.providers.lists import is_ordinary
 from app.providers.loanpro.mapping import ACCOUNT_TYPES, BRANDS, NAME, to_address
-from app.vault.enums import BankRail, CustomerRef, MethodRef
+from app.vault.enums import BankRail, CustomerRef
 from app.vault.model import BankAccount, Card, PaymentMethod, VaultWallet
 
 
@@ -113,42 +113,37 @@ def _ordinary(account: OrdinaryAccount, ref: CustomerRef) -> PaymentMethod:
     owner, card, bank, title = account.entityId, account.CreditCard, account.CheckingAccount, account.title
     if account.id <= 0 or not (owner is UNSET or str(owner) == ref):
         raise ValueError("an unusual id")
-    if account.type == "paymentAccount.type.credit":
-        if card is None:
-            raise ValueError("no details")
-        holder, created = card.cardHolderName, card.created
-        expiry, _ = read_expiry(card.cardExpiration)
-        if expiry is None:
-            raise ValueError("an unusual expiry")
-        has_address = card.address1 or card.address2 or card.city or card.state or card.zipcode or card.country
-        return Card(
-            provider=NAME,
-            customer_ref=ref,
-            method_ref=MethodRef(str(account.id)),
-            title=None if title is None else title.strip() or None,
-            holder_name=None if holder is None else holder.strip() or None,
-            is_provider_default=account.isPrimary == 1,
-            is_secondary=account.isSecondary == 1,
-            created_at=None if created is None else instant_of(created),
-            brand=_BRAND_OF_TYPE[card.cardType],
-            expiry=expiry,
-            last4=None if card.cardNumber is None else last4_of(card.cardNumber),
-            billing_address=to_address(msgspec.structs.asdict(card)) if has_address else None,
-        )
-    if bank is None:
+    details = card if account.type == "paymentAccount.type.credit" else bank
+    if details is None:
         raise ValueError("no details")
-    holder, created, bank_name = bank.cardHolderName, bank.created, bank.bankName
-    return BankAccount(
-        provider=NAME,
-        customer_ref=ref,
-        method_ref=MethodRef(str(account.id)),
-        title=None if title is None else title.strip() or None,
-        holder_name=None if holder is None else holder.strip() or None,
-        is_provider_default=account.isPrimary == 1,
-        is_secondary=account.isSecondary == 1,
-        created_at=None if created is None else instant_of(created),
-        rail=BankRail.ACH,
-        account_type=_TYPE_OF_ACCOUNT[bank.accountType],
-        bank_name=None if bank_name is None else bank_name.strip() or None,
-        last4=None if bank.accountNumber is None else last4_of(bank.accountNumber),
+    holder, created = details.cardHolderName, details.created
+    common: dict[str, Any] = {
+        "provider": NAME,
+        "customer_ref": ref,
+        "method_ref": str(account.id),
+        "title": None if title is None else title.strip() or None,
+        "holder_name": None if holder is None else holder.strip() or None,
+        "is_provider_default": account.isPrimary == 1,
+        "is_secondary": account.isSecondary == 1,
+        "created_at": None if created is None else instant_of(created),
+    }
+    if isinstance(details, OrdinaryBank):
+        bank_name, number = details.bankName, details.accountNumber
+        return BankAccount(
+            **common,
+            rail=BankRail.ACH,
+            account_type=_TYPE_OF_ACCOUNT[details.accountType],
+            bank_name=None if bank_name is None else bank_name.strip() or None,
+            last4=None if number is None else last4_of(number),
+        )
+    expiry, _ = read_expiry(details.cardExpiration)
+    if expiry is None:
+        raise ValueError("an unusual expiry")
+    address = (details.address1, details.address2, details.city, details.state, details.zipcode, details.country)
+    return Card(
+        **common,
+        brand=_BRAND_OF_TYPE[details.cardType],
+        expiry=expiry,
+        last4=None if details.cardNumber is None else last4_of(details.cardNumber),
+        billing_address=to_address(msgspec.structs.asdict(details)) if any(address) else None,
     )

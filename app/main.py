@@ -35,9 +35,9 @@ from app.execution.documents import DocumentCache
 from app.execution.plans import Plans
 from app.http.client import VaultHttpClient
 from app.providers.registry import build_providers, canonical_ref, specs
-from app.runtime_settings import ID_KEY, GatewayKeys, key_set_fetcher, validate, webhook_senders
 from app.server.addresses import TrustedProxies
 from app.server.connections import ConnectionLimits
+from app.server.reload import ID_KEY, GatewayKeys, key_set_fetcher, validate, webhook_senders
 from app.settings.model import Settings
 from app.store import Store, make_engine, migrate, migrations_are_current
 from app.store.errors import StoreUnavailable

@@ -15,7 +15,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.runtime_settings import validate
+from app.server.reload import validate
 from app.settings.json_schema import settings_schema
 from app.settings.model import Settings, load_settings
 from tests.support.command import vaultgraph

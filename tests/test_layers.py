@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "app.providers.registry",
     },
 }
-SEES_EVERYTHING = ("app.main", "app.runtime_settings", "app.cli", "app.testing")
+SEES_EVERYTHING = ("app.main", "app.server.reload", "app.cli", "app.testing")
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -13,7 +13,7 @@ import click
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.options import Source, source_options
 from app.cli.output import JSON, print_rows
-from app.runtime_settings import ID_KEY, key_names
+from app.server.reload import ID_KEY, key_names
 from app.settings.model import Settings
 from app.store import Store
 from app.store.records import KeyUse, LeaseRecord

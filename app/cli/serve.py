@@ -18,7 +18,7 @@ _COLLECT_AFTER: Final = (50_000, 20, 50)  # allocations, then younger-generation
 @source_options
 def command(source: Source) -> None:
     from app.main import Gateway
-    from app.runtime_settings import reload_settings
+    from app.server.reload import reload_settings
 
     settings = source.settings()
     if settings.mode == "development" and settings.host not in ("127.0.0.1", "::1", "localhost"):

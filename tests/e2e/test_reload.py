@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 import pytest
 from msgspec import structs
 
-from app.runtime_settings import Reloaded, reload_settings
+from app.server.reload import Reloaded, reload_settings
 from app.vault.secret import Secret, Secrets
 from tests.e2e.test_cli_check import settings_of, written
 from tests.support.certificates import mutual_tls

@@ -16,13 +16,14 @@ GRAPHQL_INPUTS = {"resolvers.inputs.fields", "resolvers.scalars", "app.wallet.pr
 # room -> rooms it may import, besides itself, app.errors and app.caching. The longest matching room name decides.
 MAY_IMPORT: dict[str, set[str]] = {
     "app.errors": set(),
-    "app.caching": set(),
+    "app.caching": {"app.telemetry.dependency"},
+    "app.telemetry": {"app.vault.pan"},
     "app.vault": set(),
     "app.vault.enums": {"app.providers"},  # which vaults there are: see `test_the_names_of_the_vaults_need_no_vault`
-    "app.http": {"app.vault.pan", "app.settings.parse"},
+    "app.http": {"app.telemetry", "app.settings.parse"},
     "app.providers": PROVIDERS,
     **{f"app.providers.{vault}.graphql": PROVIDERS | GRAPHQL_INPUTS for vault in BUILT_IN},
-    "app.store": {"app.vault"},
+    "app.store": {"app.vault", "app.telemetry"},
     "app.store.migrations.versions": {"app.vault", "app.providers.registry"},
     "app.wallet": {"app.vault", "app.store", "app.settings.model"},
     "app.execution": set(),
@@ -33,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "app.execution",
         "app.settings.model",
         "app.http.jwks",
-        "app.http.redact",
+        "app.telemetry",
         "app.server.addresses",
     },
     "app.sandbox": set(),
@@ -51,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.settings.sources": {"app.settings.texts"},
     "app.settings.parse": {"app.settings.texts", "app.vault.secret"},
     "app.settings.texts": set(),
-    "app.server": {"app.http.redact"},
+    "app.server": {"app.telemetry"},
     "resolvers": {
         "app.vault",
         "app.wallet",

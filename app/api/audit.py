@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from app.api.request_id import REQUEST_ID
 from app.store.errors import RETRY_STORE_S, StoreUnavailable, UnstorableText
 from app.store.events import Events
 from app.store.records import EventType, NewEvent
 from app.store.text import is_storable
+from app.telemetry.request_id import REQUEST_ID
 from app.wallet.caller import Caller
 
 _log = logging.getLogger("vaultgraph.audit")

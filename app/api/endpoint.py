@@ -26,12 +26,12 @@ from app.api.operations import OperationRunner, Outcome, PreparedOperation
 from app.api.problems import RequestRefused
 from app.api.protocols import RequestPolicy
 from app.api.request import Batch, GraphQLRequest, from_body, from_query_string
-from app.api.request_id import REQUEST_ID, new_request_id
 from app.api.response import HttpResponse, json_answer, refusal, refusal_body
 from app.api.streams.multipart import MULTIPART
 from app.api.streams.sse import EVENTS, send_events
 from app.api.streams.websocket import SocketLimits, SocketServer
-from app.http.redact import RedactingFilter
+from app.telemetry.redact import RedactingFilter
+from app.telemetry.request_id import REQUEST_ID, new_request_id
 from app.vault.pan import looks_like_card_number
 
 _METHODS: Final = "GET, POST, OPTIONS"

@@ -13,8 +13,8 @@ from typing import Any, Final
 from graphql import GraphQLError, GraphQLSyntaxError
 
 from app.api.problems import PROBLEMS, RequestRefused
-from app.http.redact import RedactingFilter
 from app.store.errors import StoreUnavailable
+from app.telemetry.redact import RedactingFilter
 
 _log = logging.getLogger("vaultgraph.errors")
 _log.addFilter(RedactingFilter())  # scrubs traces whatever handlers the process has

@@ -1,13 +1,13 @@
 """Redis or Valkey for values that replicas share and can do without."""
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
+from app.telemetry.dependency import Dependency
+
 T = TypeVar("T")
 
-_log = logging.getLogger("vaultgraph.redis")
 _REST_S: Final = 1.0
 
 
@@ -29,7 +29,7 @@ class SharedRedis:
         self.client: Any = Redis.from_url(
             url, socket_timeout=within_s, socket_connect_timeout=within_s, retry=Retry(NoBackoff(), 0)
         )
-        self._without = without
+        self._state = Dependency("redis", without, clock=clock)
         self._clock = clock
         self._rest_until = float("-inf")
 
@@ -38,11 +38,14 @@ class SharedRedis:
         if self._clock() < self._rest_until:
             return None
         try:
-            return await call()
+            found = await call()
         except self._failures as error:
             self._rest_until = self._clock() + _REST_S
-            _log.warning("%s: %s", self._without, type(error).__name__)
+            self._state.failed(type(error).__name__)
             return None
+        if not self._state.is_up:
+            self._state.worked()
+        return found
 
     async def close(self) -> None:
         await self.client.aclose()

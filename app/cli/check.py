@@ -17,6 +17,7 @@ from app.providers.registry import open_provider, specs
 from app.providers.spec import ProviderSpec
 from app.settings.model import Settings
 from app.settings.required import missing_settings, unsafe_settings
+from app.telemetry.logs import configure_logging
 from app.vault.enums import ProviderName
 from app.vault.provider import Call, VaultProvider
 
@@ -47,7 +48,9 @@ def command(source: Source, checks_links: bool, calls_per_s: float, sandbox_url:
         from app.cli.check_links import check_links
 
         sys.exit(0 if check_links(source, sandbox_url, calls_per_s, as_json=as_json) else 1)
-    outcomes = asyncio.run(_outcomes(source.settings()))
+    settings = source.settings()
+    configure_logging("error", settings.log.format)  # what does not work is in the output
+    outcomes = asyncio.run(_outcomes(settings))
     rows = [{"name": name, "ok": _is_well(outcome), "outcome": outcome} for name, outcome in outcomes.items()]
     print_rows(("name", "outcome"), rows, as_json=as_json)
     sys.exit(0 if all(row["ok"] for row in rows) else 1)

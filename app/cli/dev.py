@@ -26,6 +26,7 @@ from app.providers.registry import specs
 from app.sandbox.run import serve_sandbox
 from app.server.run import bind, run_until_signal, serve, url_of
 from app.settings.model import Settings
+from app.telemetry.logs import configure_logging
 
 T = TypeVar("T")
 
@@ -55,6 +56,7 @@ def command(source: Source, host: str, port: int, sandbox_port: int, sandbox_url
                 if credentials is not None:
                     note_sandbox(folder, url)
                     settings = _settings(url, credentials, keys, folder, source.config_file, host)
+                    configure_logging(settings.log.level, settings.log.format)
                     await _serve_gateway(settings, folder, sock, url, stop)
         finally:
             sock.close()

@@ -44,7 +44,12 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Replace the entry that help and completion list with the command itself."""
         name, entry, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name and entry else entry, rest
+        if not name or not entry:
+            return name, entry, rest
+        from app.telemetry.logs import configure_logging
+
+        configure_logging()
+        return name, load(name), rest
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

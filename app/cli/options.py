@@ -33,7 +33,15 @@ class Source:
         return self.data_dir or DEFAULT_DATA_DIR
 
     def settings(self) -> "Settings":
-        """The settings of `serve`. Raises SettingsError."""
+        """The settings of `serve`. Raises SettingsError. From now on the process logs as they say."""
+        from app.telemetry.logs import configure_logging
+
+        settings = self.load()
+        configure_logging(settings.log.level, settings.log.format)
+        return settings
+
+    def load(self) -> "Settings":
+        """As `settings`, without an effect on the log."""
         from app.settings.model import load_settings
 
         overrides: dict[str, Any] = {} if self.data_dir is None else {"data_dir": str(self.data_dir)}

@@ -46,7 +46,7 @@ def command(source: Source) -> None:
             sock.close()
 
     async def reload() -> None:
-        if (result := await reload_settings(gateway, source.settings)) is not None:
+        if (result := await reload_settings(gateway, source.load)) is not None:
             click.echo(f"Reloaded     {', '.join(result.applied) or 'nothing has changed'}")
             if result.needs_restart:
                 click.echo(f"Restart      needed for {', '.join(result.needs_restart)}")

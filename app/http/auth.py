@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultTimeout, VaultUnavailable
 from app.http.message import VaultReply
-from app.http.redact import REDACTOR
 from app.http.retry import backoff_s
 from app.http.transports.aiohttp_transport import AiohttpTransport
 from app.http.transports.base import Transport, TransportError
+from app.telemetry.dependency import Dependency
+from app.telemetry.redact import REDACTOR
 
 ClientAuth = Literal["client_secret_basic", "client_secret_post", "private_key_jwt"]
 
@@ -138,6 +139,7 @@ class OAuthClientCredentials:
         self._retry_at = 0.0
         self._was_rejected = False
         self._doubtful_until = 0.0
+        self._state = Dependency(f"access token of {provider}", "calls to the vault fail or use the old token")
         REDACTOR.learn(client_secret)
 
     def cached(self) -> AuthHeaders | None:
@@ -198,10 +200,12 @@ class OAuthClientCredentials:
         try:
             auth, life_s = await self._fetch_with_retry()
         except VaultError as error:
+            self._state.failed(str(error))
             self._failures += 1
             self._failure = error
             self._retry_at = time.monotonic() + min(_MAX_HOLD_S, _HOLD_S * 2 ** (self._failures - 1))
             raise
+        self._state.worked()
         now = time.monotonic()
         margin = min(30.0, life_s / 10)
         self._expires_at = now + life_s - margin

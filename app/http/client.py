@@ -30,6 +30,7 @@ from app.http.settings import ProviderSettings
 from app.http.tls import client_context
 from app.http.transports.base import Cause, NotSent, Transport, TransportError
 from app.http.transports.choice import kind_of, open_transport
+from app.telemetry.dependency import Dependency
 
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
@@ -104,6 +105,11 @@ class VaultHttpClient:
         self._retry_after = RetryAfter()
         self._merged: dict[FixedHeaders | None, tuple[AuthHeaders, FixedHeaders]] = {}
         self.breaker = Breaker(settings.breaker)
+        self._circuit = Dependency(
+            f"circuit of {name}", "too many calls to the vault fail: it is not called for a while"
+        )
+        self.breaker.on_change.append(self._log_circuit)
+        self._accepted = Dependency(f"credentials of {name}", "the vault refuses them")
         self.retries = 0
         self._loop_time: Callable[[], float] | None = None
 
@@ -185,6 +191,8 @@ class VaultHttpClient:
                     is_second_try = True
                 else:
                     auth.is_proven = True
+                    if not self._accepted.is_up:
+                        self._accepted.worked()
                     call.meter.calls += 1
                     outcome = "ok" if status < 400 else "client_error"
                     return reply
@@ -198,6 +206,12 @@ class VaultHttpClient:
         """Close the sessions; idempotent. Later calls raise `VaultUnavailable` and send nothing."""
         await self._credentials.close()
         await self._transport.close()
+
+    def _log_circuit(self, state: str) -> None:
+        if state == "OPEN":
+            self._circuit.failed("it has opened")
+        elif state == "CLOSED":
+            self._circuit.worked()
 
     def _bind(self) -> Callable[[], float]:
         self._loop_time = asyncio.get_running_loop().time  # looked up once: the client stays on one loop
@@ -245,6 +259,7 @@ class VaultHttpClient:
         if effect is Effect.WRITE and not self._challenges(reply):
             raise OutcomeUnknown(self.name, _UNEXPLAINED_401, if_absent=self._refused_us(reply))
         if not may_retry:
+            self._accepted.failed("status 401")
             raise self._refused_us(reply)
 
     def _permit(self) -> int:

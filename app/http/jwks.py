@@ -5,7 +5,6 @@ A key determines its algorithm (RSA: RS256, P-256: ES256), so a token cannot cho
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,8 +17,7 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from app.errors import SettingsError, VaultgraphError
-
-_log = logging.getLogger("vaultgraph.auth")
+from app.telemetry.dependency import Dependency
 
 _MOST_KEYS: Final = 100
 _LEAST_RSA_BITS: Final = 2048
@@ -114,6 +112,7 @@ class FetchedKeys:
         """`setting` is the name shown in messages."""
         self._fetch = fetch
         self._setting = setting
+        self._state = Dependency(setting, "the keys read before stay in use", clock=clock)
         self._max_age_s = max_age_s
         self._min_interval_s = min_interval_s
         self._keep_for_s = keep_for_s
@@ -157,7 +156,9 @@ class FetchedKeys:
             self._keys = KeySet.parse(await self._fetch())
             self._read_at = self._clock()
         except Exception as error:  # noqa: BLE001 - after any error the current keys stay in use
-            _log.warning("the keys at %s could not be read: %s", self._setting, type(error).__name__)
+            self._state.failed(type(error).__name__)
+        else:
+            self._state.worked()
 
 
 def _usable(listed: Any) -> VerifyingKey | None:

@@ -18,6 +18,7 @@ from app.settings.parse import Section
 from app.settings.required import missing_settings, unsafe_settings, warnings_of
 from app.store import Store
 from app.store.errors import StoreUnavailable
+from app.telemetry.logs import configure_logging
 from app.vault.enums import ProviderName
 from app.vault.provider import VaultProvider
 from app.vault.secret import Secrets
@@ -108,7 +109,7 @@ def _prepare(gateway: "Gateway", fresh: Settings) -> tuple[Reloaded, Callable[[]
     """Create everything new, which may raise SettingsError, before anything is changed."""
     running = gateway.settings
     changed = list(_changes(running, fresh))
-    new = replace(running, id_key=fresh.id_key, digest_key=fresh.digest_key, auth=fresh.auth)
+    new = replace(running, id_key=fresh.id_key, digest_key=fresh.digest_key, auth=fresh.auth, log=fresh.log)
     if running.metrics_token and fresh.metrics_token:
         new = replace(new, metrics_token=fresh.metrics_token)
     rules = token_rules(fresh.auth, key_set_fetcher)
@@ -140,6 +141,8 @@ def _prepare(gateway: "Gateway", fresh: Settings) -> tuple[Reloaded, Callable[[]
         gateway.callers.accept_tokens(*rules)
         gateway.webhooks.senders.update({name: one for name, one in senders.items() if name not in fixed})
         gateway.metrics_page.require(new.metrics_token.reveal())
+        if new.log != running.log:
+            configure_logging(new.log.level, new.log.format)
 
     left = set(_changes(new, fresh))
     return Reloaded(tuple(one for one in changed if one not in left), tuple(sorted(left))), apply

@@ -20,9 +20,9 @@ import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import VaultgraphError
-from app.http.redact import RedactingFilter, log_through_redactor
 from app.server.connections import ConnectionLimits, Connections
 from app.server.protocol import error_body, guarded, sweep
+from app.telemetry.redact import RedactingFilter
 
 _log = logging.getLogger("vaultgraph.serving")
 _log.addFilter(RedactingFilter())
@@ -211,7 +211,6 @@ def run_until_signal(
     """
 
     _share_arenas()
-    log_through_redactor()
 
     async def with_signals() -> None:
         stop = asyncio.Event()

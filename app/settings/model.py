@@ -38,6 +38,8 @@ from app.settings.sources import (
 from app.settings.texts import CorsOrigin, HeaderName, Network, Origin
 from app.vault.secret import Secret, Secrets
 
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["console", "json"]
 _ISSUER_NAME: Final = re.compile("[a-z0-9_-]{1,32}")
 
 
@@ -224,6 +226,13 @@ class RateSettings(Section, frozen=True):
     end_user: EndUserBudgetSettings = EndUserBudgetSettings()
 
 
+class LogSettings(Section, frozen=True):
+    """The log on standard error. At `info` it has a line for each request, at `debug` one for each vault call too."""
+
+    level: LogLevel = "info"
+    format: LogFormat = "console"
+
+
 class GatewaySettings(Section, frozen=True):
     """All settings except those of vaults.
 
@@ -254,6 +263,7 @@ class GatewaySettings(Section, frozen=True):
     gate: ApiSettings = ApiSettings()
     rate: RateSettings = RateSettings()
     documents: DocumentSettings = DocumentSettings()
+    log: LogSettings = LogSettings()
 
     def provider(self, name: str) -> ProviderSettings:
         """The section of a registered vault."""

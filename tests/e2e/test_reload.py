@@ -196,6 +196,6 @@ def test_faulty_settings_change_nothing(served: Served, changes: dict[str, Any],
 
 def test_an_unreadable_file_changes_nothing(served: Served) -> None:
     (served.folder / "vaultgraph.toml").write_text("= hunter2")
-    reason = served.signal("the settings were not reloaded, the running ones stay in force: (.*)")
+    reason = served.signal("the settings were not reloaded, the running ones stay in force: (.*) \\[vaultgraph\\]")
     assert reason == "the settings file is not valid TOML (at line 1, column 1)"
     assert served.ask("{ __typename }")[0] == 200

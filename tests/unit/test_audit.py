@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from app.api.audit import Audit
-from app.api.request_id import REQUEST_ID
 from app.store import Store
 from app.store.records import EventRecord, EventType, NewEvent
+from app.telemetry.request_id import REQUEST_ID
 from app.wallet.caller import Caller, CallerKind
 from resolvers.audit import MOST_REFUSALS, AuditTrail, Refusal, Refusals
 

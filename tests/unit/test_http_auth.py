@@ -17,8 +17,8 @@ from app.errors import OutcomeUnknown, SettingsError, VaultRefusedUs, VaultTimeo
 from app.http.auth import OAuthClientCredentials, StaticHeaders, basic
 from app.http.client import VaultHttpClient, create_client
 from app.http.message import Effect, VaultRequest
-from app.http.redact import MASK, REDACTOR
 from app.http.settings import ProviderSettings
+from app.telemetry.redact import MASK, REDACTOR
 from app.vault.provider import Call
 from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
 

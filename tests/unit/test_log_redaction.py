@@ -11,8 +11,8 @@ import asyncio, logging, sys, threading, warnings
 own = logging.StreamHandler()
 logging.getLogger("some.library").addHandler(own)
 logging.getLogger("some.library").propagate = False
-from app.http.redact import log_through_redactor
-log_through_redactor()
+from app.telemetry.logs import LINES, configure_logging
+configure_logging("info", sys.argv[1])
 CARD = "{CARD}"
 def fail():
     raise ValueError("card " + CARD)
@@ -26,6 +26,7 @@ def fail():
         "try:\n    fail()\nexcept ValueError:\n    logging.getLogger('sqlalchemy.pool').exception('broken')",
         "try:\n    fail()\nexcept ValueError:\n    logging.getLogger('uvicorn.error').exception('broken')",
         "try:\n    fail()\nexcept ValueError:\n    logging.getLogger('some.library').exception('broken')",
+        "LINES.info('request', operation=CARD)",
         "warnings.warn(CARD)",
         "fail()",
         "thread = threading.Thread(target=fail); thread.start(); thread.join()",
@@ -34,7 +35,8 @@ def fail():
         "async def later():\n    fail()\nasyncio.run(main())",
     ],
 )
-def test_a_card_number_is_redacted_for_every_writer(does: str) -> None:
-    done = subprocess.run([sys.executable, "-c", START + does], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_card_number_is_redacted_for_every_writer(does: str, form: str) -> None:
+    done = subprocess.run([sys.executable, "-c", START + does, form], capture_output=True, text=True, check=False)
     assert "[redacted]" in done.stderr, done.stderr
     assert CARD not in done.stderr

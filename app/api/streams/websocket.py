@@ -23,11 +23,11 @@ from app.api.operations import OperationRunner
 from app.api.problems import RequestRefused
 from app.api.protocols import RequestPolicy
 from app.api.request import GraphQLRequest, decoded, from_members, named_once
-from app.api.request_id import REQUEST_ID, new_request_id
 from app.api.response import encode
-from app.http.redact import RedactingFilter
 from app.server.addresses import TrustedProxies, bucket_of
 from app.store.errors import StoreUnavailable
+from app.telemetry.redact import RedactingFilter
+from app.telemetry.request_id import REQUEST_ID, new_request_id
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
 _log = logging.getLogger("vaultgraph.websocket")

@@ -1,12 +1,9 @@
 """Redacts card numbers and secrets in logs, traces and recordings."""
 
 import logging
-import sys
-import threading
 import traceback
 from collections import OrderedDict
 from threading import Lock
-from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -120,45 +117,3 @@ class RedactingFilter(logging.Filter):
         record.exc_text = clean
         if clean != shown:
             record.exc_info = None
-
-
-class _StandardError(logging.StreamHandler[Any]):
-    """Writes to whatever `sys.stderr` is at the time."""
-
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> Any:
-        return sys.stderr
-
-
-def log_through_redactor(redactor: Redactor = REDACTOR) -> None:
-    """Of a whole process: all records, warnings and uncaught exceptions pass one handler, which redacts them.
-
-    Handlers that libraries have put on loggers of their own are given the redactor too.
-    """
-    handler = _StandardError()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    named = [one for one in logging.Logger.manager.loggerDict.values() if isinstance(one, logging.Logger)]
-    scrub_logs(handler, *(own for one in named for own in one.handlers), redactor=redactor)
-    logging.captureWarnings(True)
-    log = logging.getLogger("vaultgraph")
-
-    def uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None or issubclass(kind, KeyboardInterrupt):
-            return
-        log.critical("uncaught exception", exc_info=(kind, error, trace))
-
-    sys.excepthook = uncaught
-    threading.excepthook = lambda args: uncaught(args.exc_type, args.exc_value, args.exc_traceback)
-    sys.unraisablehook = lambda args: uncaught(args.exc_type, args.exc_value, args.exc_traceback)
-
-
-def scrub_logs(*handlers: logging.Handler, redactor: Redactor = REDACTOR) -> None:
-    """Add the filter to `handlers`, or to the root logger's handlers if none are given."""
-    for handler in handlers or tuple(logging.getLogger().handlers):
-        if not any(isinstance(known, RedactingFilter) for known in handler.filters):
-            handler.addFilter(RedactingFilter(redactor))

@@ -1,0 +1,157 @@
+"""Logging of a process: every logger writes through one handler, which redacts and renders with structlog.
+
+Modules use the standard library's loggers; `extra` adds fields. The two lines that are written often, one per request
+and one per vault call, use `LINES`, which skips the standard library: that would cost 50 Python calls a line.
+"""
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final
+
+import orjson
+
+from app.telemetry.lean_structlog import structlog
+from app.telemetry.redact import REDACTOR, RedactingFilter
+from app.telemetry.request_id import REQUEST_ID
+
+Event = MutableMapping[str, Any]
+Render = Callable[[Any, str, Event], str]
+
+_LEVELS: Final[Mapping[str, int]] = logging.getLevelNamesMapping()
+_EXTRA: Final[Any] = structlog.stdlib.ExtraAdder()
+_OWN: Final = "vaultgraph"
+_LIBRARIES_FROM: Final = logging.WARNING
+_JSON_OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+
+
+class _Lines:
+    """Writers of frequent lines: `info("event", field=value)`. None while their level is not logged."""
+
+    __slots__ = ("debug", "info")
+
+    def __init__(self) -> None:
+        self.info: Callable[..., Any] | None = None
+        self.debug: Callable[..., Any] | None = None
+
+
+LINES: Final = _Lines()
+"""Writes nothing before `configure_logging`."""
+
+
+def configure_logging(level: str = "warning", form: str = "console") -> None:
+    """Of a whole process: log to standard error from this level on. May be called again, with other values.
+
+    Libraries log from WARNING on, and their own handlers are removed. Warnings and uncaught exceptions are logged too.
+    """
+    render: Render = _render_json if form == "json" else _console()
+    handler = _Handler()
+    handler.addFilter(RedactingFilter())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_of_record],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    root, own, least = logging.getLogger(), logging.getLogger(_OWN), _LEVELS[level.upper()]
+    for one in logging.Logger.manager.loggerDict.values():
+        if isinstance(one, logging.Logger):
+            one.handlers.clear()
+            one.propagate = True
+    root.handlers[:] = [handler]
+    root.setLevel(max(least, _LIBRARIES_FROM))
+    own.setLevel(least)
+    lines = structlog.wrap_logger(
+        _StandardError(),
+        processors=[_of_process, render],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+    ).bind()
+    LINES.info = lines.info if least <= logging.INFO else None
+    LINES.debug = lines.debug if least <= logging.DEBUG else None
+    logging.captureWarnings(True)
+    _log_uncaught(own)
+
+
+def _log_uncaught(log: logging.Logger) -> None:
+    def uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None or issubclass(kind, KeyboardInterrupt):
+            return
+        log.critical("uncaught exception", exc_info=(kind, error, trace))
+
+    sys.excepthook = uncaught
+    threading.excepthook = lambda args: uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+class _StandardError:
+    """structlog's output: whole lines, to whatever `sys.stderr` is at the time. A closed one is no error."""
+
+    def info(self, line: str) -> None:
+        try:  # noqa: SIM105 - suppress() costs six calls
+            sys.stderr.write(f"{line}\n")
+        except (OSError, ValueError):
+            pass
+
+    debug = info
+
+
+class _Handler(logging.Handler):
+    """The only handler of the process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._output = _StandardError()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._output.info(self.format(record))
+        except Exception:  # noqa: BLE001 - as every handler: a faulty call of a logger must not fail its caller
+            self.handleError(record)
+
+
+def _of_record(_: Any, level: str, event: Event) -> Event:
+    """The fields of a standard library's record, which the handler's filter has redacted."""
+    record: logging.LogRecord = event["_record"]
+    found = {
+        "time": datetime.fromtimestamp(record.created, UTC),
+        "level": level,
+        "logger": record.name,
+        "event": event["event"],
+    }
+    if (request_id := REQUEST_ID.get()) is not None:
+        found["request_id"] = request_id
+    found |= _EXTRA(None, level, {"_record": record})
+    if record.exc_text:
+        found["exception"] = record.exc_text
+    if record.stack_info:
+        found["stack"] = record.stack_info
+    return {**found, "_from_structlog": False}
+
+
+def _of_process(_: Any, level: str, event: Event) -> Event:
+    return {"time": datetime.now(UTC), "level": level, "logger": _OWN, "event": event["event"], **event}
+
+
+def _render_json(_: Any, __: str, event: Event) -> str:
+    try:
+        line = orjson.dumps(event, str, _JSON_OPTIONS).decode()
+    except TypeError:  # lone surrogates, integers beyond 64 bits
+        line = json.dumps({**event, "time": event["time"].isoformat()}, default=str)
+    return REDACTOR.text(line)
+
+
+def _console() -> Render:
+    shown = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), timestamp_key="time", sort_keys=False, pad_event_to=0
+    )
+
+    def render(logger: Any, name: str, event: Event) -> str:
+        fields = {name: value for name, value in event.items() if value is not None}
+        fields["time"] = fields["time"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return REDACTOR.text(shown(logger, name, fields))
+
+    return render

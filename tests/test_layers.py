@@ -47,7 +47,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "app.http.settings",
         "app.providers.registry",
     },
-    "app.settings.required": {"app.settings.model", "app.vault.secret", "app.providers.registry"},
+    "app.settings.required": {
+        "app.settings.model",
+        "app.settings.sources",
+        "app.vault.secret",
+        "app.providers.registry",
+    },
     "app.settings.json_schema": {"app.settings.model", "app.settings.parse", "app.settings.texts", "app.vault.secret"},
     "app.settings.sources": {"app.settings.texts"},
     "app.settings.parse": {"app.settings.texts", "app.vault.secret"},

@@ -9,6 +9,7 @@ from msgspec.structs import fields
 
 from app.providers.registry import specs
 from app.settings.model import Settings
+from app.settings.sources import ENV_PREFIX
 from app.vault.secret import Secrets
 
 _LEAST_CHARACTERS: Final = 8
@@ -89,10 +90,13 @@ def _unprotected(settings: Settings) -> list[str]:
 
 def _weaknesses(name: str, keys: Secrets) -> Iterator[str]:
     for number, key in enumerate(keys.reveal(), start=1):
-        shown = name if len(keys) == 1 else f"{name}, number {number}"
+        shown, hint = name, ""
+        if len(keys) > 1:  # perhaps one key that was split, which a message about a single key would not explain
+            shown = f"{name}, number {number}"
+            hint = f" (in the environment variable {ENV_PREFIX}{name.upper()}, commas separate keys)"
         if len(key) < _LEAST_LENGTH:
-            yield f"{shown}: it has fewer than {_LEAST_LENGTH} characters"
+            yield f"{shown}: it has fewer than {_LEAST_LENGTH} characters{hint}"
         if len(set(key)) < _LEAST_CHARACTERS:
-            yield f"{shown}: it has fewer than {_LEAST_CHARACTERS} different characters, make it of random bytes"
+            yield f"{shown}: it has fewer than {_LEAST_CHARACTERS} different characters, make it of random bytes{hint}"
     if len(set(keys)) < len(keys):
         yield f"{name}: one key is listed twice"

@@ -378,6 +378,17 @@ def test_weak_keys_are_refused_by_name(keys: dict[str, str], named: list[str]) -
     assert [one.partition(",")[0] for one in found] == named
 
 
+def test_a_key_split_at_a_comma_is_explained_by_the_variables_rule() -> None:
+    keys = load_settings(None, {"VAULTGRAPH_ID_KEY": f"{RANDOM},tail", "VAULTGRAPH_DIGEST_KEY": RANDOM[:31]})
+    assert unsafe_settings(keys)["gateway"] == [
+        "id_key, number 2: it has fewer than 32 characters (in the environment variable VAULTGRAPH_ID_KEY, commas "
+        "separate keys)",
+        "id_key, number 2: it has fewer than 8 different characters, make it of random bytes (in the environment "
+        "variable VAULTGRAPH_ID_KEY, commas separate keys)",
+        "digest_key: it has fewer than 32 characters",
+    ]
+
+
 @pytest.mark.parametrize(
     "url", ["http://vault.example", "HTTP://vault.example:8080/x", "http://10.0.0.8", "http://[fd00::1]/"]
 )

@@ -1,9 +1,9 @@
 """In-memory cache of customers and their links."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from app.caching.lru import LruCache
 from app.store.records import CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
 from app.vault.enums import CustomerRef, ProviderName
 
@@ -50,19 +50,14 @@ class CustomerCache:
         on_forgotten: Callable[[ProviderName, CustomerRef], None] = lambda provider, ref: None,
     ) -> None:
         self.store = directory
-        self._limit = limit
-        self._refs_limit = refs_limit
         self._on_forgotten = on_forgotten
-        self._refs: OrderedDict[str, Refs] = OrderedDict()
-        self._cached: OrderedDict[str, DirectoryEntry] = OrderedDict()
+        self._refs: LruCache[str, Refs] = LruCache(refs_limit, on_evict=self._forgotten)
+        self._cached: LruCache[str, DirectoryEntry] = LruCache(limit)
         self._in_flight: set[_Reading] = set()
 
     def cached(self, customer_id: str) -> DirectoryEntry | None:
         """The customer if cached, else None."""
-        entry = self._cached.get(customer_id)
-        if entry is not None:
-            self._cached.move_to_end(customer_id)
-        return entry
+        return self._cached.get(customer_id)
 
     async def entries(self, ids: Collection[str]) -> dict[str, DirectoryEntry]:
         found: dict[str, DirectoryEntry] = {}
@@ -72,7 +67,6 @@ class CustomerCache:
             if entry is None:
                 missing.append(customer_id)
             else:
-                self._cached.move_to_end(customer_id)
                 found[customer_id] = entry
         if missing:
             found.update(await self._read(missing))
@@ -86,28 +80,22 @@ class CustomerCache:
         finally:
             self._in_flight.discard(reading)
         for customer_id, entry in found.items():
-            self._remember(customer_id, tuple((link.provider, link.customer_ref) for link in entry.links))
+            self._refs.put(customer_id, tuple((link.provider, link.customer_ref) for link in entry.links))
             if not reading.all_changed and customer_id not in reading.changed:
-                self._cached[customer_id] = entry
-                self._cached.move_to_end(customer_id)
-        while len(self._cached) > self._limit:
-            self._cached.popitem(last=False)
+                self._cached.put(customer_id, entry)
         return found
 
     def refs_of(self, customer_id: str) -> Refs:
         """The customer's vault refs as last read."""
-        return self._refs.get(customer_id, ())
+        return self._refs.peek(customer_id) or ()
 
-    def _remember(self, customer_id: str, refs: Refs) -> None:
-        self._refs[customer_id] = refs
-        self._refs.move_to_end(customer_id)
-        while len(self._refs) > self._refs_limit:
-            for provider, ref in self._refs.popitem(last=False)[1]:
-                self._on_forgotten(provider, ref)
+    def _forgotten(self, customer_id: str, refs: Refs) -> None:
+        for provider, ref in refs:
+            self._on_forgotten(provider, ref)
 
     def drop(self, customer_id: str) -> None:
         """Invalidate a customer. Reads in flight still return their result, but do not cache it."""
-        self._cached.pop(customer_id, None)
+        self._cached.pop(customer_id)
         for reading in self._in_flight:
             reading.changed.add(customer_id)
 

@@ -119,12 +119,12 @@ class PaymentMethod(Node):
     provider_ref: str | None = scoped("provider_refs:read", description="The vault's id.")
     entry: strawberry.Private[DirectoryEntry]
     source: strawberry.Private[WalletMethod]
-    auth_status_at_once: strawberry.Private[AuthStatus | None]
+    auth_status_without_call: strawberry.Private[AuthStatus | None]
 
     @strawberry.field(
         graphql_type=AuthStatus,
         description="The last known 3-D Secure result; UNKNOWN when the vault cannot report it now.",
-        metadata={"known_at_once": "auth_status_at_once", **needs(Part.STATUS)},
+        metadata={"known_at_once": "auth_status_without_call", **needs(Part.STATUS)},
         directives=[UpstreamCost(calls=1, per_method=True)],
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
@@ -251,7 +251,7 @@ def _shared(one: WalletMethod, entry: DirectoryEntry) -> Mapping[str, Any]:
         "is_stale": one.is_stale,
         "provider_ref": method.method_ref,
         "source": one,
-        "auth_status_at_once": None if one.has_status_call else AuthStatus.NOT_APPLICABLE,
+        "auth_status_without_call": None if one.has_status_call else AuthStatus.NOT_APPLICABLE,
     }
 
 
@@ -271,8 +271,8 @@ def _address(address: VaultAddress | None) -> GraphAddress | None:
 def auth_status_of(shown: PaymentMethod, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
     """At once if the needs of the selection included it."""
     method = shown.source.method
-    if shown.auth_status_at_once is not None or not isinstance(method, VaultCard):
-        return shown.auth_status_at_once or AuthStatus.NOT_APPLICABLE
+    if shown.auth_status_without_call is not None or not isinstance(method, VaultCard):
+        return shown.auth_status_without_call or AuthStatus.NOT_APPLICABLE
     reading = info.context.loaders.status(method)
     return reading.status if isinstance(reading, StatusReading) else _status_once_known(reading)
 

@@ -203,9 +203,9 @@ def test_what_is_known_at_once_is_an_attribute_of_every_class() -> None:
         if (attribute := internals.known_attribute(field)) is not None
     }
     kinds = ("Card", "BankAccount", "OtherMethod")
-    assert named == {(kind, "authStatus"): "auth_status_at_once" for kind in kinds}
+    assert named == {(kind, "authStatus"): "auth_status_without_call" for kind in kinds}
     classes = [internals.class_of(GRAPH.type_map[kind]) for kind in kinds]  # type: ignore[arg-type]
-    assert all("auth_status_at_once" in kind.__dataclass_fields__ for kind in classes)  # type: ignore[union-attr]
+    assert all("auth_status_without_call" in kind.__dataclass_fields__ for kind in classes)  # type: ignore[union-attr]
 
 
 def test_leaves_are_serialized_by_their_types() -> None:

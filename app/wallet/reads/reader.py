@@ -179,11 +179,6 @@ class WalletReader:
             for (name, _), read in zip(wanted, found, strict=True)
         ]
 
-    def get_fresh(self, name: ProviderName, ref: CustomerRef) -> SourceReading | None:
-        """The result of `read_all` if a fresh snapshot is cached; None if it would have to wait."""
-        snapshot = self.snapshots.get_fresh((name, ref, None))
-        return None if snapshot is None else from_snapshot(name, snapshot)
-
     def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[VaultWallet]:
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, VaultWallet | VaultError]:
             vault = self.providers[name]  # which a reload of the settings may have replaced
@@ -274,7 +269,23 @@ def to_reading(provider: ProviderName, read: Read[VaultWallet]) -> SourceReading
             provider_request_id=error.provider_request_id,
             method_count=0 if is_answer else None,
         )
-    fresh = from_snapshot(provider, snapshot, latency_ms)
+    cached = snapshot.prepared
+    assert isinstance(cached, CachedWallet)
+    fresh = SourceReading(
+        provider=provider,
+        state=SourceState.OK if cached.is_whole else SourceState.PARTIAL,
+        cached=cached,
+        wallet=snapshot.value,
+        asked_at=snapshot.asked_at,
+        fetched_at=snapshot.as_of,
+        latency_ms=latency_ms,
+        message=None if cached.is_whole else "Some of what the vault holds could not be read.",
+        provider_request_id=snapshot.value.provider_request_id,
+        method_count=cached.visible,
+        skipped_count=cached.skipped,
+        truncated=cached.truncated,
+        snapshot=snapshot,
+    )
     if error is None:
         return fresh
     return replace(
@@ -285,29 +296,6 @@ def to_reading(provider: ProviderName, read: Read[VaultWallet]) -> SourceReading
         message=message_of(error),
         provider_request_id=error.provider_request_id,
         snapshot=None,
-    )
-
-
-def from_snapshot(
-    provider: ProviderName, snapshot: Snapshot[VaultWallet], latency_ms: int | None = None
-) -> SourceReading:
-    cached = snapshot.prepared
-    assert isinstance(cached, CachedWallet)
-    is_whole = cached.is_whole
-    return SourceReading(
-        provider=provider,
-        state=SourceState.OK if is_whole else SourceState.PARTIAL,
-        cached=cached,
-        wallet=snapshot.value,
-        asked_at=snapshot.asked_at,
-        fetched_at=snapshot.as_of,
-        latency_ms=latency_ms,
-        message=None if is_whole else "Some of what the vault holds could not be read.",
-        provider_request_id=snapshot.value.provider_request_id,
-        method_count=cached.visible,
-        skipped_count=cached.skipped,
-        truncated=cached.truncated,
-        snapshot=snapshot,
     )
 
 

@@ -38,6 +38,9 @@ class Driver(Protocol):
     def run(self, statement: Statement, values: Values) -> None:
         """Run without reading a result back; PostgreSQL may send it together with the next statement."""
 
+    def undo(self, statement: Statement) -> None:
+        """Run a ROLLBACK TO SAVEPOINT."""
+
     def run_many(self, statement: Statement, rows: Sequence[Values]) -> None: ...
 
     def is_usable(self) -> bool:
@@ -92,6 +95,6 @@ class WriteConnection(Connection):
         try:
             yield
         except BaseException:
-            self.execute(_UNDO)
+            self._driver.undo(_UNDO)
             raise
         self.execute(_KEEP)

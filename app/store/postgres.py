@@ -4,7 +4,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -42,42 +42,79 @@ _POOLER: Final = (
 
 
 class PostgresDriver:
-    """A session. Statements are prepared by the server when they are first used."""
+    """A session. Statements are prepared by the server when they are first used.
+
+    A transaction is a pipeline: what is only run is sent together with the next statement whose rows are read, BEGIN
+    with the first one, COMMIT with the last ones. Its errors appear there.
+    """
 
     def __init__(self, address: str) -> None:
         self._raw = _connected(address)
-        self._cursor = self._raw.cursor()
+        self._stack = ExitStack()
+        self._pipeline: psycopg.Pipeline | None = None
         self._poll = select.poll()
         self._poll.register(self._raw.fileno(), select.POLLIN)
 
     def begin(self) -> None:
-        self._execute(_BEGIN, {})
+        self._pipeline = self._stack.enter_context(self._raw.pipeline())
+        self.run(_BEGIN, {})
 
     def commit(self) -> None:
-        self._execute(_COMMIT, {})
+        self.run(_COMMIT, {})
+        self._pipeline = None
+        try:
+            self._stack.close()  # waits for all that was sent; raises the first error
+        except psycopg.Error as error:
+            raise _own_error(error) from None
 
     def rollback(self) -> None:
+        self._pipeline = None
         try:
+            with suppress(psycopg.Error):
+                self._stack.close()
             self._raw.rollback()
         except psycopg.Error:
             self._raw.close()
 
     def rows(self, statement: Statement, values: Values) -> Sequence[Row]:
-        self._execute(statement, values)
-        return self._cursor.fetchall()
+        try:
+            return self._sent(statement, values).fetchall()
+        except psycopg.Error as error:
+            raise self._failed(error) from None
 
     def count(self, statement: Statement, values: Values) -> int:
-        self._execute(statement, values)
-        return self._cursor.rowcount
+        try:
+            cursor = self._sent(statement, values)
+            if self._pipeline is not None:
+                self._pipeline.sync()
+            return cursor.rowcount
+        except psycopg.Error as error:
+            raise self._failed(error) from None
 
     def run(self, statement: Statement, values: Values) -> None:
-        self._execute(statement, values)
+        try:
+            self._sent(statement, values)
+        except psycopg.Error as error:
+            raise self._failed(error) from None
+
+    def undo(self, statement: Statement) -> None:
+        self.count(statement, {})
+        # After a rollback psycopg deallocates all prepared statements, in a pipeline behind the next statement: let
+        # that be one that is not prepared.
+        self._raw.execute("SELECT 1", prepare=False)
 
     def run_many(self, statement: Statement, rows: Sequence[Values]) -> None:
-        try:
-            self._cursor.executemany(statement.postgresql, [_adapted(row) for row in rows])
-        except psycopg.Error as error:
-            raise _own_error(error) from None
+        for row in rows:
+            self.run(statement, row)
+
+    def _sent(self, statement: Statement, values: Values) -> psycopg.Cursor[Row]:
+        return self._raw.execute(statement.postgresql, _adapted(values))
+
+    def _failed(self, error: psycopg.Error) -> Exception:
+        if self._pipeline is not None:
+            with suppress(psycopg.Error):
+                self._pipeline.sync()  # the statements after this one were not run; later ones are
+        return _own_error(error)
 
     def is_usable(self) -> bool:
         # An idle session has something to read only if the server has ended it.
@@ -91,12 +128,6 @@ class PostgresDriver:
     def close(self) -> None:
         with suppress(psycopg.Error):
             self._raw.close()
-
-    def _execute(self, statement: Statement, values: Values) -> None:
-        try:
-            self._cursor.execute(statement.postgresql, _adapted(values))
-        except psycopg.Error as error:
-            raise _own_error(error) from None
 
 
 def connect(address: str, *, statement_timeout_s: int = STATEMENT_TIMEOUT_S) -> psycopg.Connection[tuple[Any, ...]]:

@@ -49,6 +49,9 @@ class SqliteDriver:
     def run(self, statement: Statement, values: Values) -> None:
         self._execute(statement.sqlite, _adapted(values))
 
+    def undo(self, statement: Statement) -> None:
+        self._execute(statement.sqlite, {})
+
     def run_many(self, statement: Statement, rows: Sequence[Values]) -> None:
         try:
             self._raw.executemany(statement.sqlite, [_adapted(row) for row in rows])

@@ -140,3 +140,24 @@ async def test_a_savepoint_undoes_its_block_alone(store: Store) -> None:
         return tx.all(Query(str, "SELECT name FROM things ORDER BY name"))
 
     assert await store.transaction(insert) == ["kept", "other"]
+
+
+async def test_a_statement_that_fails_unread_fails_the_transaction(store: Store) -> None:
+    """PostgreSQL runs it together with the next ones, or with the commit."""
+    await store.transaction(create)
+    insert = Statement("INSERT INTO things (name, is_new) VALUES (:name, FALSE)")
+
+    def twice(tx: Transaction, *, is_last: bool) -> None:
+        tx.execute(insert, name="one")
+        tx.execute(insert, name="one")
+        if not is_last:
+            tx.all(NAMES, names=["one"], others=[])
+
+    for is_last in (True, False):
+        with pytest.raises(ConstraintViolated):
+            await store.transaction(twice, is_last=is_last)
+        assert await store.read(Connection.all, NAMES, names=["one"], others=[]) == []
+    await store.transaction(Transaction.execute_many, insert, [{"name": name} for name in ("one", "two")])
+    assert await store.read(Connection.all, NAMES, names=["one", "two"], others=[]) == ["one", "two"]
+    removed = Statement("DELETE FROM things WHERE name IN :names")
+    assert await store.transaction(Transaction.count, removed, names=["one", "two", "three"]) == 2

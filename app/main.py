@@ -113,7 +113,7 @@ class Gateway:
         self.change_detector = ChangeDetector(self.store, self._on_method_added)
         self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
         pace = ObservationPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
-        self.observations = ObservationQueue(self.store, self.change_detector, pace, self.owner.is_writing)
+        self.observations = ObservationQueue(self.store, self.change_detector, pace, self.owner.is_settling)
         policies, observations = _policies(settings), self.observations
         self.reader = WalletReader(
             self.providers,

@@ -62,8 +62,7 @@ def resolve(source: Source, payment_id: str, end: str) -> None:
         if payment is None:
             raise CommandFailed("there is no such payment: see `vaultgraph payments list`")
         update = StatusUpdate(state=_ENDS[end], origin=EventOrigin.GATEWAY, actor=OPERATOR_KEY)
-        async with store.transaction() as tx:
-            settled = await settle_payment(store, payment.id, update, tx=tx)
+        settled = await store.transaction(settle_payment, payment.id, update)
         if settled is None:
             raise CommandFailed("the payment is already final")
 

@@ -9,7 +9,12 @@ from typing import Final
 
 from app.store import directory_reads
 from app.store.database import Read, Repository, Write
-from app.store.directory_reads import customer_by_external_id, links_of_customers, owners_of_refs, stored_choice
+from app.store.directory_reads import (
+    customer_by_external_id,
+    links_of_customers,
+    owners_of_refs,
+    stored_choice,
+)
 from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict
 from app.store.outbox import Transaction
 from app.store.records import (
@@ -61,9 +66,10 @@ _PUT_CHOICE: Final = Statement(
     """
     INSERT INTO choices (
         tenant, customer_id, provider, customer_ref, method_ref, allow_expired, set_at, set_by, is_kept
-    ) VALUES (
-        :tenant, :customer_id, :provider, :customer_ref, :method_ref, :allow_expired, :set_at, :set_by, :is_kept
-    ) ON CONFLICT (tenant, customer_id) DO UPDATE SET
+    )
+    SELECT tenant, id, :provider, :customer_ref, :method_ref, :allow_expired, :set_at, :set_by, :is_kept
+    FROM customers WHERE tenant = :tenant AND id = :customer_id AND erased_at IS NULL FOR UPDATE
+    ON CONFLICT (tenant, customer_id) DO UPDATE SET
         provider = excluded.provider, customer_ref = excluded.customer_ref, method_ref = excluded.method_ref,
         allow_expired = excluded.allow_expired, set_at = excluded.set_at, set_by = excluded.set_by,
         is_kept = excluded.is_kept, missing_since = NULL
@@ -203,10 +209,10 @@ def set_default_choice(
     is_kept: bool = False,
     set_at: datetime | None = None,
 ) -> None:
-    """Store or replace the customer's default. Raises CustomerUnknown."""
-    storable(method.method_ref, method.customer_ref, set_by)
-    lock_customer(tx, customer_id)
-    tx.execute(
+    """Store or replace the customer's default, in one statement that also locks the customer. Raises
+    CustomerUnknown."""
+    storable(customer_id, method.method_ref, method.customer_ref, set_by)
+    stored = tx.count(
         _PUT_CHOICE,
         **_address(customer_id, method),
         allow_expired=allow_expired,
@@ -214,6 +220,8 @@ def set_default_choice(
         set_by=set_by,
         is_kept=is_kept,
     )
+    if not stored:
+        raise CustomerUnknown("no such customer")
     tx.touch(Topic.CUSTOMER, customer_id)
 
 

@@ -12,7 +12,7 @@ from app.store import journal_reads
 from app.store.database import Read, Repository, Write
 from app.store.errors import ConstraintViolated, StoreError
 from app.store.hashing import hash_of_key
-from app.store.journal_reads import operation_by_exclusive, operation_by_key
+from app.store.journal_reads import IS_UNRECONCILED, operation_by_exclusive, operation_by_key
 from app.store.outbox import Transaction
 from app.store.records import (
     Begun,
@@ -28,6 +28,7 @@ from app.store.records import (
 from app.store.statements import Query, Statement
 from app.store.text import storable
 from app.store.ulids import OPERATION, new_id
+from app.vault.enums import ProviderName
 
 _FINISHED: Final = (OperationState.SUCCEEDED, OperationState.PARTIAL, OperationState.FAILED)
 _RUNNING: Final = (OperationState.PENDING, OperationState.UNKNOWN)
@@ -53,9 +54,12 @@ _PREPARE: Final = Query(
     UPDATE operations SET
         state = 'PENDING', outcome = NULL, reconcile_at = NULL, intent = :intent, deadline_at = :deadline_at,
         sent_at = :sent_at, customer_id = COALESCE(:customer_id, customer_id)
-    {if_expected} RETURNING {columns}
+    {if_expected} AND NOT EXISTS (
+        SELECT 1 FROM operations WHERE tenant = :tenant AND customer_id = :alone_of AND id <> :id AND {is_unreconciled}
+    ) RETURNING {columns}
     """,
     if_expected=_IF_EXPECTED,
+    is_unreconciled=IS_UNRECONCILED,
 )
 _MARK: Final = Query(
     OperationRecord,
@@ -165,11 +169,12 @@ def prepare_operation(
     *,
     deadline_at: datetime,
     customer_id: str | None = None,
+    alone_at: Collection[ProviderName] = (),
 ) -> OperationRecord | None:
     """Store what will be sent; must be committed before the vault is called.
 
-    None if another process has taken the operation over: then send nothing. An UNKNOWN operation that proved not
-    applied becomes PENDING again.
+    None if another process has taken the operation over, or another operation of the customer is unreconciled at one of
+    the vaults `alone_at`: then send nothing. An UNKNOWN operation that proved not applied becomes PENDING again.
     """
     return tx.one(
         _PREPARE,
@@ -178,6 +183,8 @@ def prepare_operation(
         deadline_at=deadline_at,
         sent_at=tx.now(),
         customer_id=customer_id,
+        alone_of=operation.customer_id,
+        providers=list(alone_at),
     )
 
 

@@ -28,11 +28,11 @@ _OF_CUSTOMER: Final = Query(
     "SELECT {columns} FROM operations WHERE tenant = :tenant AND customer_id = :customer_id"
     " ORDER BY id DESC LIMIT :limit",
 )
-_IS_UNRECONCILED: Final = """
-    (provider = :provider OR provider IS NULL AND EXISTS (
+IS_UNRECONCILED: Final = """
+    (provider IN :providers OR provider IS NULL AND EXISTS (
         SELECT 1 FROM operation_results AS part
         WHERE part.tenant = operations.tenant AND part.operation_id = operations.id
-        AND part.provider = :provider AND part.state IN ('PENDING', 'UNKNOWN')
+        AND part.provider IN :providers AND part.state IN ('PENDING', 'UNKNOWN')
     ))
     AND (state = 'PENDING' AND sent_at IS NOT NULL OR state = 'UNKNOWN' AND reconcile_at IS NOT NULL)
 """
@@ -40,13 +40,13 @@ _UNRECONCILED: Final = Query(
     OperationRecord,
     "SELECT {columns} FROM operations"
     " WHERE tenant = :tenant AND customer_id = :customer_id AND id <> :besides AND {is_unreconciled} ORDER BY id",
-    is_unreconciled=_IS_UNRECONCILED,
+    is_unreconciled=IS_UNRECONCILED,
 )
 _DISTURBING: Final = Query(
     str,
     "SELECT id FROM operations WHERE tenant = :tenant AND customer_id = :customer_id"
     " AND (finished_at >= :since OR {is_unreconciled}) LIMIT 1",
-    is_unreconciled=_IS_UNRECONCILED,
+    is_unreconciled=IS_UNRECONCILED,
 )
 _ORPHANS: Final = Query(
     OperationRecord,
@@ -93,19 +93,19 @@ def operations_of_customer(db: Connection, customer_id: str, *, limit: int = 100
 
 
 def unreconciled_operations(
-    db: Connection, customer_id: str, provider: ProviderName, *, besides: str | None = None
+    db: Connection, customer_id: str, providers: Collection[ProviderName], *, besides: str | None = None
 ) -> list[OperationRecord]:
-    """Operations of the customer at the vault whose effect is still unknown, oldest first.
+    """Operations of the customer at these vaults whose effect is still unknown, oldest first.
 
     PENDING ones that were sent, and UNKNOWN ones with a reconciliation to come. Excludes operations that sent nothing,
     and those that an operator must decide, which must not block the customer for ever.
     """
-    return db.all(_UNRECONCILED, customer_id=customer_id, provider=provider, besides=besides or "")
+    return db.all(_UNRECONCILED, customer_id=customer_id, providers=list(providers), besides=besides or "")
 
 
 def is_disturbed(db: Connection, customer_id: str, provider: ProviderName, since: datetime) -> bool:
     """Whether an operation of the customer has finished since `since`, or is unreconciled at the vault."""
-    return db.one(_DISTURBING, customer_id=customer_id, provider=provider, since=since) is not None
+    return db.one(_DISTURBING, customer_id=customer_id, providers=[provider], since=since) is not None
 
 
 def orphaned_operations(

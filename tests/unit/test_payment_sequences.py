@@ -78,8 +78,7 @@ def fault(bench: Bench, answer: str) -> None:
 
 
 async def report(store: Store, payment_id: str, name: str) -> None:
-    async with store.transaction() as tx:
-        await settle_payment(store, payment_id, REPORTS[name], tx=tx)
+    await store.transaction(settle_payment, payment_id, REPORTS[name])
 
 
 def sent(bench: Bench, payment: PaymentRecord) -> int:

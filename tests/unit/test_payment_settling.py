@@ -56,8 +56,7 @@ async def payment(store: Store) -> PaymentRecord:
 @pytest.fixture
 def report(store: Store, payment: PaymentRecord) -> Report:
     async def settle(state: PaymentState, **more: Any) -> PaymentRecord | None:
-        async with store.transaction() as tx:
-            return await settle_payment(store, payment.id, StatusUpdate(state=state, origin=WEBHOOK, **more), tx=tx)
+        return await store.transaction(settle_payment, payment.id, StatusUpdate(state=state, origin=WEBHOOK, **more))
 
     return settle
 
@@ -243,8 +242,7 @@ async def test_an_operator_agrees_to_what_the_amounts_leave_open(
 ) -> None:
     await report(S.CAPTURED, answered=Amounts(total=999_999))
     operator = StatusUpdate(state=S.CAPTURED, origin=EventOrigin.GATEWAY, actor="operator")
-    async with store.transaction() as tx:
-        resolved = await settle_payment(store, payment.id, operator, tx=tx)
+    resolved = await store.transaction(settle_payment, payment.id, operator)
     assert resolved is not None
     assert resolved.state is S.CAPTURED
     (event,) = [one for one in await store.events.after(None) if one.type is EventType.PAYMENT_UPDATED]
@@ -271,7 +269,6 @@ async def test_captures_from_before_the_migration_are_found(
 
 
 async def test_an_unknown_payment_changes_nothing(store: Store) -> None:
-    async with store.transaction() as tx:
-        update = StatusUpdate(state=S.CAPTURED, origin=WEBHOOK)
-        assert await settle_payment(store, "pay_none", update, tx=tx) is None
+    update = StatusUpdate(state=S.CAPTURED, origin=WEBHOOK)
+    assert await store.transaction(settle_payment, "pay_none", update) is None
     assert await store.events.after(None) == []

@@ -226,7 +226,7 @@ async def test_many_captures_of_one_payment_are_one(store: Store, clock: HandClo
 
 async def test_unreconciled_operations_have_an_unknown_effect(store: Store, clock: HandClock) -> None:
     async def waits_for() -> list[str]:
-        return [record.id for record in await store.journal.unreconciled("cus_1", ProviderName.LOANPRO)]
+        return [record.id for record in await store.journal.unreconciled("cus_1", [ProviderName.LOANPRO])]
 
     await begun(store, clock, idempotency_key="nothing sent")
     await sent(store, clock, idempotency_key="other vault", provider=ProviderName.ALOHA)
@@ -234,7 +234,7 @@ async def test_unreconciled_operations_have_an_unknown_effect(store: Store, cloc
     assert await waits_for() == []
     operation = await sent(store, clock)
     assert await waits_for() == [operation.id]
-    assert await store.journal.unreconciled("cus_1", ProviderName.LOANPRO, besides=operation.id) == []
+    assert await store.journal.unreconciled("cus_1", [ProviderName.LOANPRO], besides=operation.id) == []
     unsure = await store.journal.mark(operation, UNKNOWN, reconcile_at=clock() + timedelta(seconds=9))
     assert unsure is not None
     assert await waits_for() == [operation.id]
@@ -256,9 +256,9 @@ async def test_an_operation_over_several_vaults_is_unreconciled_at_open_ones(sto
         for place, (provider, state) in enumerate([(ProviderName.LOANPRO, SUCCEEDED), (ProviderName.CASELLE, PENDING)])
     )
     operation = await sent(store, clock, provider=None, rows=rows)
-    assert await store.journal.unreconciled("cus_1", ProviderName.LOANPRO) == []
-    assert await store.journal.unreconciled("cus_1", ProviderName.CASELLE) == [operation]
-    assert await store.journal.unreconciled("cus_1", ProviderName.ALOHA) == []
+    assert await store.journal.unreconciled("cus_1", [ProviderName.LOANPRO]) == []
+    assert await store.journal.unreconciled("cus_1", [ProviderName.CASELLE]) == [operation]
+    assert await store.journal.unreconciled("cus_1", [ProviderName.ALOHA]) == []
 
 
 async def test_orphans_are_pending_operations_of_dead_processes(store: Store, clock: HandClock) -> None:
@@ -356,7 +356,7 @@ async def test_tenants_are_isolated(store_url: str, store: Store, clock: HandClo
         theirs = await begun(other, clock, exclusive="capture:pay_1")
         assert theirs.id != mine.id
         assert await other.journal.operation(mine.id) is None
-        assert await other.journal.unreconciled("cus_1", ProviderName.LOANPRO) == []
+        assert await other.journal.unreconciled("cus_1", [ProviderName.LOANPRO]) == []
         assert [record.id for record in await other.journal.orphans()] == [theirs.id]
         assert await other.journal.mark(mine, FAILED) is None
     finally:

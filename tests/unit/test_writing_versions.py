@@ -273,8 +273,7 @@ async def test_unreadable_capture_is_decided_by_its_payment(sandbox: RunningSand
         assert payment.state is PaymentState.UNKNOWN
         assert (await at(opened, operation.id)).state is OperationState.UNKNOWN
         update = StatusUpdate(state=PaymentState.CAPTURED, origin=EventOrigin.GATEWAY, actor="operator")
-        async with opened.transaction() as tx:
-            await settle_payment(opened, command.payment_id, update, tx=tx)
+        await opened.transaction(settle_payment, command.payment_id, update)
         result = await bench.writer.run(command, STAFF, soon())
         assert (result.problems, result.payment_id) == ((), command.payment_id)
 
@@ -283,8 +282,7 @@ async def test_unreadable_capture_of_a_decided_payment_ends_with_it(sandbox: Run
     operation, command = await cut_off(sandbox, opened, "capture")
     await rewrite(opened, operation, intent=_newer(dict(operation.intent)))
     update = StatusUpdate(state=PaymentState.CANCELED, origin=EventOrigin.PROVIDER_WEBHOOK)
-    async with opened.transaction() as tx:
-        await settle_payment(opened, command.payment_id, update, tx=tx)
+    await opened.transaction(settle_payment, command.payment_id, update)
     async with bench_on(sandbox, opened) as bench:
         await Reconciler(bench.writer).sweep()
         left = await at(opened, operation.id)

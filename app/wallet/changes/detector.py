@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Final
 
 from app.errors import VaultError
-from app.store import Connection, Store, Transaction, Tx
+from app.store import Connection, Store, Transaction
 from app.store.events import append_event, append_events, events_of_method
 from app.store.journal_reads import is_disturbed
 from app.store.link_health import mark_customer_not_found
@@ -117,27 +117,6 @@ class ChangeDetector:
         if found.added and not found.is_first and self._on_added is not None:
             where = (seen.wallet.provider, seen.wallet.customer_ref)
             self._on_added(seen.customer_id, [MethodAddress(*where, ref) for ref in found.added], seen.origin)
-
-    async def found_before(self, customer_id: str, lists: Iterable[tuple[VaultWallet, datetime]], *, tx: Tx) -> None:
-        """Compare the lists that a write read before its first step, within the transaction that ends the write."""
-        for wallet, asked_at in lists:
-            if not (wallet.skipped or wallet.truncated):
-                await tx.run(compare_list, SeenList(wallet, customer_id, EventOrigin.RECONCILIATION, asked_at))
-
-    async def settle(
-        self,
-        wallet: VaultWallet,
-        customer_id: str,
-        written: Collection[NewEvent],
-        *,
-        asked_at: datetime,
-    ) -> None:
-        """`settle_list` after the write has ended. Nothing is stored if another write has run since the vault was
-        read, because that write stores its own result."""
-        if wallet.skipped or wallet.truncated:
-            return
-        if not await self._store.journal.is_disturbed(customer_id, wallet.provider, asked_at):
-            await self._store.transaction(settle_list, wallet, customer_id, written, asked_at=asked_at)
 
     async def not_found(self, provider: ProviderName, customer_ref: CustomerRef) -> None:
         """`record_not_found` in a transaction of its own, if there is something to record."""

@@ -12,8 +12,10 @@ from typing import Final
 
 from ulid import ULID
 
-from app.store import Store, Tx
+from app.store import Store, Transaction
+from app.store.directory import lock_choice, set_default_choice
 from app.store.errors import CustomerUnknown, StoreUnavailable
+from app.store.events import append_event
 from app.store.records import EventOrigin, EventType, MethodAddress, NewEvent
 from app.vault.enums import DefaultReason, DefaultState
 from app.vault.provider import Call
@@ -67,12 +69,12 @@ def default_taken_away(
     return None if method.id == wallet.default.method_id else method.address
 
 
-async def keep_default(store: Store, customer_id: str, address: MethodAddress, by: By, *, tx: Tx) -> None:
+def keep_default(tx: Transaction, customer_id: str, address: MethodAddress, by: By) -> None:
     """Store the default, unless the customer has made a choice since. Raises CustomerUnknown."""
-    now = await store.directory.locked_choice(customer_id, tx=tx)
+    now = lock_choice(tx, customer_id)
     if now is not None and (not now.is_kept or now.address == address):
         return
-    await store.directory.set_choice(customer_id, address, set_by=by.actor or _GATEWAY, is_kept=True, tx=tx)
+    set_default_choice(tx, customer_id, address, set_by=by.actor or _GATEWAY, is_kept=True)
     event = NewEvent(
         type=EventType.DEFAULT_CHANGED,
         origin=by.origin,
@@ -84,7 +86,7 @@ async def keep_default(store: Store, customer_id: str, address: MethodAddress, b
         request_id=by.request_id,
         detail={"reason": KEPT.value},
     )
-    await store.events.append(event, tx=tx)
+    append_event(tx, event)
 
 
 class DefaultKeeper:
@@ -134,7 +136,6 @@ class DefaultKeeper:
         if address is None:
             return
         try:
-            async with self._store.transaction() as tx:
-                await keep_default(self._store, customer_id, address, by, tx=tx)
+            await self._store.transaction(keep_default, customer_id, address, by)
         except CustomerUnknown:  # erased meanwhile
             return

@@ -8,12 +8,11 @@ from typing import Any
 from msgspec import structs
 
 from app.errors import FieldFault, OutcomeUnknown, VaultError
-from app.store.database import Tx
+from app.store import Connection
+from app.store.directory import set_method_nickname
 from app.store.records import (
-    DirectoryEntry,
     EventType,
     MethodAddress,
-    NewEvent,
     OperationRecord,
     OperationState,
     WriteOutcome,
@@ -32,7 +31,6 @@ from app.wallet.writes import provision
 from app.wallet.writes.defaults import (
     NOT_MIRRORED,
     choose,
-    default_events,
     keeps,
     method_event,
     mirrors,
@@ -78,10 +76,10 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
 
     # ---- checks without a vault call ----
 
-    async def prepare(
-        self, command: AddMethod, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: AddMethod, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[AddMethodIntent]:
-        entry = await self.entry_of(command.customer_id, actor)
+        entry = self.entry_of(tx, command.customer_id, actor)
         name = command.method.provider
         vault = self.vault_of(name, *command.method_path)
         link = entry.link(name)
@@ -104,7 +102,9 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
             token=self._token(vault, command.method, self.deps.digest_keys.first),
         )
         self._refuse_faults(command, vault, new, intent)
-        return PreparedWrite(intent=intent, customer_id=entry.customer.id, provider=name, new=new, memory=memory)
+        return PreparedWrite(
+            intent=intent, customer_id=entry.customer.id, entry=entry, provider=name, new=new, memory=memory
+        )
 
     def _refuse_faults(self, command: AddMethod, vault: VaultProvider, new: NewMethod, intent: AddMethodIntent) -> None:
         if new.route is AddRoute.RAW_CARD and AddRoute.RAW_CARD not in vault.capabilities.add_via:
@@ -252,7 +252,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         self, run: WriteRun[AddMethodIntent], address: MethodAddress, was_duplicate: bool
     ) -> CompletedWrite:
         entry = await run.entry()
-        problems, warnings, applies, events = await self._default(run, entry, address)
+        problems, warnings, applies = await self._default(run, address)
         if entry is not None and not was_duplicate:
             is_chosen = bool(applies) or (entry.choice is not None and not entry.choice.is_kept)
             # Wait longer for slow vaults if the default may change; less if only look-alikes are wanted.
@@ -263,11 +263,9 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
                 applies = (keeps(run, kept),)
         if run.intent.nickname:
             applies = (*applies, self._store_nickname(run, address))
-        if not was_duplicate:
-            events = (method_event(EventType.METHOD_ADDED, address), *events)
         return CompletedWrite(
             result=WriteResult(
-                customer_id=run.operation.customer_id,
+                customer_id=run.customer_id,
                 method=address,
                 was_duplicate=was_duplicate,
                 problems=problems,
@@ -276,35 +274,30 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
             state=OperationState.PARTIAL if problems else OperationState.SUCCEEDED,
             outcome=WriteOutcome.APPLIED,
             rows=applied_row(address),
-            apply=_all(applies),
-            events=events,
+            apply=applies,
+            events=() if was_duplicate else (method_event(EventType.METHOD_ADDED, address),),
         )
 
     async def _default(
-        self, run: WriteRun[AddMethodIntent], entry: DirectoryEntry | None, address: MethodAddress
-    ) -> tuple[tuple[WriteProblem, ...], tuple[WriteProblem, ...], tuple[Apply, ...], tuple[NewEvent, ...]]:
+        self, run: WriteRun[AddMethodIntent], address: MethodAddress
+    ) -> tuple[tuple[WriteProblem, ...], tuple[WriteProblem, ...], tuple[Apply, ...]]:
         """Make it the default if requested. The method exists by now: a failure is reported and undoes nothing.
 
         The result is final, because the same key must not add again: the caller continues with
         `setDefaultPaymentMethod`.
         """
         if not run.intent.make_default:
-            return (), (), (), ()
+            return (), (), ()
         try:
             is_mirrored = await self._mirror(run, address)
         except WriteRefused as refused:
-            return tuple(_at_default(one) for one in refused.problems), (), (), ()
+            return tuple(_at_default(one) for one in refused.problems), (), ()
         except NotApplied as absent:
-            return (_at_default(proven_absent(absent.provider, absent.error)),), (), (), ()
+            return (_at_default(proven_absent(absent.provider, absent.error)),), (), ()
         except VaultError as error:
-            return tuple(_at_default(one) for one in problems_of(error)), (), (), ()
+            return tuple(_at_default(one) for one in problems_of(error)), (), ()
         warnings = () if is_mirrored else (NOT_MIRRORED,)
-        return (
-            (),
-            warnings,
-            (choose(self.deps, run, address),),
-            default_events(run, entry, address),
-        )
+        return (), warnings, (choose(run, address),)
 
     async def _mirror(self, run: WriteRun[AddMethodIntent], address: MethodAddress) -> bool:
         """True if the vault now has it as default. Some vaults accept that with the add, so it is read first."""
@@ -329,10 +322,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         return default_taken_away(wallet, lambda one: one == added, self.deps.rules, vault_default)
 
     def _store_nickname(self, run: WriteRun[AddMethodIntent], address: MethodAddress) -> Apply:
-        async def apply(tx: Tx) -> None:
-            await self.deps.store.directory.set_nickname(run.customer_id, address, run.intent.nickname, tx=tx)
-
-        return apply
+        return lambda tx: set_method_nickname(tx, run.customer_id, address, run.intent.nickname)
 
 
 async def claimed_refs(run: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> set[str]:
@@ -356,14 +346,6 @@ def _with_title(command: AddMethod, vault: VaultProvider) -> NewMethod:
 
 def _from_note(before: BeforeAddNote) -> BeforeAdd:
     return BeforeAdd(method_refs=frozenset(before.refs), duplicate_of=before.duplicate, default_ref=before.default)
-
-
-def _all(applies: tuple[Apply, ...]) -> Apply:
-    async def apply(tx: Tx) -> None:
-        for each in applies:
-            await each(tx)
-
-    return apply
 
 
 def _at_default(problem: WriteProblem) -> WriteProblem:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.store.database import Tx
+from app.store import Connection, Transaction
+from app.store.directory import create_customer
 from app.store.errors import ExternalIdTaken, UnstorableText
 from app.store.records import EventType, NewEvent, OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import CustomerRef, ProviderName
@@ -31,8 +32,8 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
             del asked["business_name"]  # keys used before the field existed keep their digest
         return asked
 
-    async def prepare(
-        self, command: CreateCustomer, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: CreateCustomer, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[CreateCustomerIntent]:
         wanted = tuple(dict.fromkeys(command.provision_at))
         new = NewCustomer(
@@ -51,8 +52,8 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
         customer_id = known.customer_id if known else None
         made = customer_id or self.deps.ids.new_customer_id()
 
-        async def within(tx: Tx) -> None:
-            await self._create(command, made, tx)
+        def within(tx: Transaction) -> None:
+            _create(tx, command, made)
 
         return PreparedWrite(
             intent=CreateCustomerIntent(
@@ -74,23 +75,6 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
         if not vault.capabilities.creates_customers:
             return (unsupported(name, "This vault creates customers only with a payment method.", _PATH),)
         return problems_of_faults(vault.faults_of_customer(new))
-
-    async def _create(self, command: CreateCustomer, customer_id: str, tx: Tx) -> None:
-        try:
-            await self.deps.store.directory.create(
-                customer_id=customer_id,
-                external_id=command.external_id,
-                first_name=command.name.first or None,
-                last_name=command.name.last or None,
-                business_name=command.business_name,
-                email=command.email,
-                phone=command.phone,
-                tx=tx,
-            )
-        except ExternalIdTaken:
-            raise WriteRefused(_taken()) from None
-        except UnstorableText:
-            raise WriteRefused(invalid("The input has characters that cannot be stored.")) from None
 
     async def execute(self, run: WriteRun[CreateCustomerIntent]) -> CompletedWrite:
         endings = await gather_results(self._at_vault(run, name) for name in run.intent.provision_at)
@@ -125,3 +109,21 @@ def _own_faults(command: CreateCustomer) -> list[WriteProblem]:
 
 def _taken() -> WriteProblem:
     return WriteProblem(ProblemCode.DUPLICATE, "Another customer has this external id.", ("external_id",))
+
+
+def _create(tx: Transaction, command: CreateCustomer, customer_id: str) -> None:
+    try:
+        create_customer(
+            tx,
+            customer_id=customer_id,
+            external_id=command.external_id,
+            first_name=command.name.first or None,
+            last_name=command.name.last or None,
+            business_name=command.business_name,
+            email=command.email,
+            phone=command.phone,
+        )
+    except ExternalIdTaken:
+        raise WriteRefused(_taken()) from None
+    except UnstorableText:
+        raise WriteRefused(invalid("The input has characters that cannot be stored.")) from None

@@ -2,19 +2,21 @@
 
 from typing import Any, Final
 
-from app.store.database import Tx
-from app.store.records import DirectoryEntry, EventType, MethodAddress, NewEvent, OperationRecord
+from app.store import Connection, Transaction
+from app.store.directory import lock_choice, set_default_choice
+from app.store.events import append_event
+from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord
 from app.vault.enums import ProviderCapability
 from app.vault.provider import Call
 from app.wallet.commands import Actor, ProblemCode, SetDefault, WriteProblem, WriteResult
 from app.wallet.defaults.kept_default import By, keep_default
 from app.wallet.problems import not_found
-from app.wallet.writes.deps import Deps, find
+from app.wallet.writes.deps import find
 from app.wallet.writes.handler import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row
 from app.wallet.writes.intents import NO_FACTS, DefaultCheck, Intent, NoFacts, SetDefaultIntent
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.run import Applied, NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.wallets import address_of_choice, effective_default, unfit_as_default
+from app.wallet.writes.wallets import effective_default, unfit_as_default
 
 _PATH: Final = "payment_method_id"
 NOT_MIRRORED: Final = WriteProblem(
@@ -27,10 +29,10 @@ class SetDefaultHandler(WriteHandler[SetDefault, SetDefaultIntent]):
     mutation = "setDefaultPaymentMethod"
     changes_methods = True
 
-    async def prepare(
-        self, command: SetDefault, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: SetDefault, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[SetDefaultIntent]:
-        entry = await self.entry_of(command.customer_id, actor)
+        entry = self.entry_of(tx, command.customer_id, actor)
         address = self.method_in(entry, command.method_id, _PATH)
         self.vault_of(address.provider, _PATH)
         return PreparedWrite(
@@ -41,6 +43,7 @@ class SetDefaultHandler(WriteHandler[SetDefault, SetDefaultIntent]):
                 mirror=command.mirror_to_provider,
             ),
             customer_id=entry.customer.id,
+            entry=entry,
             provider=address.provider,
         )
 
@@ -49,17 +52,15 @@ class SetDefaultHandler(WriteHandler[SetDefault, SetDefaultIntent]):
         checked = await run.read_once("checked", DefaultCheck, lambda: self._check(run, address))
         if checked.mirror:
             await set_vault_default(run, address)
-        entry = await run.entry()
         return CompletedWrite(
             result=WriteResult(
-                customer_id=run.operation.customer_id,
+                customer_id=run.customer_id,
                 method=address,
                 previous=checked.previous,
                 warnings=(NOT_MIRRORED,) if checked.warn else (),
             ),
             rows=applied_row(address),
-            apply=choose(self.deps, run, address, allow_expired=run.intent.allow_expired),
-            events=default_events(run, entry, address),
+            apply=(choose(run, address, allow_expired=run.intent.allow_expired),),
         )
 
     async def _check(self, run: WriteRun[SetDefaultIntent], address: MethodAddress) -> DefaultCheck:
@@ -100,23 +101,18 @@ async def set_vault_default(run: WriteRun[Intent], address: MethodAddress, step:
     await run.run_step(step, NoFacts, (address.provider, address.customer_ref), send, look)
 
 
-def is_superseded(run: WriteRun[Intent], entry: DirectoryEntry | None) -> bool:
-    """True if a resumed operation is older than the customer's current choice."""
-    choice = entry.choice if entry else None
-    return run.is_resumed and choice is not None and choice.set_at > run.operation.created_at
+def choose(run: WriteRun[Intent], address: MethodAddress, *, allow_expired: bool = False) -> Apply:
+    """Store it as the customer's choice, with an event if the default changes. A choice made after a resumed operation
+    began is kept."""
 
-
-def choose(deps: Deps, run: WriteRun[Intent], address: MethodAddress, *, allow_expired: bool = False) -> Apply:
-    """Store it as the customer's choice, unless the customer has chosen since."""
-    customer_id = run.customer_id
-
-    async def apply(tx: Tx) -> None:
-        # Only a resumed operation can be superseded.
-        entry = await deps.store.directory.entry(customer_id, tx=tx) if run.is_resumed else None
-        if not is_superseded(run, entry):
-            await deps.store.directory.set_choice(
-                customer_id, address, set_by=run.progress.by, allow_expired=allow_expired, tx=tx
-            )
+    def apply(tx: Transaction) -> None:
+        entry = None if run.is_resumed else run.known_entry
+        known = entry.choice if entry is not None else lock_choice(tx, run.customer_id)
+        if run.is_resumed and known is not None and known.set_at > run.operation.created_at:
+            return
+        set_default_choice(tx, run.customer_id, address, set_by=run.progress.by, allow_expired=allow_expired)
+        if known is None or known.address != address:
+            append_event(tx, run.attributed(method_event(EventType.DEFAULT_CHANGED, address)))
 
     return apply
 
@@ -125,18 +121,7 @@ def keeps(run: WriteRun[Intent], address: MethodAddress) -> Apply:
     """Store the default that the rules had chosen, so that the added method does not change it."""
     event = run.attributed(NewEvent(type=EventType.DEFAULT_CHANGED))
     by = By(actor=run.progress.by, origin=event.origin, request_id=event.request_id)
-
-    async def apply(tx: Tx) -> None:
-        await keep_default(run.deps.store, run.customer_id, address, by, tx=tx)
-
-    return apply
-
-
-def default_events(run: WriteRun[Intent], entry: DirectoryEntry | None, address: MethodAddress) -> tuple[NewEvent, ...]:
-    """DEFAULT_CHANGED, if the default changes."""
-    if is_superseded(run, entry) or (entry is not None and address_of_choice(entry) == address):
-        return ()
-    return (method_event(EventType.DEFAULT_CHANGED, address),)
+    return lambda tx: keep_default(tx, run.customer_id, address, by)
 
 
 def method_event(kind: EventType, address: MethodAddress, **detail: Any) -> NewEvent:

@@ -2,15 +2,17 @@
 
 from typing import Final
 
-from app.store.database import Tx
-from app.store.records import DirectoryEntry, EventType, MethodAddress, NewEvent, OperationRecord, Topic
+from app.store import Connection, Transaction
+from app.store.directory import clear_default_choice, set_method_nickname
+from app.store.events import append_event
+from app.store.records import DirectoryEntry, EventType, MethodAddress, OperationRecord, Topic
 from app.vault.enums import DefaultState, PaymentMethodStatus, ProviderCapability
 from app.vault.model import PaymentMethod
 from app.vault.provider import Call
 from app.vault.rules.lookalikes import look_of
 from app.wallet.commands import Actor, DeleteMethod, IfDefault, ProblemCode, WriteProblem, WriteResult
 from app.wallet.problems import invalid, not_found, unsupported
-from app.wallet.writes.defaults import choose, default_events, method_event, mirrors, set_vault_default
+from app.wallet.writes.defaults import choose, method_event, mirrors, set_vault_default
 from app.wallet.writes.deps import find
 from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, applied_row
 from app.wallet.writes.intents import NO_FACTS, DeleteCheck, DeleteMethodIntent, Intent, NoFacts
@@ -27,10 +29,10 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
     mutation = "deletePaymentMethod"
     changes_methods = True
 
-    async def prepare(
-        self, command: DeleteMethod, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: DeleteMethod, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[DeleteMethodIntent]:
-        address, entry = await self.method_of(command.method_id, actor, "id")
+        address, entry = self.method_of(tx, command.method_id, actor, "id")
         vault = self.vault_of(address.provider, "id")
         if ProviderCapability.DELETE not in vault.capabilities.operations:
             raise WriteRefused(unsupported(vault.name, "This vault cannot delete payment methods.", "id"))
@@ -44,6 +46,7 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
                 if_default=command.if_default,
             ),
             customer_id=entry.customer.id,
+            entry=entry,
             provider=address.provider,
         )
 
@@ -107,13 +110,10 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
         if is_mirrored:
             await set_vault_default(run, replacement, "replace")
         entry = await run.entry()
-        if entry is None or address_of_choice(entry) == replacement:
-            return
-        events = [run.attributed(event) for event in default_events(run, entry, replacement)]
-        async with self.deps.store.transaction() as tx:
-            await choose(self.deps, run, replacement)(tx)
-            await self.deps.store.events.append_all(events, tx=tx)
-        self.deps.reached("replaced")
+        if entry is not None and address_of_choice(entry) != replacement:
+            await self.deps.store.transaction(choose(run, replacement))
+            run.forget_entry()
+            self.deps.reached("replaced")
 
     async def _done(
         self, run: WriteRun[DeleteMethodIntent], address: MethodAddress, checked: DeleteCheck
@@ -122,21 +122,19 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
         alike: list[MethodAddress] = []
         if entry is not None and not run.is_resumed:
             alike = await lookalikes(self.deps, entry, checked.look, address, run.call)
-        events: list[NewEvent] = [] if checked.gone else [method_event(EventType.METHOD_DELETED, address)]
-        if entry is not None and address_of_choice(entry) == address:
-            events.append(method_event(EventType.DEFAULT_CHANGED, address))
         return CompletedWrite(
             result=WriteResult(customer_id=run.operation.customer_id, deleted=address, lookalikes=tuple(alike)),
             rows=applied_row(address),
-            apply=lambda tx: self._clear(run, address, tx),
-            events=tuple(events),
+            apply=(lambda tx: _forget_method(tx, run, address),),
+            events=() if checked.gone else (method_event(EventType.METHOD_DELETED, address),),
         )
 
-    async def _clear(self, run: WriteRun[DeleteMethodIntent], address: MethodAddress, tx: Tx) -> None:
-        customer_id, directory = run.customer_id, self.deps.store.directory
-        tx.touch(Topic.CUSTOMER, customer_id)
-        await directory.clear_choice(customer_id, only_if=address, tx=tx)
-        await directory.set_nickname(customer_id, address, None, tx=tx)
+
+def _forget_method(tx: Transaction, run: WriteRun[DeleteMethodIntent], address: MethodAddress) -> None:
+    tx.touch(Topic.CUSTOMER, run.customer_id)
+    if clear_default_choice(tx, run.customer_id, only_if=address) is not None:
+        append_event(tx, run.attributed(method_event(EventType.DEFAULT_CHANGED, address)))
+    set_method_nickname(tx, run.customer_id, address, None)
 
 
 def _in_use() -> WriteProblem:

@@ -2,7 +2,7 @@
 link, for a retry."""
 
 from app.errors import RejectReason, VaultRejected
-from app.store.database import Tx
+from app.store import Connection, Transaction, erase_everywhere
 from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import CustomerRef, ProviderCapability, ProviderName
 from app.vault.provider import Call, VaultProvider
@@ -20,16 +20,17 @@ class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
     command = EraseCustomer
     mutation = "eraseCustomer"
 
-    async def prepare(
-        self, command: EraseCustomer, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: EraseCustomer, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[EraseCustomerIntent]:
-        entry = await self.entry_of(command.customer_id, actor)
+        entry = self.entry_of(tx, command.customer_id, actor)
         if command.confirm_external_id != entry.customer.external_id:
             raise WriteRefused(invalid("This is not the customer's external id.", "confirm_external_id"))
         links = [(link.provider, link.customer_ref) for link in entry.links]
         return PreparedWrite(
             intent=EraseCustomerIntent(refs=tuple(links)),
             customer_id=entry.customer.id,
+            entry=entry,
             provider=None,
             rows=tuple(
                 row_of(number, name, OperationState.PENDING, WriteOutcome.UNKNOWN, customer_ref=ref)
@@ -42,13 +43,11 @@ class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
         kept = [one.provider for one in endings if one.state is not OperationState.SUCCEEDED]
         customer_id = run.customer_id
 
-        async def apply(tx: Tx) -> None:
-            await self.deps.store.directory.erase(customer_id, keep_links=kept, tx=tx)
-            await self.deps.store.journal.forget(customer_id, tx=tx)
-            await self.deps.store.events.forget(customer_id, tx=tx)
+        def apply(tx: Transaction) -> None:
+            erase_everywhere(tx, customer_id, keep_links=kept)
 
         events = () if kept else (NewEvent(type=EventType.CUSTOMER_ERASED),)
-        return summary(endings, WriteResult(customer_id=customer_id), apply=apply, events=events)
+        return summary(endings, WriteResult(customer_id=customer_id), apply=(apply,), events=events)
 
     async def _at_vault(self, run: WriteRun[EraseCustomerIntent], name: ProviderName, ref: CustomerRef) -> VaultResult:
         async def erase() -> CustomerRef:

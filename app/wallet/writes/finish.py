@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from app.errors import VaultError
-from app.store.database import Tx
+from app.store import Transaction
 from app.store.errors import CustomerUnknown, StoreUnavailable
+from app.store.events import append_events
+from app.store.journal import mark_operation
 from app.store.records import (
     EventType,
     NewEvent,
@@ -17,7 +19,6 @@ from app.store.records import (
     Topic,
     WriteOutcome,
 )
-from app.wallet.changes.detector import ChangeDetector
 from app.wallet.commands import WriteProblem, WriteResult
 from app.wallet.writes.deps import Deps
 from app.wallet.writes.handler import CompletedWrite, WriteHandler, row_of
@@ -40,26 +41,23 @@ _FOR_OPERATOR: Final = "This version of the gateway cannot read the stored reque
 class WriteFinisher:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._detector = ChangeDetector(deps.store)
-        self.afterwards = PostWriteRefresh(deps, self._detector)
+        self.refresh = PostWriteRefresh(deps)
 
     async def complete(self, handler: WriteHandler[Any, Any], run: WriteRun[Intent]) -> WriteResult:
-        """Run and finish the operation. Raises LeaseLost if another process has taken it over."""
+        """Run and finish the operation. Raises LeaseLost if another process has taken it over, WritesUnreconciled if
+        nothing was sent and another write there is unreconciled: what this one has read may change."""
         done = await self._outcome(handler, run)
         try:
-            operation, done = await self._finish(run, done, handler)
+            done = await self._finish(run, done, handler)
         except WriteRefused as refused:  # the directory's constraints refused it
-            done = _failed(run, refused.problems, final=refused.is_final)
-            operation, done = await self._finish(run, done, handler)
+            done = await self._finish(run, _failed(run, refused.problems, final=refused.is_final), handler)
         if handler.changes_methods:
-            self.afterwards.refresh(run, done)
-        return replace(done.result, operation=operation, next_action=run.next_action)
+            self.refresh.schedule(run, done)
+        return replace(done.result, next_action=run.next_action)
 
     async def give_up(self, run: WriteRun[Intent], problem: WriteProblem) -> WriteResult:
         """Nothing was sent: mark it FAILED, so that the same key may run again."""
-        done = _failed(run, (problem,), final=False)
-        operation, done = await self._finish(run, done)
-        return replace(done.result, operation=operation)
+        return (await self._finish(run, _failed(run, (problem,), final=False))).result
 
     async def nothing_sent(self, operation: OperationRecord) -> OperationRecord:
         """Mark an orphan that had sent nothing."""
@@ -95,31 +93,23 @@ class WriteFinisher:
     ) -> None:
         """The stored intent cannot be read, so no lookup can decide the operation. Other writes there wait while its
         request may be in flight. Raises LeaseLost."""
-        done = _unreadable(operation, handler, self._deps.utc_now())
-        async with self._deps.store.transaction() as tx:
-            if handler is not None:
-                done = await handler.settle_unread(operation, done, tx)
-            result = to_json(done.result)
-            marked = await self._deps.store.journal.mark(
-                operation,
-                done.state,
-                outcome=done.outcome,
-                is_final=done.is_final,
-                result=result,
-                reconcile_at=self._look_again_at(operation, done),
-                rows=done.rows,
-                tx=tx,
-            )
-            if marked is None:
-                raise LeaseLost
-        if operation.result != result:  # otherwise already logged
+        marked = await self._deps.store.transaction(self._mark_unread, operation, handler)
+        if operation.result != marked.result:  # otherwise already logged
             _log.error(
                 "%s (%s) cannot be resumed: %s; it is %s and needs an operator",
                 operation.id,
                 operation.mutation,
                 reason,
-                done.state.value,
+                marked.state.value,
             )
+
+    def _mark_unread(
+        self, tx: Transaction, operation: OperationRecord, handler: WriteHandler[Any, Any] | None
+    ) -> OperationRecord:
+        done = _unreadable(operation, handler, self._deps.utc_now())
+        if handler is not None:
+            done = handler.settle_unread(tx, operation, done)
+        return self._mark(tx, operation, done)
 
     async def _outcome(self, handler: WriteHandler[Any, Any], run: WriteRun[Intent]) -> CompletedWrite:
         try:
@@ -144,49 +134,57 @@ class WriteFinisher:
 
     async def _finish(
         self, run: WriteRun[Intent], done: CompletedWrite, handler: WriteHandler[Any, Any] | None = None
-    ) -> tuple[OperationRecord, CompletedWrite]:
+    ) -> CompletedWrite:
+        """`done` as it was stored, with the operation."""
         self._deps.reached("finishing")
+        store = self._deps.store
         try:
-            ended = await self._commit(run, done, handler, with_changes=True)
+            done = await store.transaction(self._commit, run, done, handler, with_changes=True)
         except CustomerUnknown:  # erased meanwhile: no customer data is left to change
-            ended = await self._commit(run, done, handler, with_changes=False)
+            done = await store.transaction(self._commit, run, done, handler, with_changes=False)
         self._deps.reached("finished")
-        return ended
+        return done
 
-    async def _commit(
+    def _commit(
         self,
+        tx: Transaction,
         run: WriteRun[Intent],
         done: CompletedWrite,
         handler: WriteHandler[Any, Any] | None,
         *,
         with_changes: bool,
-    ) -> tuple[OperationRecord, CompletedWrite]:
-        store, operation = self._deps.store, run.operation
-        async with store.transaction() as tx:
-            if handler is not None:
-                done = await handler.settle(run, done, tx)
-            is_news = done.state is not operation.state
-            if is_news and operation.customer_id is not None:
-                tx.touch(Topic.CUSTOMER, operation.customer_id)
-            if with_changes and done.apply is not None:
-                await done.apply(tx)
-            if run.changed and with_changes and operation.customer_id is not None:
-                await self._detector.found_before(operation.customer_id, run.before.values(), tx=tx)
-            if is_news:
-                await store.events.append_all(self._events(run, done), tx=tx)
-            return await self._mark(run, done, tx), done
+    ) -> CompletedWrite:
+        if handler is not None:
+            if run.operation.sent_at is None:
+                run.refuse_unreconciled(tx)
+            done = handler.settle(tx, run, done)
+        customer_id = run.operation.customer_id
+        is_news = done.state is not run.operation.state
+        if is_news and customer_id is not None:
+            tx.touch(Topic.CUSTOMER, customer_id)
+        if is_news:
+            append_events(tx, [run.attributed(event) for event in done.events])
+        if with_changes:
+            for apply in done.apply:
+                apply(tx)
+        if is_news:
+            append_events(tx, [run.attributed(_audit_event(run, done))])
+        operation = self._mark(tx, run.operation, done, run.progress.to_json())
+        return replace(done, result=replace(done.result, operation=operation))
 
-    async def _mark(self, run: WriteRun[Intent], done: CompletedWrite, tx: Tx) -> OperationRecord:
-        marked = await self._deps.store.journal.mark(
-            run.operation,
+    def _mark(
+        self, tx: Transaction, operation: OperationRecord, done: CompletedWrite, intent: dict[str, Any] | None = None
+    ) -> OperationRecord:
+        marked = mark_operation(
+            tx,
+            operation,
             done.state,
             outcome=done.outcome,
             is_final=done.is_final,
             result=to_json(done.result),
-            intent=run.progress.to_json(),
-            reconcile_at=self._look_again_at(run.operation, done),
+            intent=intent,
+            reconcile_at=self._look_again_at(operation, done),
             rows=done.rows,
-            tx=tx,
         )
         if marked is None:
             raise LeaseLost
@@ -201,21 +199,20 @@ class WriteFinisher:
         pause: timedelta = min(_SOON * 2 ** min(operation.looks, 6), _LONGEST)
         return now + pause
 
-    def _events(self, run: WriteRun[Intent], done: CompletedWrite) -> list[NewEvent]:
-        """The handler's events, completed, and the audit event."""
-        operation, reason = run.operation, run.intent.audit_reason
-        audit = NewEvent(
-            type=EventType.MUTATION,
-            provider=operation.provider,
-            outcome=done.state.value,
-            detail={
-                "mutation": operation.mutation,
-                "operation": operation.id,
-                "codes": [problem.code.value for problem in done.result.problems],
-                **({} if reason is None else {"reason": reason}),
-            },
-        )
-        return [run.attributed(event) for event in (*done.events, audit)]
+
+def _audit_event(run: WriteRun[Intent], done: CompletedWrite) -> NewEvent:
+    operation, reason = run.operation, run.intent.audit_reason
+    return NewEvent(
+        type=EventType.MUTATION,
+        provider=operation.provider,
+        outcome=done.state.value,
+        detail={
+            "mutation": operation.mutation,
+            "operation": operation.id,
+            "codes": [problem.code.value for problem in done.result.problems],
+            **({} if reason is None else {"reason": reason}),
+        },
+    )
 
 
 def _failed(run: WriteRun[Intent], problems: tuple[WriteProblem, ...], *, final: bool) -> CompletedWrite:

@@ -1,13 +1,14 @@
 """Base class of the write handlers: input digest, checks, execution, follow-up."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from app.errors import FieldFault, VaultError
-from app.store.database import Tx
+from app.store import Connection, Transaction
+from app.store.directory_reads import directory_entry, directory_entry_by_ref
 from app.store.records import (
     DirectoryEntry,
     MethodAddress,
@@ -32,7 +33,8 @@ from app.wallet.writes.stored_result import problem_row
 C = TypeVar("C")
 IntentT = TypeVar("IntentT", bound=Intent)
 NICKNAME_LIMIT: Final = 100
-Apply = Callable[[Tx], Awaitable[None]]
+Apply = Callable[[Transaction], None]
+"""A change of the directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +44,15 @@ class PreparedWrite(Generic[IntentT_co]):
     `intent` is what the journal stores. `customer_id` is None if several customers take part, `provider` if several
     vaults do, each with a row. `within` runs in the transaction of the operation's first row. `new` and `memory` are
     not stored. `exclusive` is held by one operation at a time, whatever its key; a second one gets the first one's
-    result.
+    result. `entry` is the customer as read for the checks.
     """
 
     intent: IntentT_co
     customer_id: str | None
     provider: ProviderName | None
+    entry: DirectoryEntry | None = None
     rows: tuple[ResultRow, ...] = ()
-    within: Apply | None = None
+    within: Callable[[Transaction], None] | None = None
     new: NewMethod | None = None
     memory: object = None
     exclusive: str | None = None
@@ -57,7 +60,7 @@ class PreparedWrite(Generic[IntentT_co]):
 
 @dataclass(frozen=True, kw_only=True)
 class CompletedWrite:
-    """The result of a write. `apply` and `events` are written in the transaction of the journal's final state.
+    """The result of a write. `events` and `apply` are written in the transaction of the journal's final state.
 
     If still UNKNOWN: `look_at` is the earliest time at which a lookup may be conclusive, `for_person` that an operator
     must decide.
@@ -70,7 +73,7 @@ class CompletedWrite:
     for_person: bool = False
     look_at: datetime | None = None
     rows: tuple[ResultRow, ...] = ()
-    apply: Apply | None = None
+    apply: tuple[Apply, ...] = ()
     events: tuple[NewEvent, ...] = field(default=())
 
 
@@ -95,18 +98,21 @@ class WriteHandler(ABC, Generic[C, IntentT]):
         return asked
 
     @abstractmethod
-    async def prepare(self, command: C, actor: Actor, known: OperationRecord | None) -> PreparedWrite[IntentT]:
-        """Check without a vault call. `known` is the operation that runs again. Raises WriteRefused."""
+    def prepare(
+        self, tx: Connection, command: C, actor: Actor, known: OperationRecord | None
+    ) -> PreparedWrite[IntentT]:
+        """Check without a vault call, in the transaction that begins the operation. `known` is the operation that runs
+        again. Raises WriteRefused."""
 
     @abstractmethod
     async def execute(self, run: WriteRun[IntentT]) -> CompletedWrite:
         """Execute, or continue from the journal. Raises VaultError and `interrupts`."""
 
-    async def settle(self, run: WriteRun[IntentT], done: CompletedWrite, tx: Tx) -> CompletedWrite:
+    def settle(self, tx: Transaction, run: WriteRun[IntentT], done: CompletedWrite) -> CompletedWrite:
         """Called in the transaction that ends the operation; returns the final result."""
         return done
 
-    async def settle_unread(self, operation: OperationRecord, done: CompletedWrite, tx: Tx) -> CompletedWrite:
+    def settle_unread(self, tx: Transaction, operation: OperationRecord, done: CompletedWrite) -> CompletedWrite:
         """As `settle`, for an operation whose intent cannot be read."""
         return done
 
@@ -119,20 +125,22 @@ class WriteHandler(ABC, Generic[C, IntentT]):
 
     # ---- shared helpers ----
 
-    async def entry_of(self, customer_id: str, actor: Actor, *path: str) -> DirectoryEntry:
+    def entry_of(self, tx: Connection, customer_id: str, actor: Actor, *path: str) -> DirectoryEntry:
         """The customer; unknown and invisible customers give the same error."""
-        found = await self.deps.store.directory.entry(customer_id) if actor.may_see(customer_id) else None
+        found = directory_entry(tx, customer_id) if actor.may_see(customer_id) else None
         if found is None:
             raise WriteRefused(not_found("There is no such customer.", *(path or ("customer_id",))))
         return found
 
-    async def method_of(self, method_id: str, actor: Actor, *path: str) -> tuple[MethodAddress, DirectoryEntry]:
+    def method_of(
+        self, tx: Connection, method_id: str, actor: Actor, *path: str
+    ) -> tuple[MethodAddress, DirectoryEntry]:
         """The address of a payment method whose customer is linked and visible to the caller."""
         address = self.deps.ids.decode(method_id)
         refusal = WriteRefused(not_found("There is no such payment method.", *path))
         if address is None:
             raise refusal
-        entry = await self.deps.store.directory.entry_at(address.provider, address.customer_ref)
+        entry = directory_entry_by_ref(tx, address.provider, address.customer_ref)
         if entry is None or not actor.may_see(entry.customer.id):
             raise refusal
         return address, entry

@@ -4,6 +4,7 @@ gateway."""
 from dataclasses import dataclass
 from typing import Final
 
+from app.store import Connection
 from app.store.records import OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import ProviderCapability
 from app.vault.payments import HostingVault, NewSession
@@ -32,10 +33,10 @@ class CreateHostedSessionHandler(WriteHandler[CreateHostedSession, HostedSession
     command = CreateHostedSession
     mutation = "createHostedSession"
 
-    async def prepare(
-        self, command: CreateHostedSession, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: CreateHostedSession, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[HostedSessionIntent]:
-        entry = await self.entry_of(command.customer_id, actor)
+        entry = self.entry_of(tx, command.customer_id, actor)
         vault = self.vault_of(command.provider, "provider")
         if ProviderCapability.HOSTED_SESSION not in vault.capabilities.operations or not isinstance(
             vault, HostingVault
@@ -58,6 +59,7 @@ class CreateHostedSessionHandler(WriteHandler[CreateHostedSession, HostedSession
         return PreparedWrite(
             intent=HostedSessionIntent(provider=command.provider, ref=link.customer_ref),
             customer_id=entry.customer.id,
+            entry=entry,
             provider=command.provider,
             memory=_Memory(new),
         )

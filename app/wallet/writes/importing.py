@@ -14,8 +14,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from app.errors import OutcomeUnknown, RejectReason, VaultError, VaultRejected
-from app.store.database import Tx
+from app.store import Connection, Transaction
+from app.store.directory import create_customer, link_customer
 from app.store.errors import ExternalIdTaken, LinkConflict, UnstorableText
+from app.store.events import append_event
 from app.store.records import (
     DirectoryEntry,
     EventOrigin,
@@ -83,8 +85,8 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
             rows.append({**asked, "processor_token": Token(row.processor_token) if row.processor_token else None})
         return {"rows": rows, "dry_run": command.dry_run, "create_customers": command.create_customers}
 
-    async def prepare(
-        self, command: ImportMethods, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: ImportMethods, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[ImportMethodsIntent]:
         if actor.is_end_user:
             raise WriteRefused(not_found("End users cannot import.", "rows"))
@@ -239,8 +241,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
             raise WriteRefused(not_found("The vault does not know this customer.", "customer_ref"))
         if run.intent.dry_run:
             return
-        async with self.deps.store.transaction() as tx:
-            await self._write_link(run, row, customer.id if customer else None, tx)
+        await self.deps.store.transaction(self._write_link, run, row, customer.id if customer else None)
         run.memory(_Memory).linked.add((row.provider, ref))
 
     async def _prefetch_customers(
@@ -285,21 +286,20 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         known = run.memory(_Memory).exists.get((vault.name, ref))
         return await vault.customer_exists(ref, run.call) if known is None else known
 
-    async def _write_link(
-        self, run: WriteRun[ImportMethodsIntent], row: ImportRow, customer_id: str | None, tx: Tx
+    def _write_link(
+        self, tx: Transaction, run: WriteRun[ImportMethodsIntent], row: ImportRow, customer_id: str | None
     ) -> None:
-        store = self.deps.store
         try:
             if customer_id is None:
-                made = await store.directory.create(external_id=row.external_id, tx=tx)
+                made = create_customer(tx, external_id=row.external_id)
                 customer_id = made.id
-            await store.directory.link(
+            link_customer(
+                tx,
                 customer_id,
                 row.provider,
                 row.customer_ref,
                 proof=LinkProof.TRUSTED_BACKEND,
                 linked_by=run.progress.by,
-                tx=tx,
             )
         except (LinkConflict, ExternalIdTaken) as conflict:
             reason = conflict.reason if isinstance(conflict, LinkConflict) else LinkConflictReason.REF_TAKEN
@@ -315,7 +315,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
             request_id=run.operation.request_id,
             detail={"linked": True, "imported": True},
         )
-        await store.events.append(event, tx=tx)
+        append_event(tx, event)
 
     # ---- the card -----------------------------------------------------------------------------------------
 

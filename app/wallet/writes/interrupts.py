@@ -63,3 +63,7 @@ class LeaseLost(WriteInterrupt):
 
 class WritesBlocked(WriteInterrupt):
     """Other writes were running or unreconciled there until the deadline."""
+
+
+class WritesUnreconciled(WriteInterrupt):
+    """Another write there is not yet reconciled. Nothing was sent."""

@@ -17,6 +17,7 @@ from app.store.errors import StoreUnavailable
 from app.store.journal_reads import LEASE
 from app.store.records import LeaseRecord, OperationRecord
 from app.vault.enums import CustomerRef, ProviderName
+from app.wallet.changes.detector import SETTLING
 
 _log = logging.getLogger("vaultgraph.writing")
 BEAT_EVERY_S: Final = LEASE.total_seconds() / 3
@@ -45,6 +46,7 @@ class WorkerLease:
         self.lease = lease
         self.running: set[str] = set()
         self.writing: Counter[tuple[ProviderName, CustomerRef]] = Counter()
+        self._written_until: dict[tuple[ProviderName, CustomerRef], float] = {}
         self._store = store
         self._utc_now = utc_now
         self._keys = keys
@@ -62,6 +64,20 @@ class WorkerLease:
             self.writing[provider, ref] -= 1
             if not self.writing[provider, ref]:
                 del self.writing[provider, ref]
+            self._settles(provider, ref)
+
+    def _settles(self, provider: ProviderName, ref: CustomerRef) -> None:
+        now = asyncio.get_running_loop().time()
+        self._written_until.pop((provider, ref), None)  # so that the oldest stay first
+        self._written_until[provider, ref] = now + SETTLING.total_seconds()
+        while (oldest := next(iter(self._written_until.items())))[1] <= now:
+            del self._written_until[oldest[0]]
+
+    def is_settling(self, provider: ProviderName, ref: CustomerRef) -> bool:
+        """True while a write runs there, and shortly after it: lists read in that time are not compared."""
+        until = self._written_until.get((provider, ref))
+        is_fresh = until is not None and asyncio.get_running_loop().time() < until
+        return is_fresh or self.is_writing(provider, ref)
 
     def is_writing(self, provider: ProviderName, ref: CustomerRef) -> bool:
         return self.writing[provider, ref] > 0

@@ -4,8 +4,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from app.store.database import Tx
+from app.store import Connection, Transaction
+from app.store.directory import link_customer, unlink_customer
 from app.store.errors import LinkConflict, UnstorableText
+from app.store.journal import mark_operation
+from app.store.journal_reads import operations_of_customer
 from app.store.records import (
     EventType,
     LinkConflictReason,
@@ -37,11 +40,11 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
     command = LinkCustomer
     mutation = "linkProviderCustomer"
 
-    async def prepare(
-        self, command: LinkCustomer, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: LinkCustomer, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[LinkCustomerIntent]:
         _refuse_end_users(actor)
-        entry = await self.entry_of(command.customer_id, actor)
+        entry = self.entry_of(tx, command.customer_id, actor)
         vault = self.vault_of(command.provider, "provider")
         ref = command.customer_ref
         if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
@@ -50,6 +53,7 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
         return PreparedWrite(
             intent=LinkCustomerIntent(refs=((command.provider, ref),), provider=command.provider, ref=ref),
             customer_id=entry.customer.id,
+            entry=entry,
             provider=command.provider,
         )
 
@@ -62,14 +66,14 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
         result = WriteResult(customer_id=run.operation.customer_id, link=link)
         kept = await self._replaced_default(run, link)
 
-        async def apply(tx: Tx) -> None:
-            await self._apply(run, name, ref, tx)
+        def apply(tx: Transaction) -> None:
+            self._apply(tx, run, name, ref)
             if kept is not None:
-                await keeps(run, kept)(tx)
+                keeps(run, kept)(tx)
 
         event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
-        return CompletedWrite(result=result, rows=(row,), apply=apply, events=(event,))
+        return CompletedWrite(result=result, rows=(row,), apply=(apply,), events=(event,))
 
     async def _replaced_default(self, run: WriteRun[LinkCustomerIntent], link: LinkRecord) -> MethodAddress | None:
         """The default by the rules that the vault's methods would replace."""
@@ -92,25 +96,23 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
         if linked is not None and linked.customer_ref != ref:
             raise WriteRefused(link_conflict(name, LinkConflictReason.CUSTOMER_LINKED, "provider"))
 
-    async def _apply(self, run: WriteRun[LinkCustomerIntent], name: ProviderName, ref: CustomerRef, tx: Tx) -> None:
-        store, customer_id = self.deps.store, run.customer_id
+    def _apply(self, tx: Transaction, run: WriteRun[LinkCustomerIntent], name: ProviderName, ref: CustomerRef) -> None:
+        customer_id, proof = run.customer_id, LinkProof.TRUSTED_BACKEND
         try:
-            await store.directory.link(
-                customer_id, name, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by=run.progress.by, tx=tx
-            )
+            link_customer(tx, customer_id, name, ref, proof=proof, linked_by=run.progress.by)
         except LinkConflict as conflict:
             raise WriteRefused(link_conflict(name, conflict.reason, "customer_ref")) from None
         except UnstorableText:
             raise WriteRefused(invalid("This is not a valid customer key of a vault.", "customer_ref")) from None
-        for waiting in await store.journal.of_customer(customer_id):
+        for waiting in operations_of_customer(tx, customer_id):
             # An UNKNOWN create is decided once an operator links the created record: look it up again.
             if waiting.provider is name and waiting.state is OperationState.UNKNOWN and waiting.reconcile_at is None:
-                await store.journal.mark(
+                mark_operation(
+                    tx,
                     waiting,
                     OperationState.UNKNOWN,
                     outcome=WriteOutcome.UNKNOWN,
                     reconcile_at=self.deps.utc_now(),
-                    tx=tx,
                 )
 
 
@@ -118,11 +120,11 @@ class UnlinkCustomerHandler(WriteHandler[UnlinkCustomer, UnlinkCustomerIntent]):
     command = UnlinkCustomer
     mutation = "unlinkProviderCustomer"
 
-    async def prepare(
-        self, command: UnlinkCustomer, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: UnlinkCustomer, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[UnlinkCustomerIntent]:
         _refuse_end_users(actor)
-        entry = await self.entry_of(command.customer_id, actor)
+        entry = self.entry_of(tx, command.customer_id, actor)
         if len(command.reason) > _LONGEST_REASON:
             raise WriteRefused(invalid(f"A reason has at most {_LONGEST_REASON} characters.", "reason"))
         link = entry.link(command.provider)
@@ -133,6 +135,7 @@ class UnlinkCustomerHandler(WriteHandler[UnlinkCustomer, UnlinkCustomerIntent]):
                 reason=command.reason,
             ),
             customer_id=entry.customer.id,
+            entry=entry,
             provider=command.provider,
         )
 
@@ -145,14 +148,14 @@ class UnlinkCustomerHandler(WriteHandler[UnlinkCustomer, UnlinkCustomerIntent]):
         if link is None:
             return CompletedWrite(result=WriteResult(customer_id=customer_id), rows=(row,))
 
-        async def apply(tx: Tx) -> None:
-            await self.deps.store.directory.unlink(customer_id, name, tx=tx)
+        def apply(tx: Transaction) -> None:
+            unlink_customer(tx, customer_id, name)
 
         event = NewEvent(
             type=EventType.LINK_CHANGED, provider=name, customer_ref=link.customer_ref, detail={"linked": False}
         )
         self.deps.drop(name, link.customer_ref)
-        return CompletedWrite(result=WriteResult(customer_id=customer_id), rows=(row,), apply=apply, events=(event,))
+        return CompletedWrite(result=WriteResult(customer_id=customer_id), rows=(row,), apply=(apply,), events=(event,))
 
 
 def _refuse_end_users(actor: Actor) -> None:

@@ -19,7 +19,8 @@ from app.errors import (
     VaultRejected,
     VaultUnavailable,
 )
-from app.store.database import Tx
+from app.store import Connection, Transaction
+from app.store.payments import change_payment, create_payment, find_payment, lock_payment
 from app.store.records import (
     EventOrigin,
     MethodAddress,
@@ -67,10 +68,10 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
     command = QuotePayment
     mutation = "quotePayment"
 
-    async def prepare(
-        self, command: QuotePayment, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: QuotePayment, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[QuotePaymentIntent]:
-        entry = await self.entry_of(command.customer_id, actor)
+        entry = self.entry_of(tx, command.customer_id, actor)
         named = command.method_id  # None: the default, determined by a fresh read
         address = self.method_in(entry, named, _USING, "payment_method_id") if named is not None else None
         if address is not None:
@@ -85,6 +86,7 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
                 payment_id=self.deps.ids.new_payment_id(),
             ),
             customer_id=entry.customer.id,
+            entry=entry,
             provider=address.provider if address else None,
         )
 
@@ -128,12 +130,12 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
             payment_id=run.intent.payment_id,
         )
 
-        async def apply(tx: Tx) -> None:
-            await self.deps.store.payments.create(made, tx=tx)
+        def apply(tx: Transaction) -> None:
+            create_payment(tx, made)
 
         row = row_of(0, address.provider, OperationState.SUCCEEDED, WriteOutcome.APPLIED, method_ref=address.method_ref)
         result = WriteResult(customer_id=customer_id, method=address, payment_id=made.payment_id)
-        return CompletedWrite(result=result, rows=(row,), apply=apply)
+        return CompletedWrite(result=result, rows=(row,), apply=(apply,))
 
     async def _default(self, run: WriteRun[QuotePaymentIntent]) -> MethodAddress:
         entry = await run.entry()
@@ -175,10 +177,10 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
     command = CapturePayment
     mutation = "capturePayment"
 
-    async def prepare(
-        self, command: CapturePayment, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: CapturePayment, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[CapturePaymentIntent]:
-        payment = await self.deps.store.payments.payment(command.payment_id)
+        payment = find_payment(tx, command.payment_id)
         if payment is None or not actor.may_see(payment.customer_id):
             raise WriteRefused(not_found("There is no such payment.", "payment_id"))
         if has_ended_unpaid(payment.state):
@@ -213,13 +215,13 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
         provider, quote = payment.method.provider, quote_of(payment)
         vault = _paying_vault(self, provider)
 
-        async def claim(tx: Tx) -> None:
+        def claim(tx: Transaction) -> None:
             """Ends QUOTED: from here on a capture may have been sent, so none is sent again."""
-            current = await self.deps.store.payments.locked(payment.id, tx=tx)
+            current = lock_payment(tx, payment.id)
             if current is None or current.state is not PaymentState.QUOTED:
                 raise _NoLongerQuoted
             values = {"state": PaymentState.PROCESSING.value, "capture_id": run.operation.id}
-            await self.deps.store.payments.change(payment.id, values, tx=tx)
+            change_payment(tx, payment.id, values)
 
         async def send(call: Call) -> CaptureFacts:
             try:
@@ -245,7 +247,7 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
 
         return await run.run_step("capture", CaptureFacts, (provider, None), send, look, claim)
 
-    async def settle(self, run: WriteRun[CapturePaymentIntent], done: CompletedWrite, tx: Tx) -> CompletedWrite:
+    def settle(self, tx: Transaction, run: WriteRun[CapturePaymentIntent], done: CompletedWrite) -> CompletedWrite:
         report = run.memory(_Memory).report
         if report is None and done.state is OperationState.UNKNOWN:
             report = CaptureFacts(state=PaymentState.UNKNOWN)
@@ -259,22 +261,22 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
                 decline_code=report.decline_code,
                 answered=report.answered,
             )
-        return await self._settle_with(run.intent.payment_id, update, done, tx)
+        return self._settle_with(tx, run.intent.payment_id, update, done)
 
-    async def settle_unread(self, operation: OperationRecord, done: CompletedWrite, tx: Tx) -> CompletedWrite:
+    def settle_unread(self, tx: Transaction, operation: OperationRecord, done: CompletedWrite) -> CompletedWrite:
         """Settles the payment from the operation's other columns."""
         payment_id = (operation.exclusive or "").removeprefix(exclusive_of(""))
         update = StatusUpdate(
             state=PaymentState.UNKNOWN, origin=EventOrigin.RECONCILIATION, request_id=operation.request_id
         )
-        return await self._settle_with(payment_id, update, done, tx)
+        return self._settle_with(tx, payment_id, update, done)
 
-    async def _settle_with(
-        self, payment_id: str, update: StatusUpdate | None, done: CompletedWrite, tx: Tx
+    def _settle_with(
+        self, tx: Transaction, payment_id: str, update: StatusUpdate | None, done: CompletedWrite
     ) -> CompletedWrite:
         if update is not None:
-            await settle_payment(self.deps.store, payment_id, update, by_its_capture=True, tx=tx)
-        payment = await self.deps.store.payments.locked(payment_id, tx=tx)
+            settle_payment(tx, payment_id, update, by_its_capture=True)
+        payment = lock_payment(tx, payment_id)
         return done if payment is None else self._with_payment_outcome(payment, done)
 
     def _with_payment_outcome(self, payment: PaymentRecord, done: CompletedWrite) -> CompletedWrite:

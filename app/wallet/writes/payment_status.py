@@ -9,7 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from app.errors import VaultError
-from app.store import Store, Tx
+from app.store import Store, Transaction
+from app.store.events import append_event
+from app.store.journal import mark_operation
+from app.store.journal_reads import find_operation
+from app.store.payments import change_payment, lock_payment
 from app.store.records import (
     DeliveryRecord,
     EventOrigin,
@@ -131,15 +135,15 @@ def unpaid(payment: PaymentRecord) -> WriteProblem:
     )
 
 
-async def settle_payment(
-    store: Store, payment_id: str, update: StatusUpdate, *, by_its_capture: bool = False, tx: Tx
+def settle_payment(
+    tx: Transaction, payment_id: str, update: StatusUpdate, *, by_its_capture: bool = False
 ) -> PaymentRecord | None:
-    """Apply one report, within `tx`; returns the updated payment, or None if nothing changed.
+    """Apply one report; returns the updated payment, or None if nothing changed.
 
     Appends an event. Unless the capture's own operation reports (`by_its_capture`), also appends an audit event and
     ends that operation.
     """
-    payment = await store.payments.locked(payment_id, tx=tx)
+    payment = lock_payment(tx, payment_id)
     if payment is None:
         return None
     state = update.state
@@ -151,24 +155,24 @@ async def settle_payment(
     found = differences(quote_of(payment), update.answered) if update.state in _ANSWERS else {}
     if found:
         _log.error("%s: the vault's amounts differ from the quote; an operator must decide", payment.id)
-        await store.events.append(_audit(payment, update, payment.state, {"differences": dict(found)}), tx=tx)
+        append_event(tx, _audit(payment, update, payment.state, {"differences": dict(found)}))
         state = state if has_ended_unpaid(payment.state) else PaymentState.UNKNOWN
     if may_follow(payment.state, state):
         changes |= {"state": state.value, "decline_code": update.decline_code}
     if not changes:
         return None
-    was, payment = payment.state, await store.payments.change(payment.id, changes, tx=tx)
+    was, payment = payment.state, change_payment(tx, payment.id, changes)
     if payment.state not in _SILENT:
-        await store.events.append(_event(payment, update), tx=tx)
+        append_event(tx, _event(payment, update))
     if not by_its_capture:
-        await store.events.append(_audit(payment, update, was, {}), tx=tx)
-        await _end_capture(store, payment, tx)
+        append_event(tx, _audit(payment, update, was, {}))
+        _end_capture(tx, payment)
     return payment
 
 
-async def _end_capture(store: Store, payment: PaymentRecord, tx: Tx) -> None:
+def _end_capture(tx: Transaction, payment: PaymentRecord) -> None:
     """End the operation of the capture with its payment's outcome; a running one ends itself."""
-    capture = await store.journal.operation(payment.capture_id, tx=tx) if payment.capture_id else None
+    capture = find_operation(tx, payment.capture_id) if payment.capture_id else None
     ending = ending_of(payment)
     if capture is None or ending is None or capture.state in (OperationState.PENDING, ending.state):
         return
@@ -181,14 +185,14 @@ async def _end_capture(store: Store, payment: PaymentRecord, tx: Tx) -> None:
         method_ref=payment.method.method_ref,
         error=problem_row(ending.problems[0]) if ending.problems else None,
     )
-    await store.journal.mark(
+    mark_operation(
+        tx,
         capture,
         ending.state,
         outcome=ending.outcome,
         result=to_json(result),
         rows=(row,),
         expected=(capture.state,),
-        tx=tx,
     )
 
 
@@ -240,10 +244,13 @@ def payment_status_handler(store: Store, provider: ProviderName, state: PaymentS
             answered=Amounts(**receipt.body.get("amounts", {})),
             refund=_refund_of(receipt) if state is PaymentState.REFUNDED else None,
         )
-        async with store.transaction() as tx:
+
+        def apply(tx: Transaction) -> None:
             if payment is not None:
-                await settle_payment(store, payment.id, update, tx=tx)
-            await tx.run(settle)
+                settle_payment(tx, payment.id, update)
+            settle(tx)
+
+        await store.transaction(apply)
 
     return handler
 

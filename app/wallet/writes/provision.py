@@ -4,7 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app.errors import FieldFault
+from app.store import Transaction
+from app.store.directory import link_customer
+from app.store.directory_reads import links_of_customers
 from app.store.errors import LinkConflict
+from app.store.events import append_event
 from app.store.records import DirectoryEntry, EventType, LinkConflictReason, LinkRecord, MethodAddress, NewEvent
 from app.vault.enums import CustomerRef, LinkProof, ProviderName
 from app.vault.model import NewCustomer, NewMethod, PersonName
@@ -96,6 +100,7 @@ async def create(run: WriteRun[Intent], name: ProviderName) -> CustomerRef:
 
 async def _look_for_customer(run: WriteRun[Intent], vault: VaultProvider, call: Call) -> ReconcileResult[CustomerFacts]:
     """By the link, if it was made (by an earlier run or an operator), else by the external id at the vault."""
+    run.forget_entry()  # it may have been linked since
     entry = await run.entry()
     made = entry.link(vault.name) if entry else None
     if made is not None:
@@ -129,6 +134,7 @@ async def create_with_method(run: WriteRun[AddMethodIntent], name: ProviderName)
 async def _look_for_profile(
     run: WriteRun[AddMethodIntent], name: ProviderName, call: Call
 ) -> ReconcileResult[ProfileFacts]:
+    run.forget_entry()  # it may have been linked since
     entry = await run.entry()
     made = entry.link(name) if entry else None
     if made is None:
@@ -142,18 +148,21 @@ async def _look_for_profile(
 
 async def link(run: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> LinkRecord:
     """Committed at once, before further steps: a lost link would leave an orphaned record in the vault."""
-    store, customer_id = run.deps.store, run.customer_id
     event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
+
+    def make(tx: Transaction) -> LinkRecord:
+        known = links_of_customers(tx, [run.customer_id])[run.customer_id]
+        proof, by = LinkProof.CREATED_BY_GATEWAY, run.progress.by
+        made = link_customer(tx, run.customer_id, name, ref, proof=proof, linked_by=by)
+        if made not in known:
+            append_event(tx, run.attributed(event))
+        return made
+
     try:
-        async with store.transaction() as tx:
-            known = await store.directory.links_of([customer_id], tx=tx)
-            made = await store.directory.link(
-                customer_id, name, ref, proof=LinkProof.CREATED_BY_GATEWAY, linked_by=run.progress.by, tx=tx
-            )
-            if made not in known[customer_id]:
-                await store.events.append(run.attributed(event), tx=tx)
+        made = await run.deps.store.transaction(make)
     except LinkConflict as conflict:
         raise WriteRefused(link_conflict(name, conflict.reason)) from None
+    run.forget_entry()
     run.deps.reached(f"linked:{name.value}")
     return made
 

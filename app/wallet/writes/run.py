@@ -13,14 +13,16 @@ from hashlib import sha256
 from typing import Final, Generic, TypeVar
 
 from app.errors import OutcomeUnknown, VaultError, VaultTimeout
-from app.store.database import Tx
+from app.store import Connection, Transaction
+from app.store.journal import prepare_operation
+from app.store.journal_reads import unreconciled_operations
 from app.store.records import DirectoryEntry, EventOrigin, NewEvent, OperationRecord
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import NewMethod, NextAction, VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.wallet.writes.deps import SENDING_SHARE, Deps, VaultRef, fresh_wallet, loop_time
 from app.wallet.writes.intents import VERSION, AnyFacts, AnyNote, IntentT_co, Progress
-from app.wallet.writes.interrupts import LeaseLost, NotApplied, NothingSent, StillUnknown
+from app.wallet.writes.interrupts import LeaseLost, NotApplied, NothingSent, StillUnknown, WritesUnreconciled
 from app.wallet.writes.upgrades import IntentUnreadable
 
 _FIRST_PAUSE_S: Final = 0.05
@@ -69,6 +71,7 @@ class WriteRun(Generic[IntentT_co]):
         progress: Progress[IntentT_co],
         call: Call,
         *,
+        entry: DirectoryEntry | None = None,
         new: NewMethod | None = None,
         memory: object = None,
         is_resumed: bool = False,
@@ -83,6 +86,7 @@ class WriteRun(Generic[IntentT_co]):
         self.is_resumed = is_resumed
         self.is_patient = is_patient
         self._memory = memory
+        self.known_entry = entry
         self.next_action: NextAction | None = None
         self.changed: set[VaultRef] = set()
         self.before: dict[VaultRef, tuple[VaultWallet, datetime]] = {}
@@ -95,8 +99,21 @@ class WriteRun(Generic[IntentT_co]):
         return self.operation.customer_id or ""
 
     async def entry(self) -> DirectoryEntry | None:
-        """The customer now; None once it is erased."""
-        return await self.deps.store.directory.entry(self.customer_id)
+        """The customer as read by this run, for checks and messages; None once it is erased. What is stored is decided
+        in the transaction that stores it."""
+        if self.known_entry is None:
+            self.known_entry = await self.deps.store.directory.entry(self.customer_id)
+        return self.known_entry
+
+    def forget_entry(self) -> None:
+        """The customer has changed, or time has passed: read it again."""
+        self.known_entry = None
+
+    def start_over(self) -> None:
+        """Forget what was read: other writes have run there since."""
+        self.progress.notes.clear()
+        self.before.clear()
+        self.forget_entry()
 
     def memory(self, kind: type[K]) -> K:
         """The mutation's unstored data from its `PreparedWrite`; empty in a resumed run."""
@@ -143,11 +160,13 @@ class WriteRun(Generic[IntentT_co]):
         at: tuple[ProviderName, CustomerRef | None],
         send: Callable[[Call], Awaitable[F]] | None,
         look: Callable[[Call], Awaitable[ReconcileResult[F]]],
-        within: Callable[[Tx], Awaitable[None]] | None = None,
+        within: Callable[[Transaction], None] | None = None,
     ) -> F:
         """Run one step, once; returns its facts.
 
-        `within` runs in the transaction that records the step as about to be sent; if it raises, nothing is sent.
+        `within` runs in the transaction that records the step as about to be sent; if it raises, nothing is sent. The
+        first step is not sent while another write there is unreconciled: `WritesUnreconciled`.
+
         Raises VaultError if the step certainly changed nothing, `NotApplied` if a lookup proved it, `StillUnknown` if
         the outcome is unknown, `NothingSent` if the journal alone is not enough to send it (`send` is None).
         """
@@ -183,7 +202,7 @@ class WriteRun(Generic[IntentT_co]):
         provider: ProviderName,
         send: Callable[[Call], Awaitable[F]] | None,
         look: Callable[[Call], Awaitable[ReconcileResult[F]]],
-        within: Callable[[Tx], Awaitable[None]] | None,
+        within: Callable[[Transaction], None] | None,
     ) -> F:
         """Resume a step that a dead process may have sent: look it up, and send it only if it is proven not applied."""
         try:
@@ -200,7 +219,7 @@ class WriteRun(Generic[IntentT_co]):
         provider: ProviderName,
         send: Callable[[Call], Awaitable[F]],
         look: Callable[[Call], Awaitable[ReconcileResult[F]]],
-        within: Callable[[Tx], Awaitable[None]] | None,
+        within: Callable[[Transaction], None] | None,
     ) -> F:
         total_s = self.deps.deadline_s([provider])
         now = loop_time()
@@ -228,25 +247,51 @@ class WriteRun(Generic[IntentT_co]):
         key = f"{self.operation.id}-{sha256(step.encode()).hexdigest()[:16]}"
         return replace(self.call, deadline_at=deadline_at, idempotency_key=key)
 
-    async def _prepare(self, step: str, within_s: float, within: Callable[[Tx], Awaitable[None]] | None) -> None:
+    async def _prepare(self, step: str, within_s: float, within: Callable[[Transaction], None] | None) -> None:
         async with self._preparing:
             self.progress.doing.append(step)
             deadline_at = self.deps.utc_now() + timedelta(seconds=within_s)
             if self.operation.sent_at is not None:
                 deadline_at = max(deadline_at, self.operation.deadline_at)
             try:
-                async with self.deps.store.transaction() as tx:
-                    if within is not None:
-                        await within(tx)
-                    prepared = await self.deps.store.journal.prepare(
-                        self.operation, self.progress.to_json(), deadline_at=deadline_at, tx=tx
-                    )
-                    if prepared is None:
-                        raise LeaseLost
+                self.operation = await self.deps.store.transaction(self._record_step, deadline_at, within)
             except BaseException:
                 self.progress.doing.remove(step)
                 raise
-            self.operation = prepared
+
+    def _record_step(
+        self, tx: Transaction, deadline_at: datetime, within: Callable[[Transaction], None] | None
+    ) -> OperationRecord:
+        if within is not None:
+            within(tx)
+        is_first = self.operation.sent_at is None
+        prepared = prepare_operation(
+            tx,
+            self.operation,
+            self.progress.to_json(),
+            deadline_at=deadline_at,
+            alone_at=self._vaults() if is_first else (),
+        )
+        if prepared is None:
+            if is_first:
+                self.refuse_unreconciled(tx)
+            raise LeaseLost
+        return prepared
+
+    def refuse_unreconciled(self, tx: Connection) -> None:
+        """Raises WritesUnreconciled."""
+        if self.unreconciled(tx):
+            raise WritesUnreconciled
+
+    def unreconciled(self, tx: Connection) -> list[OperationRecord]:
+        """Writes of this customer, at the vaults that this one changes, whose effect is still unknown."""
+        customer_id, vaults = self.operation.customer_id, self._vaults()
+        if customer_id is None or not vaults:
+            return []
+        return unreconciled_operations(tx, customer_id, vaults, besides=self.operation.id)
+
+    def _vaults(self) -> set[ProviderName]:
+        return {name for name, _ in self.intent.refs}
 
     async def _reconcile_step(
         self,

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from app.errors import FieldFault
-from app.store.database import Tx
+from app.store import Connection, Transaction
+from app.store.directory import move_default_choice, set_method_nickname
 from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord
 from app.vault.enums import PaymentMethodStatus
 from app.vault.model import Address, Card, MethodChange, PaymentMethod
@@ -40,10 +41,10 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
     def path_of(self, intent: UpdateMethodIntent, fault: FieldFault) -> tuple[str, ...]:
         return _path_of(fault)
 
-    async def prepare(
-        self, command: UpdateMethod, actor: Actor, known: OperationRecord | None
+    def prepare(
+        self, tx: Connection, command: UpdateMethod, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[UpdateMethodIntent]:
-        address, entry = await self.method_of(command.method_id, actor, "id")
+        address, entry = self.method_of(tx, command.method_id, actor, "id")
         vault = self.vault_of(address.provider, "id")
         change = _change_of(command, vault)
         found = nickname_problems(command.nickname)
@@ -65,6 +66,7 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
                 target=self._target(change),
             ),
             customer_id=entry.customer.id,
+            entry=entry,
             provider=address.provider,
             memory=_Memory(change),
         )
@@ -147,18 +149,18 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
     async def _done(
         self, run: WriteRun[UpdateMethodIntent], before: MethodAddress, now: MethodAddress
     ) -> CompletedWrite:
-        store, customer_id, nickname = self.deps.store, run.customer_id, run.intent.nickname
+        customer_id, nickname = run.customer_id, run.intent.nickname
 
-        async def apply(tx: Tx) -> None:
+        def apply(tx: Transaction) -> None:
             if now != before:
-                await store.directory.move_choice(customer_id, before, now, tx=tx)
+                move_default_choice(tx, customer_id, before, now)
             if nickname is not None:
-                await store.directory.set_nickname(customer_id, now, nickname.strip() or None, tx=tx)
+                set_method_nickname(tx, customer_id, now, nickname.strip() or None)
 
         return CompletedWrite(
             result=WriteResult(customer_id=customer_id, method=now, replaced=before if now != before else None),
             rows=applied_row(now),
-            apply=apply,
+            apply=(apply,),
             events=(_event(before, now),),
         )
 

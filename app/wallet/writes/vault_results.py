@@ -73,7 +73,7 @@ def summary(
     endings: Sequence[VaultResult],
     result: WriteResult,
     *,
-    apply: Apply | None = None,
+    apply: tuple[Apply, ...] = (),
     events: tuple[NewEvent, ...] = (),
 ) -> CompletedWrite:
     """UNKNOWN if any part is; PARTIAL if any failed, repeatable unless every failure is final."""

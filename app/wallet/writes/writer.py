@@ -1,25 +1,37 @@
 """Runs every write: deduplicated by key, serialised per customer and vault, journalled, finished in one transaction.
 
-The phases, and how a crash in each is recovered:
+The phases, and how a crash in each is recovered. 1, 3 and 5 are one transaction each.
 
-1. `begin`: the key is stored, PENDING. Nothing was sent: recovery reports NOT_APPLIED, and the same key runs again.
-2. Locks, and reconciliation of earlier writes there. Recovery as for 1.
-3. `prepare`, once per step: stores what identifies the result. From here on the request may have been sent: recovery
-   looks it up in the vault, and sends it again only if it is proven not applied.
+1. `_begin`: the command is checked and its key stored, PENDING. Nothing was sent: recovery reports NOT_APPLIED, and the
+   same key runs again.
+2. Locks, reads of the vault. Recovery as for 1.
+3. `WriteRun.run_step`, for each request: stores what identifies the result, unless another write there is unreconciled;
+   then that one is reconciled first. From here on the request may have been sent: recovery looks it up in the vault,
+   and sends it again only if it is proven not applied.
 4. The vault answers. Recovery as for 3: the answer was only in memory, a lookup finds its effect.
-5. `mark`, with the directory's changes and the events, in one transaction. Recovery: done, or as for 3.
+5. `WriteFinisher`: the outcome, with the directory's changes and the events. Recovery: done, or as for 3.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+from app.store import Transaction
 from app.store.errors import LockTimeout, StoreUnavailable
-from app.store.records import BegunBefore, BegunElsewhere, BegunNew, NewOperation, OperationRecord, OperationState
+from app.store.journal import begin_operation, reopen_operation
+from app.store.journal_reads import operation_by_key
+from app.store.records import (
+    BegunBefore,
+    BegunElsewhere,
+    BegunNew,
+    NewOperation,
+    OperationRecord,
+    OperationState,
+)
 from app.vault.provider import Call
 from app.wallet.commands import Actor, Command, ProblemCode, WriteProblem, WriteResult
 from app.wallet.digest import DIGEST_KEY, input_digest, matching_key
@@ -35,7 +47,7 @@ from app.wallet.writes.handler import PreparedWrite, WriteHandler
 from app.wallet.writes.hosted import CreateHostedSessionHandler
 from app.wallet.writes.importing import ImportMethodsHandler
 from app.wallet.writes.intents import Intent, Progress, refs_of
-from app.wallet.writes.interrupts import LeaseLost, WriteRefused, WritesBlocked
+from app.wallet.writes.interrupts import LeaseLost, WriteRefused, WritesBlocked, WritesUnreconciled
 from app.wallet.writes.links import LinkCustomerHandler, UnlinkCustomerHandler
 from app.wallet.writes.pay import CapturePaymentHandler, QuotePaymentHandler
 from app.wallet.writes.refusals import in_progress, outcome_unknown
@@ -69,6 +81,21 @@ HANDLERS: Final[tuple[type[Handler], ...]] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A command, with the values that make two inputs the same."""
+
+    handler: Handler
+    command: Command
+    actor: Actor
+    call: Call
+    values: Mapping[str, Any]
+
+    @property
+    def key(self) -> str | None:
+        return getattr(self.command, "idempotency_key", None)
+
+
 class WalletWriter:
     """Runs commands: each with the handler of its type. A resumed operation has the handler of its mutation."""
 
@@ -98,86 +125,82 @@ class WalletWriter:
         """Wait for the running writes; each ends by its own deadline."""
         while self._tasks:
             await asyncio.wait(list(self._tasks))
-        await self._finisher.afterwards.drain()
+        await self._finisher.refresh.drain()
 
     async def _submit(self, handler: Handler, command: Command, actor: Actor, call: Call) -> WriteResult:
-        key: str | None = getattr(command, "idempotency_key", None)
-        values = handler.digest(command)
-        known = await self.deps.store.journal.by_key(actor.id, handler.mutation, key) if key else None
-        if known is None:
-            try:
-                ready = await handler.prepare(command, actor, None)
-                begun = await self._begin(handler, ready, values, key, actor, call)
-            except WriteRefused as refused:
-                return WriteResult(problems=refused.problems)
-            if isinstance(begun, BegunNew):
-                return await self._run(handler, begun.operation, ready, actor, call)
-            if isinstance(begun, BegunElsewhere):
-                return await self._result_of_holder(begun.operation, call)
-            known = begun.operation
-        return await self._repeat(handler, known, values, command, actor, call)
+        request = _Request(handler, command, actor, call, handler.digest(command))
+        begun: list[str] = []
+        try:
+            found = await self.deps.store.transaction(self._begin, request, begun)
+        except BaseException as error:
+            self.deps.owner.running.difference_update(begun)
+            if isinstance(error, WriteRefused):
+                return WriteResult(problems=error.problems)
+            raise
+        if isinstance(found, WriteRun):
+            return await self._run(request, found)
+        if isinstance(found, BegunElsewhere):
+            return await self._result_of_holder(found.operation, call)
+        return await self._repeat(request, found.operation)
 
-    async def _begin(
-        self,
-        handler: Handler,
-        ready: PreparedWrite[Intent],
-        values: Mapping[str, Any],
-        key: str | None,
-        actor: Actor,
-        call: Call,
-    ) -> BegunNew | BegunBefore | BegunElsewhere:
+    def _begin(
+        self, tx: Transaction, request: "_Request", begun: list[str]
+    ) -> "WriteRun[Intent] | BegunBefore | BegunElsewhere":
+        """Find the operation of this key, or check the command and begin one. `begun` gets the new operation's id."""
+        handler, actor, key = request.handler, request.actor, request.key
+        try:
+            ready = handler.prepare(tx, request.command, actor, None)
+        except WriteRefused:  # an operation that was begun while the command was allowed has a result
+            known = operation_by_key(tx, actor.id, handler.mutation, key) if key else None
+            if known is None:
+                raise
+            return BegunBefore(known)
         new = NewOperation(
             caller=actor.id,
             mutation=handler.mutation,
-            input_digest=input_digest(self.deps.digest_keys.first, values),
+            input_digest=input_digest(self.deps.digest_keys.first, request.values),
             digest_key=self.deps.digest_keys.first_name,
             owner_id=self.deps.owner.id,
             deadline_at=self.deps.utc_now(),
             idempotency_key=key,
             customer_id=ready.customer_id,
             provider=ready.provider,
-            request_id=call.request_id,
+            request_id=request.call.request_id,
             rows=ready.rows,
             exclusive=ready.exclusive,
         )
-        running, begun = self.deps.owner.running, None
-        try:
-            async with self.deps.store.transaction() as tx:
-                begun = await self.deps.store.journal.begin(new, tx=tx)
-                if isinstance(begun, BegunNew):
-                    # Register it before the commit makes it visible, so that it is never taken for an orphan.
-                    running.add(begun.operation.id)
-                    if ready.within is not None:
-                        await ready.within(tx)
-            return begun
-        except BaseException:
-            if begun is not None:
-                running.discard(begun.operation.id)
-            raise
+        made = begin_operation(tx, new)
+        if not isinstance(made, BegunNew):
+            return made
+        # Registered before the commit makes it visible, so that it is never taken for an orphan.
+        begun.append(made.operation.id)
+        self.deps.owner.running.add(made.operation.id)
+        if ready.within is not None:
+            ready.within(tx)
+        return self._new_run(made.operation, ready, request)
 
-    async def _run(
-        self,
-        handler: Handler,
-        operation: OperationRecord,
-        ready: PreparedWrite[Intent],
-        actor: Actor,
-        call: Call,
-    ) -> WriteResult:
-        self.deps.owner.running.add(operation.id)
+    def _new_run(
+        self, operation: OperationRecord, ready: PreparedWrite[Intent], request: "_Request"
+    ) -> WriteRun[Intent]:
+        progress = Progress(by=request.actor.id, intent=ready.intent)
+        return WriteRun(
+            self.deps, operation, progress, request.call, entry=ready.entry, new=ready.new, memory=ready.memory
+        )
+
+    async def _run(self, request: "_Request", run: WriteRun[Intent]) -> WriteResult:
+        self.deps.owner.running.add(run.operation.id)
         try:
             self.deps.reached("begun")
-            refs = ready.intent.refs
-            call = until(call, loop_time() + self.deps.deadline_s({name for name, _ in refs}))
-            progress = Progress(by=actor.id, intent=ready.intent)
-            run = WriteRun(self.deps, operation, progress, call, new=ready.new, memory=ready.memory)
-            return await self._run_locked(handler, run, refs)
+            refs = run.intent.refs
+            run.call = until(run.call, loop_time() + self.deps.deadline_s({name for name, _ in refs}))
+            return await self._run_locked(request.handler, run, refs)
         finally:
-            self.deps.owner.running.discard(operation.id)
+            self.deps.owner.running.discard(run.operation.id)
 
     async def _run_locked(self, handler: Handler, run: WriteRun[Intent], refs: Collection[VaultRef]) -> WriteResult:
         try:
             try:
-                return await self._with_locks(run, refs, lambda: self._finisher.complete(handler, run))
+                return await self._with_locks(handler, run, refs)
             except WritesBlocked:
                 return await self._finisher.give_up(run, in_progress())
         except LeaseLost:
@@ -194,34 +217,27 @@ class WalletWriter:
 
     # ---- a repeat -----------------------------------------------------------------------------------------
 
-    async def _repeat(
-        self,
-        handler: Handler,
-        known: OperationRecord,
-        values: Mapping[str, Any],
-        command: Command,
-        actor: Actor,
-        call: Call,
-    ) -> WriteResult:
+    async def _repeat(self, request: "_Request", known: OperationRecord) -> WriteResult:
         """Replay the operation of this key; run it again if it is proven not applied."""
-        if known.customer_id is not None and not actor.may_see(known.customer_id):
+        call = request.call
+        if known.customer_id is not None and not request.actor.may_see(known.customer_id):
             return WriteResult(problems=(not_found("There is no such customer.", "customer_id"),))
-        if (problem := await self._other_input(known, values)) is not None:
+        if (problem := await self._other_input(known, request.values)) is not None:
             return WriteResult(problems=(problem,))
         call = until(call, loop_time() + self.deps.deadline_s([known.provider] if known.provider else []))
         while True:
             if known.is_repeatable:
-                result = await self._run_again(handler, known, command, actor, call)
+                result = await self._run_again(request, known)
                 if result is not None:
                     return result
             elif known.state in _DONE:
-                return await self._replayed(known)
+                return await self._read_result(known)
             elif known.state is OperationState.PENDING and not await self.deps.owner.is_abandoned(known):
                 return WriteResult(operation=known, replayed=True, problems=(in_progress(known),))
             else:
                 known = await self.resume(known, call)
                 if known.state is OperationState.UNKNOWN:
-                    return await self._replayed(known)
+                    return await self._read_result(known)
                 if known.state in _DONE:
                     continue
             if loop_time() >= call.deadline_at:
@@ -235,7 +251,7 @@ class WalletWriter:
             call = until(call, loop_time() + self.deps.deadline_s([holder.provider] if holder.provider else []))
             holder = await self.resume(holder, call)
         if holder.state in _DONE:
-            return await self._replayed(holder)
+            return await self._read_result(holder)
         return WriteResult(operation=holder, replayed=True, problems=(self._unknown(holder),))
 
     def _unknown(self, operation: OperationRecord) -> WriteProblem:
@@ -256,32 +272,37 @@ class WalletWriter:
                     await self.deps.store.journal.replace_digest(known.id, fresh, keys.first_name)
         return None
 
-    async def _run_again(
-        self, handler: Handler, known: OperationRecord, command: Command, actor: Actor, call: Call
-    ) -> WriteResult | None:
+    async def _run_again(self, request: "_Request", known: OperationRecord) -> WriteResult | None:
         """None if another process was faster."""
-        try:
-            ready = await handler.prepare(command, actor, known)
-        except WriteRefused as refused:
-            return WriteResult(operation=known, problems=refused.problems)
         self.deps.owner.running.add(known.id)
         try:
-            reopened = await self.deps.store.journal.reopen(
-                known,
-                owner_id=self.deps.owner.id,
-                deadline_at=self.deps.utc_now(),
-                request_id=call.request_id,
-                exclusive=ready.exclusive,
-            )
-            if isinstance(reopened, BegunElsewhere):
-                return await self._result_of_holder(reopened.operation, call)
-            if not isinstance(reopened, BegunNew):
-                return None
-            return await self._run(handler, reopened.operation, ready, actor, call)
+            try:
+                found = await self.deps.store.transaction(self._reopen, request, known)
+            except WriteRefused as refused:
+                return WriteResult(operation=known, problems=refused.problems)
+            if isinstance(found, BegunElsewhere):
+                return await self._result_of_holder(found.operation, request.call)
+            return None if found is None else await self._run(request, found)
         finally:
             self.deps.owner.running.discard(known.id)
 
-    async def _replayed(self, known: OperationRecord) -> WriteResult:
+    def _reopen(
+        self, tx: Transaction, request: "_Request", known: OperationRecord
+    ) -> "WriteRun[Intent] | BegunElsewhere | None":
+        ready = request.handler.prepare(tx, request.command, request.actor, known)
+        reopened = reopen_operation(
+            tx,
+            known,
+            owner_id=self.deps.owner.id,
+            deadline_at=self.deps.utc_now(),
+            request_id=request.call.request_id,
+            exclusive=ready.exclusive,
+        )
+        if not isinstance(reopened, BegunNew):
+            return reopened
+        return self._new_run(reopened.operation, ready, request)
+
+    async def _read_result(self, known: OperationRecord) -> WriteResult:
         result = from_json(known, replayed=True)
         if known.state is OperationState.UNKNOWN and not result.problems:
             return replace(result, problems=(self._unknown(known),))
@@ -356,16 +377,23 @@ class WalletWriter:
 
     # ---- locks --------------------------------------------------------------------------------------------
 
-    async def _with_locks(
-        self, run: WriteRun[Intent], refs: Collection[VaultRef], body: Callable[[], Awaitable[T]]
-    ) -> T:
-        """Run `body` under the locks, once earlier writes there are reconciled. Raises Busy."""
-        pause_s = _PAUSE_S
+    async def _with_locks(self, handler: Handler, run: WriteRun[Intent], refs: Collection[VaultRef]) -> WriteResult:
+        """Run under the locks. If another write there turns out to be unreconciled, reconcile it and start over. Raises
+        WritesBlocked."""
+        pause_s, is_first = _PAUSE_S, True
         while True:
+            if any(self.deps.owner.is_writing(*ref) for ref in refs):
+                run.forget_entry()  # that write may change the customer
             async with AsyncExitStack() as locks:
                 await self._lock(locks, refs, run.call)
-                if await self._are_reconciled(run, refs):
-                    return await body()
+                if is_first or await self._are_reconciled(run, refs):
+                    try:
+                        return await self._finisher.complete(handler, run)
+                    except WritesUnreconciled:
+                        run.start_over()
+            if is_first:
+                is_first = False
+                continue
             if loop_time() + pause_s >= run.call.deadline_at:
                 raise WritesBlocked
             await asyncio.sleep(pause_s)
@@ -381,13 +409,9 @@ class WalletWriter:
             locks.enter_context(self.deps.owner.at(provider, ref))
 
     async def _are_reconciled(self, run: WriteRun[Intent], refs: Collection[VaultRef]) -> bool:
-        customer_id, journal = run.operation.customer_id, self.deps.store.journal
-        if customer_id is None:
-            return True
-        for provider in sorted({name for name, _ in refs}):
-            for other in await journal.unreconciled(customer_id, provider, besides=run.operation.id):
-                if not await self._reconcile_other(other, run.call, refs):
-                    return False
+        for other in await self.deps.store.read(run.unreconciled):
+            if not await self._reconcile_other(other, run.call, refs):
+                return False
         return True
 
     async def _reconcile_other(self, other: OperationRecord, call: Call, held: Collection[VaultRef]) -> bool:

@@ -202,6 +202,7 @@ def measure(transport: str, functions: str | None = None) -> dict[str, Figures]:
                 found[name] = figures(counter, counts, is_mutation=part is writes)
                 if name == functions:
                     _print_functions(counter, min(counts, key=lambda count: count.calls))
+            counter.uninstall()  # the vaults of the next part are not counted
     return found
 
 

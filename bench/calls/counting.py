@@ -68,6 +68,14 @@ class Counter:
         else:
             threading.setprofile(self._profile)
 
+    def uninstall(self) -> None:
+        """Threads that start from now on are not counted."""
+        if sys.version_info >= (3, 12):
+            monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+            monitoring.free_tool_id(monitoring.PROFILER_ID)
+        else:
+            threading.setprofile(None)
+
     def hold_timers(self) -> None:
         self.has_timers_held = True
 

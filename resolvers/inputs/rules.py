@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from typing import Any, Final, Protocol, get_args, get_type_hints, runtime_checkable
+from typing import Any, Final, get_args, get_type_hints
 from urllib.parse import unquote
 
 import strawberry
@@ -51,16 +51,9 @@ def text_problems(given_input: Any, origins: ReturnOrigins = NOWHERE) -> list[Wr
     return list(_walk(given_input, (), origins))
 
 
-@runtime_checkable
-class HasOwnProblems(Protocol):
-    """An input with a rule over several of its fields."""
-
-    def own_problems(self, path: Path) -> Iterable[WriteProblem]: ...
-
-
 def _walk(value: Any, path: Path, origins: ReturnOrigins) -> Iterator[WriteProblem]:
-    if isinstance(value, HasOwnProblems):
-        yield from value.own_problems(path)
+    if (own_problems := getattr(value, "own_problems", None)) is not None:  # a rule over several fields
+        yield from own_problems(path)
     for field, part in _given_fields(value):
         here = (*path, field.name)
         for place, one in _each(here, part):
@@ -90,10 +83,14 @@ def _faults(text: str, rules: TextRules, path: Path, origins: ReturnOrigins) -> 
         yield WriteProblem(ProblemCode.PAN_NOT_ALLOWED, "A card number is not allowed here. It was not stored.", path)
     elif len(text) > rules.max_length:
         yield _invalid(f"At most {rules.max_length} characters.", path)
-    elif any(unicodedata.category(char) in _NOT_TEXT for char in text) or _TURNS_TEXT.search(text):
+    elif not (text.isascii() and text.isprintable()) and _has_control_characters(text):
         yield _invalid("Control characters are not allowed.", path)
     elif rules.is_return_url and not origins.allows(text):
         yield _invalid("The operator has not allowed returning shoppers to this site (return_origins).", path)
+
+
+def _has_control_characters(text: str) -> bool:
+    return any(unicodedata.category(char) in _NOT_TEXT for char in text) or _TURNS_TEXT.search(text) is not None
 
 
 def _holds_card_number(text: str, rules: TextRules) -> bool:

@@ -1,6 +1,6 @@
-"""Tests that need Node.js or Chromium: skipped with one reason if missing, or failed if required.
+"""Tests that need Node.js, Chromium or pgbouncer: skipped with one reason if missing, or failed if required.
 
-``VAULTGRAPH_TEST_REQUIRE=node,chromium`` requires them: `.ci/run` sets it after installing both.
+``VAULTGRAPH_TEST_REQUIRE=node,chromium,pgbouncer`` requires them: `.ci/run` sets it after installing them.
 """
 
 import fcntl
@@ -37,6 +37,15 @@ def require_chromium() -> str:
     raise AssertionError("unreachable")
 
 
+def require_program(name: str) -> str:
+    """The path of this program."""
+    found = shutil.which(name)
+    if found is None:
+        skip_or_fail(name, f"{name} is not installed here")
+    assert found is not None
+    return found
+
+
 def npm_ci(folder: Path) -> Path:
     """Install a folder's locked packages into its ``node_modules``, once per lock file; safe with parallel test
     workers.
@@ -58,7 +67,7 @@ def npm_ci(folder: Path) -> Path:
 
 
 def skip_or_fail(what: str, reason: str) -> None:
-    """If `what` (``node``, ``chromium``, ``python-clients``) is missing: skip, or fail if it is required."""
+    """Skip, or fail if `what` (``node``, ``chromium``, ``pgbouncer``, ``python-clients``) is required."""
     if what in os.environ.get("VAULTGRAPH_TEST_REQUIRE", "").split(","):
         pytest.fail(f"{reason}, and VAULTGRAPH_TEST_REQUIRE asks for it")
     pytest.skip(f"{_SKIP_PREFIX}{reason}")

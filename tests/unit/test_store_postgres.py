@@ -1,7 +1,6 @@
 """PostgreSQL sessions: their timeouts, lost and frozen ones, and connection poolers."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from app.errors import SettingsError
 from app.store import Connection, Store, make_engine
 from app.store.errors import StoreUnavailable
 from app.store.statements import Query
+from tests.support.node import require_program
 from tests.support.postgres import Postgres
 
 PID = Query(int, "SELECT pg_backend_pid()")
@@ -92,9 +92,9 @@ def pgbouncer(server: Postgres, folder: Path, mode: str) -> Iterator[str]:
         process.terminate()
 
 
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not installed")
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 async def test_a_connection_pooler_is_refused(mode: str, postgres_server: Postgres, tmp_path: Path) -> None:
+    require_program("pgbouncer")
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     with pgbouncer(postgres_server, tmp_path, mode) as url:

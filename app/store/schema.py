@@ -29,7 +29,10 @@ async def migrate(engine: Engine) -> None:
 
 
 async def migrations_are_current(engine: Engine) -> bool:
-    """Whether the database has exactly the schema that this code expects. Raises StoreUnavailable."""
+    """Whether the database has the schema that this code expects, or a newer one. Raises StoreUnavailable.
+
+    A migration leaves what the version before it uses, so that processes of both can run during an upgrade.
+    """
 
     def revisions(driver: Driver) -> list[str]:
         if not driver.rows(_HAS_VERSIONS[engine.is_sqlite], {}):
@@ -38,6 +41,6 @@ async def migrations_are_current(engine: Engine) -> bool:
 
     pool = engine.pool(1)
     try:
-        return await pool.run(revisions) == [NEWEST_REVISION]
+        return max(await pool.run(revisions), default="") >= NEWEST_REVISION
     finally:
         await pool.close()

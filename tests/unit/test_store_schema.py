@@ -58,6 +58,14 @@ async def test_an_empty_or_older_database_is_not_current(store_url: str, store: 
     assert not await migrations_are_current(store.engine)
 
 
+async def test_a_newer_schema_serves_the_version_before_it(store_url: str, store: Store) -> None:
+    with sql(store_url) as conn:
+        conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert await migrations_are_current(store.engine)
+    await migrate(store.engine)  # changes nothing
+    assert await store.directory.create(external_id="user-1")
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database; for SQLite a missing file."""

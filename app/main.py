@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
@@ -41,6 +40,7 @@ from app.server.reload import ID_KEY, GatewayKeys, key_set_fetcher, validate, we
 from app.settings.model import Settings
 from app.store import Store, make_engine, migrate, migrations_are_current
 from app.store.errors import StoreUnavailable
+from app.store.notifications import Signal
 from app.store.records import ChangeNotice, EventOrigin, EventType, MethodAddress, NewDelivery, Topic
 from app.vault.enums import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
@@ -48,7 +48,8 @@ from app.vault.webhooks import ReportsPayment, RereadsCustomer, RereadsMethods, 
 from app.wallet.caller import Caller
 from app.wallet.changes.daily_jobs import DailyJobs
 from app.wallet.changes.detector import ChangeDetector
-from app.wallet.changes.feed import Feed
+from app.wallet.changes.feed import Feed, FeedPace
+from app.wallet.changes.follower import ChangeFollower
 from app.wallet.changes.poller import Poller, PollerPace
 from app.wallet.changes.recorder import ObservationPace, ObservationQueue
 from app.wallet.changes.webhook_worker import (
@@ -77,7 +78,6 @@ from resolvers.schema import schema
 from resolvers.sensitive_rule import SecretsInVariablesOnly
 
 _log = logging.getLogger("vaultgraph")
-_POLL_EVERY_S: Final = 0.5
 
 Hook = Callable[["Gateway"], Awaitable[None]]
 
@@ -110,6 +110,7 @@ class Gateway:
         for name, vault in self.providers.items():
             self._watch_vault(name, vault)
         self.metrics.watch(self._http_clients, self.snapshots, self._adapters)
+        self.metrics.watch_notifications(self.store.notifications)
         self.change_detector = ChangeDetector(self.store, self._on_method_added)
         self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
         pace = ObservationPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
@@ -129,7 +130,9 @@ class Gateway:
         self.default_keeper = DefaultKeeper(self.store, self.reader, self.rules, _utc_now)
         self.writer = WalletWriter(self._write_deps())
         self.reconciler = Reconciler(self.writer)
-        self.feed = Feed(self.store)
+        poll_s = settings.store.poll_s
+        self.changes = ChangeFollower(self.store, self._invalidate, self._invalidate_all, poll_s=poll_s)
+        self.feed = Feed(self.store, FeedPace(poll_s=poll_s), self.changes.catch_up)
         self.webhooks = WebhookReceiver(webhook_senders(settings), self._store_delivery, self._on_old_secret)
         self.poller = self._poller()
         self.services = self._services()
@@ -139,7 +142,6 @@ class Gateway:
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
         self.app = self._build_app()
         self._background: list[asyncio.Task[None]] = []
-        self._seen_version = 0
 
     async def start(self) -> None:
         """Migrate the store, run the hooks, start the background tasks."""
@@ -150,15 +152,15 @@ class Gateway:
             _log.warning("%d links were set aside by an upgrade: see vaultgraph check --links", len(conflicts))
         for hook in self.after_start:
             await hook(self)
-        self.store.on_change(self._invalidate)
-        self._seen_version = await self.store.changes.version()
+        await self.changes.start()
         await self.documents.start()
         await self.owner.start()
         await self.keys.publish(self.store, self.owner)
         await self.reconciler.start()
-        work = [self._poll_changes(), self.webhook_worker.run(), self.observations.run(), self.sweep.run()]
+        work = [self.changes.run(), self.webhook_worker.run(), self.observations.run(), self.sweep.run()]
         work += [self.feed.run(), self.poller.run(), self.audit.run(), self.documents.run(), self.key_uses.run()]
         self._background.extend(asyncio.create_task(one) for one in work)
+        self.store.notifications.start(self._receive)
 
     async def stop(self) -> None:
         await self.writer.drain()
@@ -371,27 +373,19 @@ class Gateway:
 
         return {"store": store, "migrations": migrations, "draining": not_draining}
 
-    async def _poll_changes(self) -> None:
-        """Poll for changes by other processes: replicas and CLI commands."""
-        while True:
-            await asyncio.sleep(_POLL_EVERY_S)
-            try:
-                if await self.store.changes.version() == self._seen_version:
-                    continue
-                found = await self.store.changes.since(self._seen_version)
-            except StoreUnavailable:
-                continue
-            except Exception:  # noqa: BLE001 - the loop must survive: without it, links would stay stale
-                _log.exception("the store's changes could not be read; retrying")
-                continue
-            if found.is_complete:
-                self._invalidate(found.rows)
-            else:
-                self.directory.clear()
-                self.snapshots.clear()
-                self.callers.partners.forget()
-                self.documents.on_change(None)
-            self._seen_version = found.version
+    def _receive(self, signal: Signal) -> None:
+        if signal is Signal.CHANGES:
+            self.changes.wake()
+            self.feed.wake()
+        else:
+            self.reconciler.wake()
+            self.webhook_worker.wake()
+
+    def _invalidate_all(self) -> None:
+        self.directory.clear()
+        self.snapshots.clear()
+        self.callers.partners.forget()
+        self.documents.on_change(None)
 
     def _invalidate(self, changes: Sequence[ChangeNotice]) -> None:
         for change in changes:

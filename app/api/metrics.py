@@ -11,7 +11,7 @@ from itertools import accumulate
 from time import perf_counter
 from typing import Final, NamedTuple, Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -55,6 +55,13 @@ class CacheStats(Protocol):
     def __len__(self) -> int: ...
     @property
     def counts(self) -> Mapping[str, int]: ...
+
+
+class Listens(Protocol):
+    """Whether notifications of the store arrive."""
+
+    @property
+    def is_connected(self) -> bool: ...
 
 
 class Metrics:
@@ -131,6 +138,11 @@ class Metrics:
     def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: CacheStats, adapters: Mapping[str, Vault]) -> None:
         """Include these states in every scrape."""
         self.registry.register(_States(self, vaults, snapshots, adapters))
+
+    def watch_notifications(self, notifications: Listens) -> None:
+        about = "1 while the database notifies this process of others' commits; without it, they are found by polling."
+        gauge = Gauge("vaultgraph_store_notifications_connected", about, registry=self.registry)
+        gauge.set_function(lambda: notifications.is_connected)
 
     def measured(self, app: ASGIApp) -> ASGIApp:
         """`app`, with each of its HTTP requests counted."""

@@ -69,10 +69,14 @@ class WatchSettings(Section, frozen=True):
 
 
 class StoreSettings(Section, frozen=True):
-    """`url` is an SQLAlchemy async URL; empty means SQLite in the data directory."""
+    """`url` is ``postgresql://...`` or ``sqlite:///file``; empty means SQLite in the data directory.
+
+    `poll_s` is the interval at which changes of other processes are looked for. PostgreSQL also notifies of them.
+    """
 
     url: Secret = Secret("")
     redis_url: Secret = Secret("")
+    poll_s: Positive = 0.25
 
 
 class IssuerSettings(Section, frozen=True):

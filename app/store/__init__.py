@@ -35,6 +35,7 @@ from app.store.key_uses import KeyUses
 from app.store.leases import Leases
 from app.store.link_health import LinkHealth
 from app.store.locks import Locks
+from app.store.notifications import Notifications
 from app.store.observed_methods import ObservedMethods
 from app.store.outbox import Transaction
 from app.store.payments import Payments
@@ -61,6 +62,7 @@ class Store:
         self.journal = Journal(database)
         self.owners = Leases(database)
         self.locks = Locks(database)
+        self.notifications = Notifications(database)
         self.events = Events(database)
         self.changes = ChangeLog(database)
         self.clients = Clients(database)
@@ -108,6 +110,7 @@ class Store:
         self._db.on_change(listener)
 
     async def close(self) -> None:
+        await self.notifications.stop()
         await self.locks.close()
         await self._db.close()
 

@@ -11,7 +11,7 @@ from app.store.connection import Driver
 from app.store.database import Engine
 from app.store.statements import Statement
 
-NEWEST_REVISION: Final = "0008"
+NEWEST_REVISION: Final = "0009"
 _HAS_VERSIONS: Final = {
     True: Statement("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"),
     False: Statement("SELECT 1 WHERE to_regclass('alembic_version') IS NOT NULL"),

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from app import main as composition
 from app.cli.main import main
+from app.settings.model import StoreSettings
 from tests.support.command import on_terminal, vaultgraph
 from tests.support.gateway import RunningGateway
 
@@ -113,7 +113,7 @@ def test_publishing_and_retiring_while_the_gateway_runs(operator: Operator) -> N
 
 
 def test_publications_are_polled_at_least_once_a_second() -> None:
-    assert composition._POLL_EVERY_S <= 0.5
+    assert StoreSettings().poll_s <= 0.5
 
 
 def test_a_file_with_faults_is_refused_with_one_line_per_fault(operator: Operator) -> None:

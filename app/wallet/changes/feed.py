@@ -1,13 +1,13 @@
 """Delivers new events to the subscribers of their customer, in id order.
 
-One task per process polls the store for events after the last one it saw, so events of this process and of other
+One task per process reads from the store the events after the last one it saw, so events of this process and of other
 replicas arrive the same way. No id below the last one can appear later: the store numbers events by commit.
 """
 
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from app.store import Store
 from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.records import EventRecord, EventType
+from app.wallet.wake import Wake
 
 _log = logging.getLogger("vaultgraph.feed")
 _PAGE: Final = 500
@@ -72,11 +73,16 @@ class Subscriber:
 
 
 class Feed:
-    """One per process. `run` polls the store, and does not poll while there are no subscribers."""
+    """One per process. `run` reads new events when woken and at intervals, but not while there are no subscribers."""
 
-    def __init__(self, store: Store, pace: FeedPace | None = None) -> None:
+    def __init__(
+        self, store: Store, pace: FeedPace | None = None, before_delivery: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`before_delivery` makes what was committed with the events visible to reads of this process."""
         self._store = store
         self._pace = pace or FeedPace()
+        self._before_delivery = before_delivery
+        self._wake = Wake()
         self._by_customer: defaultdict[str, set[Subscriber]] = defaultdict(set)
         self._has_subscribers = asyncio.Event()
         self._position: str | None = None
@@ -123,6 +129,9 @@ class Feed:
                     last = found.id
                     yield found
 
+    def wake(self) -> None:
+        self._wake.wake()
+
     async def run(self) -> None:
         """Deliver new events until cancelled. A store failure is logged and retried; no event is lost."""
         while True:
@@ -133,7 +142,7 @@ class Feed:
                 await asyncio.sleep(RETRY_STORE_S)
             except Exception:  # noqa: BLE001 - the loop must survive: all subscribers depend on it
                 _log.exception("new events could not be read; retrying")
-            await asyncio.sleep(self._pace.poll_s)
+            await self._wake.wait(self._pace.poll_s)
 
     async def look(self) -> None:
         """Deliver the events since the last call."""
@@ -142,6 +151,8 @@ class Feed:
         newest = await self._store.events.last_id()
         while newest is not None and newest != self._position:
             page = await self._store.events.after(self._position, limit=_PAGE)
+            if self._before_delivery is not None:
+                await self._before_delivery()
             for event in page:
                 self._deliver(event)
             if page:

@@ -33,6 +33,7 @@ from app.wallet.changes.detector import ChangeDetector, Named, SeenList, record_
 from app.wallet.defaults.stored_choice import StoredChoices, apply_list
 from app.wallet.reads.cache import SnapshotCache
 from app.wallet.reads.reader import is_not_found
+from app.wallet.wake import Wake
 
 _log = logging.getLogger("vaultgraph.webhooks")
 _LEASE: Final = timedelta(seconds=60)
@@ -86,11 +87,11 @@ class WebhookWorker:
         self._name = name or str(ULID())
         self._gone = gone
         self._release_at = 0.0
-        self._wake = asyncio.Event()
+        self._wake = Wake()
 
     def wake(self) -> None:
         """Process new deliveries now instead of at the next poll."""
-        self._wake.set()
+        self._wake.wake()
 
     async def run(self) -> None:
         """Work until cancelled. A store failure is logged and retried."""
@@ -112,12 +113,7 @@ class WebhookWorker:
                 _log.exception("webhook deliveries could not be processed; retrying")
                 busy = False
             if not busy:
-                self._wake.clear()
-                try:
-                    async with asyncio.timeout(_IDLE_S):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+                await self._wake.wait(_IDLE_S)
 
     async def _take_over(self) -> None:
         """Periodically release the claims of dead workers. Without this, their claims expire."""

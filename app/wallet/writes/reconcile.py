@@ -11,6 +11,7 @@ from typing import Final
 from app.store.errors import StoreUnavailable
 from app.store.records import OperationRecord
 from app.vault.provider import Call
+from app.wallet.wake import Wake
 from app.wallet.writes.deps import loop_time
 from app.wallet.writes.writer import WalletWriter
 
@@ -38,13 +39,18 @@ class Reconciler:
         self._pace = pace or Pace()
         self._tasks: list[asyncio.Task[None]] = []
         self._gate = asyncio.Semaphore(self._pace.at_once)
+        self._sweep_wake = Wake()
 
     async def start(self) -> None:
         """Start both loops at once: after a crash, recovery must not wait for the first interval."""
         self._tasks = [
-            asyncio.create_task(self._every(self._pace.sweep_every_s, self._sweep_safely)),
-            asyncio.create_task(self._every(self._pace.clean_every_s, self._clean_safely)),
+            asyncio.create_task(self._every(self._pace.sweep_every_s, self._sweep_safely, self._sweep_wake)),
+            asyncio.create_task(self._every(self._pace.clean_every_s, self._clean_safely, Wake())),
         ]
+
+    def wake(self) -> None:
+        """Sweep now: another process has left operations."""
+        self._sweep_wake.wake()
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -101,7 +107,7 @@ class Reconciler:
         except Exception:  # noqa: BLE001 - the next clean-up covers it
             _log.exception("journal clean-up failed; retrying later")
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], wake: Wake) -> None:
         while True:
             await work()
-            await asyncio.sleep(seconds)
+            await wake.wait(seconds)

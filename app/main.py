@@ -339,7 +339,7 @@ class Gateway:
         return Context.create(self.services, caller, request_id, deadline_at, traceparent)
 
     async def _store_delivery(self, receipt: NewDelivery) -> None:
-        await self.store.receipts.add(receipt)
+        await self.store.deliveries.add(receipt)
         self.webhook_worker.wake()
 
     def _on_old_secret(self, provider: str, number: int) -> None:

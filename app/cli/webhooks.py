@@ -39,7 +39,7 @@ def list_deliveries(source: Source, state: str, as_json: bool) -> None:
 async def _rows(store: Store, state: DeliveryState | None) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     while True:
-        page = await store.receipts.all(state, after=found[-1]["id"] if found else "", limit=_PAGE)
+        page = await store.deliveries.all(state, after=found[-1]["id"] if found else "", limit=_PAGE)
         found += [
             {
                 "id": one.id,

@@ -68,7 +68,7 @@ class Store:
         self.clients = Clients(database)
         self.key_uses = KeyUses(database)
         self.documents = PublishedDocuments(database)
-        self.receipts = WebhookDeliveries(database)
+        self.deliveries = WebhookDeliveries(database)
         self.imports = Imports(database)
         self.payments = Payments(database)
 

@@ -164,6 +164,6 @@ class WebhookDeliveries(Repository):
     dead = Write(bury_delivery)
     release = Write(release_deliveries)
     replay = Write(replay_delivery)
-    receipt = Read(find_delivery)
+    delivery = Read(find_delivery)
     all = Read(page_of_deliveries)
     expire = Write(expire_deliveries)

@@ -118,9 +118,9 @@ def test_a_notification_of_the_profile_finds_it(
     for number in (1, 1, 2):
         assert notify(gateway, key, "jpmorgan", notification(profile, f"n-{number}")) == 200
     eventually(lambda: all_events(gateway), "the event")
-    receipts = gateway.gateway.store.receipts
+    deliveries = gateway.gateway.store.deliveries
     eventually(
-        lambda: all(one.state is DeliveryState.DONE for one in gateway.on_loop(receipts.all())), "all worked off"
+        lambda: all(one.state is DeliveryState.DONE for one in gateway.on_loop(deliveries.all())), "all worked off"
     )
     assert all_events(gateway) == [("PROVIDER_WEBHOOK", method)]
 

@@ -54,9 +54,9 @@ def keep_a_dead_one(folder: Path) -> str:
                 lane="caselle",
                 body={"secretive": "spm_1"},
             )
-            await store.receipts.add(new)
-            (claimed,) = await store.receipts.claim("worker", lease=timedelta(minutes=1))
-            assert await store.receipts.dead(claimed.id, "worker", error="UNAVAILABLE")
+            await store.deliveries.add(new)
+            (claimed,) = await store.deliveries.claim("worker", lease=timedelta(minutes=1))
+            assert await store.deliveries.dead(claimed.id, "worker", error="UNAVAILABLE")
             return claimed.id
         finally:
             await store.close()

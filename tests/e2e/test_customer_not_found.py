@@ -92,7 +92,7 @@ def test_a_notification_of_an_unknown_customer_is_processed(
     assert notify(gateway, key, "jpmorgan", notification(profile.lower(), "n-1")) == 200
 
     def done() -> bool:
-        found = gateway.on_loop(gateway.gateway.store.receipts.all())
+        found = gateway.on_loop(gateway.gateway.store.deliveries.all())
         return [one.state for one in found] == [DeliveryState.DONE]
 
     eventually(done, "the notification worked off")

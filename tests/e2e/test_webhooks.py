@@ -42,8 +42,8 @@ def deliver(gateway: RunningGateway, sandbox: RunningSandbox, body: Any, **chang
     return gateway.request("POST", changes.pop("path", "/webhooks/caselle/pa_7Qm2"), raw, headers)
 
 
-def receipts(gateway: RunningGateway) -> list[Any]:
-    return list(gateway.on_loop(gateway.gateway.store.receipts.all()))
+def deliveries(gateway: RunningGateway) -> list[Any]:
+    return list(gateway.on_loop(gateway.gateway.store.deliveries.all()))
 
 
 def test_a_notified_change_is_one_event_however_often_it_is_delivered(
@@ -62,7 +62,7 @@ def test_a_notified_change_is_one_event_however_often_it_is_delivered(
     sandbox.control("POST", "/noc", {**asked, "deliveries": 3})
     (event,) = eventually(lambda: events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK), "the event")
     assert (event.type, event.provider.value, event.method_ref) == (EventType.METHOD_UPDATED, "caselle", method)
-    eventually(lambda: all(one.state is DeliveryState.DONE for one in receipts(gateway)), "every delivery done")
+    eventually(lambda: all(one.state is DeliveryState.DONE for one in deliveries(gateway)), "every delivery done")
     assert len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == 1
     # The snapshot is dropped although it was fresh for a minute.
     assert gateway.data(expiry)["customer"]["paymentMethods"] == [{"expiry": "2034-07"}]
@@ -77,7 +77,7 @@ def test_a_second_change_is_a_second_event_and_a_repeated_one_is_none(
         sandbox.control("POST", "/noc", {**asked, "exp_month": month})
         eventually(lambda n=number: len(events_of(gateway, "cus_sam", EventOrigin.PROVIDER_WEBHOOK)) == n, f"{number}")
     sandbox.control("POST", "/noc", {**asked, "exp_month": 4})
-    eventually(lambda: all(one.state is DeliveryState.DONE for one in receipts(gateway)), "every delivery done")
+    eventually(lambda: all(one.state is DeliveryState.DONE for one in deliveries(gateway)), "every delivery done")
     assert len(events_of(gateway, "cus_sam", EventOrigin.PROVIDER_WEBHOOK)) == 2
 
 
@@ -96,10 +96,10 @@ def test_a_second_change_is_a_second_event_and_a_repeated_one_is_none(
 def test_deliveries_without_a_valid_signature_are_refused_and_not_stored(
     gateway: RunningGateway, sandbox: RunningSandbox, changes: dict[str, str], status: int
 ) -> None:
-    before = len(receipts(gateway))
+    before = len(deliveries(gateway))
     body = {"id": "evt_refused", "event_type": "provider.noc", "data": {"saved_payment_method_ids": ["spm_1"]}}
     assert deliver(gateway, sandbox, body, **changes).status == status
-    assert len(receipts(gateway)) == before
+    assert len(deliveries(gateway)) == before
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"null", {"event_type": "provider.noc"}, {"id": 5, "event_type": "x"}])
@@ -113,7 +113,7 @@ def test_unknown_event_types_are_stored_and_ignored(gateway: RunningGateway, san
     body = {"id": "evt_future", "event_type": "provider.from_the_future", "data": {"card_number": "4111111111111111"}}
     assert deliver(gateway, sandbox, body).status == 200
     assert deliver(gateway, sandbox, body).status == 200
-    kept = [one for one in receipts(gateway) if one.delivery_id == "evt_future"]
+    kept = [one for one in deliveries(gateway) if one.delivery_id == "evt_future"]
     assert len(kept) == 1
     assert "4111" not in json.dumps(kept[0].body)
 
@@ -127,7 +127,7 @@ def test_a_card_number_in_place_of_an_id_is_not_stored(gateway: RunningGateway, 
     data = {"saved_payment_method_ids": [number, "spm_other"], "payment_uid": number, "currency": number}
     body = {"id": "evt_number", "event_type": "provider.noc", "data": data}
     assert deliver(gateway, sandbox, body).status == 200
-    (kept,) = [one for one in receipts(gateway) if one.delivery_id == "evt_number"]
+    (kept,) = [one for one in deliveries(gateway) if one.delivery_id == "evt_number"]
     assert kept.body == {"saved_payment_method_ids": ["spm_other"]}
 
 
@@ -138,7 +138,7 @@ def test_a_delivery_waits_for_its_vault(gateway: RunningGateway, sandbox: Runnin
     sandbox.control(
         "POST", "/noc", {"provider": "caselle", "saved_payment_method_ids": [method], "exp_month": 1, "exp_year": 2036}
     )
-    eventually(lambda: any(one.error for one in receipts(gateway) if one.state is DeliveryState.RECEIVED), "a retry")
+    eventually(lambda: any(one.error for one in deliveries(gateway) if one.state is DeliveryState.RECEIVED), "a retry")
     sandbox.clear_faults()
     eventually(lambda: len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == before + 1, "the event")
 
@@ -171,8 +171,8 @@ def test_one_bad_link_stops_neither_the_others_nor_later_notifications(
         assert deliver(gateway, sandbox, body).status == 200
         eventually(lambda n=number: len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == n, f"{number}")
     if is_done:
-        eventually(lambda: all(one.state is DeliveryState.DONE for one in receipts(gateway)), "every delivery done")
+        eventually(lambda: all(one.state is DeliveryState.DONE for one in deliveries(gateway)), "every delivery done")
     else:
-        eventually(lambda: all(one.error for one in receipts(gateway)), "a retry of both")
+        eventually(lambda: all(one.error for one in deliveries(gateway)), "a retry of both")
     found = events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)
     assert [(event.type, event.method_ref) for event in found] == [(EventType.METHOD_UPDATED, method)] * 2

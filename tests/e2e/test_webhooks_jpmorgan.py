@@ -36,12 +36,12 @@ def test_a_signed_notification_causes_one_read_of_the_profile(
     assert notify(gateway, other, "jpmorgan", handshake) == 401
     assert notify(gateway, key, "jpmorgan", handshake) == 200
     assert notify(gateway, key, "jpmorgan", {**body, "notificationId": None}) == 400
-    assert gateway.on_loop(gateway.gateway.store.receipts.all()) == []
+    assert gateway.on_loop(gateway.gateway.store.deliveries.all()) == []
     sandbox.clear_calls()
     assert [notify(gateway, key, "jpmorgan", one) for one in (old, body)] == [200, 200]
 
     def done() -> Any:
-        found = gateway.on_loop(gateway.gateway.store.receipts.all())
+        found = gateway.on_loop(gateway.gateway.store.deliveries.all())
         return found if all(one.state is DeliveryState.DONE for one in found) else None
 
     assert len(eventually(done, "the notification worked off")) == 1

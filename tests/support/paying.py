@@ -91,10 +91,10 @@ def happens(gateway: RunningGateway, sandbox: RunningSandbox, payment_id: str, e
     reference = shown(gateway, payment_id)["reference"]
     asked = {"provider": "caselle", "event_type": event_type, "reference_id": reference, **more}
     event_id = sandbox.control("POST", "/payment-events", asked)["event_id"]
-    receipts = gateway.gateway.store.receipts
+    deliveries = gateway.gateway.store.deliveries
 
     def is_done() -> bool:
-        found = [one for one in gateway.on_loop(receipts.all(limit=10_000)) if one.delivery_id == event_id]
+        found = [one for one in gateway.on_loop(deliveries.all(limit=10_000)) if one.delivery_id == event_id]
         return bool(found) and all(one.state.value == "DONE" for one in found)
 
     eventually(is_done, event_type)

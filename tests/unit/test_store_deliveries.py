@@ -24,13 +24,13 @@ def delivery(delivery_id: str, lane: str = "cus_1") -> NewDelivery:
 
 
 async def stored(store: Store, delivery_id: str, lane: str = "cus_1") -> DeliveryRecord:
-    record = await store.receipts.add(delivery(delivery_id, lane))
+    record = await store.deliveries.add(delivery(delivery_id, lane))
     assert record is not None
     return record
 
 
 async def claimed(store: Store, worker: str = "w1", limit: int = 10) -> list[str]:
-    return [record.delivery_id for record in await store.receipts.claim(worker, lease=LEASE, limit=limit)]
+    return [record.delivery_id for record in await store.deliveries.claim(worker, lease=LEASE, limit=limit)]
 
 
 async def test_a_delivery_is_stored_once(store: Store, clock: HandClock) -> None:
@@ -50,10 +50,10 @@ async def test_a_delivery_is_stored_once(store: Store, clock: HandClock) -> None
         next_attempt_at=clock(),
         done_at=None,
     )
-    answers = await asyncio.gather(*(store.receipts.add(delivery("d1")) for _ in range(5)))
+    answers = await asyncio.gather(*(store.deliveries.add(delivery("d1")) for _ in range(5)))
     assert answers == [None] * 5
-    assert await store.receipts.all() == [record]
-    assert await store.receipts.receipt(record.id) == record
+    assert await store.deliveries.all() == [record]
+    assert await store.deliveries.delivery(record.id) == record
 
 
 async def test_a_lane_is_processed_in_order_and_lanes_in_parallel(store: Store) -> None:
@@ -62,7 +62,7 @@ async def test_a_lane_is_processed_in_order_and_lanes_in_parallel(store: Store) 
     await stored(store, "b1", "b")
     assert await claimed(store) == ["a1", "b1"]
     assert await claimed(store, "w2") == []
-    assert await store.receipts.done(first.id, "w1")
+    assert await store.deliveries.done(first.id, "w1")
     assert await claimed(store, "w2") == ["a2"]
 
 
@@ -81,11 +81,11 @@ async def test_an_expired_claim_is_taken_over_and_the_old_worker_rejected(store:
     record = await stored(store, "d1")
     assert await claimed(store, "w1") == ["d1"]
     clock.advance(seconds=30)
-    (again,) = await store.receipts.claim("w2", lease=LEASE)
+    (again,) = await store.deliveries.claim("w2", lease=LEASE)
     assert (again.id, again.attempts) == (record.id, 2)
-    assert not await store.receipts.done(record.id, "w1")
-    assert await store.receipts.done(record.id, "w2")
-    assert not await store.receipts.done(record.id, "w2")
+    assert not await store.deliveries.done(record.id, "w1")
+    assert await store.deliveries.done(record.id, "w2")
+    assert not await store.deliveries.done(record.id, "w2")
 
 
 async def test_effect_and_done_commit_atomically(store: Store) -> None:
@@ -98,7 +98,7 @@ async def test_effect_and_done_commit_atomically(store: Store) -> None:
 
     assert await store.transaction(apply)
     assert len(await store.events.after(None)) == 1
-    found = await store.receipts.receipt(record.id)
+    found = await store.deliveries.delivery(record.id)
     assert found is not None
     assert (found.state, found.next_attempt_at) == (DeliveryState.DONE, None)
 
@@ -107,22 +107,22 @@ async def test_retries_block_their_lane_until_dead_lettered(store: Store, clock:
     record = await stored(store, "d1")
     await stored(store, "d2")
     await claimed(store)
-    assert await store.receipts.retry(record.id, "w1", at=clock() + timedelta(minutes=1), error="TIMEOUT")
+    assert await store.deliveries.retry(record.id, "w1", at=clock() + timedelta(minutes=1), error="TIMEOUT")
     assert await claimed(store) == []
     clock.advance(minutes=1)
     assert await claimed(store) == ["d1"]
-    assert await store.receipts.dead(record.id, "w1", error="UNREADABLE")
-    (dead,) = await store.receipts.all(DeliveryState.DEAD)
+    assert await store.deliveries.dead(record.id, "w1", error="UNREADABLE")
+    (dead,) = await store.deliveries.all(DeliveryState.DEAD)
     assert (dead.id, dead.attempts, dead.error) == (record.id, 2, "UNREADABLE")
     assert await claimed(store) == ["d2"]
 
 
 async def test_dead_and_done_deliveries_can_be_replayed(store: Store, clock: HandClock) -> None:
     record = await stored(store, "d1")
-    assert await store.receipts.replay(record.id) is None
+    assert await store.deliveries.replay(record.id) is None
     await claimed(store)
-    await store.receipts.dead(record.id, "w1", error="UNREADABLE")
-    again = await store.receipts.replay(record.id)
+    await store.deliveries.dead(record.id, "w1", error="UNREADABLE")
+    again = await store.deliveries.replay(record.id)
     assert again is not None
     assert (again.state, again.attempts) == (DeliveryState.RECEIVED, 0)
     assert await claimed(store, "w2") == ["d1"]
@@ -131,12 +131,12 @@ async def test_dead_and_done_deliveries_can_be_replayed(store: Store, clock: Han
 async def test_only_done_deliveries_expire(store: Store, clock: HandClock) -> None:
     done, dead, waiting = [await stored(store, name, name) for name in ("done", "dead", "waiting")]
     await claimed(store)
-    await store.receipts.done(done.id, "w1")
-    await store.receipts.dead(dead.id, "w1", error="UNREADABLE")
+    await store.deliveries.done(done.id, "w1")
+    await store.deliveries.dead(dead.id, "w1", error="UNREADABLE")
     clock.advance(days=31)
-    assert await store.receipts.expire(clock() - timedelta(days=30)) == 1
-    assert [record.id for record in await store.receipts.all()] == [dead.id, waiting.id]
-    assert [record.id for record in await store.receipts.all(after=dead.id)] == [waiting.id]
+    assert await store.deliveries.expire(clock() - timedelta(days=30)) == 1
+    assert [record.id for record in await store.deliveries.all()] == [dead.id, waiting.id]
+    assert [record.id for record in await store.deliveries.all(after=dead.id)] == [waiting.id]
 
 
 async def test_claims_of_dead_workers_are_released_immediately(store: Store) -> None:
@@ -144,6 +144,6 @@ async def test_claims_of_dead_workers_are_released_immediately(store: Store) -> 
         await stored(store, name, name)
     assert await claimed(store, "w1", limit=2) == ["a", "b"]
     assert await claimed(store, "w2") == ["c"]
-    assert await store.receipts.release(["w1", "w9"]) == 2
-    assert await store.receipts.release(["w1"]) == 0
+    assert await store.deliveries.release(["w1", "w9"]) == 2
+    assert await store.deliveries.release(["w1"]) == 0
     assert await claimed(store, "w3") == ["a", "b"]

@@ -28,7 +28,7 @@ class Retention:
     operations: timedelta = timedelta(days=30)
     events: timedelta = timedelta(days=400)
     changes: timedelta = timedelta(days=2)
-    receipts: timedelta = timedelta(days=30)
+    deliveries: timedelta = timedelta(days=30)
 
 
 class DailyJobs:
@@ -73,7 +73,7 @@ class DailyJobs:
         await self._store.journal.expire(now - self._keep.operations)
         await self._store.events.expire(now - self._keep.events)
         await self._store.changes.prune(now - self._keep.changes)
-        await self._store.receipts.expire(now - self._keep.receipts)
+        await self._store.deliveries.expire(now - self._keep.deliveries)
         return appended
 
     async def _pages(self) -> AsyncIterator[list[ObservedRecord]]:

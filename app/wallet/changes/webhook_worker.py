@@ -99,7 +99,7 @@ class WebhookWorker:
             await self._run()
         finally:
             with suppress(StoreUnavailable):  # the claims expire instead
-                await self._inbound.store.receipts.release([self._name])
+                await self._inbound.store.deliveries.release([self._name])
 
     async def _run(self) -> None:
         while True:
@@ -122,11 +122,11 @@ class WebhookWorker:
             self._release_at = now + _RELEASE_EVERY_S
             gone = await self._gone()
             if gone:
-                await self._inbound.store.receipts.release(gone)
+                await self._inbound.store.deliveries.release(gone)
 
     async def work_once(self) -> bool:
         """Apply the deliveries that are due; False if there were none."""
-        claimed = await self._inbound.store.receipts.claim(self._name, lease=_LEASE)
+        claimed = await self._inbound.store.deliveries.claim(self._name, lease=_LEASE)
         await asyncio.gather(*(self._apply(receipt) for receipt in claimed))
         return bool(claimed)
 
@@ -151,12 +151,12 @@ class WebhookWorker:
             await self._retry_later(receipt, type(error).__name__)
 
     async def _retry_later(self, receipt: DeliveryRecord, reason: str) -> None:
-        receipts = self._inbound.store.receipts
+        deliveries = self._inbound.store.deliveries
         if receipt.attempts > len(_RETRY_AFTER_S):
-            await receipts.dead(receipt.id, self._name, error=reason)
+            await deliveries.dead(receipt.id, self._name, error=reason)
             return
         at = datetime.now(UTC) + timedelta(seconds=_RETRY_AFTER_S[receipt.attempts - 1])
-        await receipts.retry(receipt.id, self._name, at=at, error=reason)
+        await deliveries.retry(receipt.id, self._name, at=at, error=reason)
 
 
 def _ignore(store: Store) -> Handler:

@@ -18,14 +18,13 @@ The methods of `store.journal`, `store.directory` and so on are such functions, 
 """
 
 from collections.abc import Callable, Collection
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Concatenate, ParamSpec, TypeVar, overload
+from typing import Concatenate, ParamSpec, TypeVar
 
 from app.store.changelog import ChangeLog
 from app.store.clients import Clients
 from app.store.connection import Clock, Connection
-from app.store.database import Database, Engine, OnChange, Tx, make_engine, utc_now
+from app.store.database import Database, Engine, OnChange, make_engine, utc_now
 from app.store.directory import CustomerStore, erase_customer
 from app.store.documents import PublishedDocuments
 from app.store.events import Events, forget_event_details
@@ -44,7 +43,7 @@ from app.store.schema import migrate, migrations_are_current
 from app.store.webhook_deliveries import WebhookDeliveries
 from app.vault.enums import ProviderName
 
-__all__ = ["Connection", "Store", "Transaction", "Tx", "make_engine", "migrate", "migrations_are_current"]
+__all__ = ["Connection", "Store", "Transaction", "make_engine", "migrate", "migrations_are_current"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,19 +79,9 @@ class Store:
         """
         return cls(make_engine(url), tenant=tenant, clock=clock)
 
-    @overload
-    def transaction(self) -> AbstractAsyncContextManager[Tx]: ...
-
-    @overload
-    async def transaction(
-        self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T: ...
-
-    def transaction(self, step=None, *args, **kwargs):  # type: ignore[no-untyped-def]
-        """Run `step` in a transaction. (Without it: an interactive one, for callers that are being rewritten.)"""
-        if step is None:
-            return self._db.interactive()
-        return self._db.write(step, *args, **kwargs)
+    async def transaction(self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `step` in a transaction: committed if it returns, rolled back if it raises."""
+        return await self._db.write(step, *args, **kwargs)
 
     async def read(self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `step`, which reads, outside of a transaction."""

@@ -5,10 +5,8 @@ connection's thread: see `Transaction` for what it may do. `Read` and `Write` ma
 such functions, each with a transaction of its own; a function may call others to do more in one transaction.
 """
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,9 +14,7 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 from app.store.availability import Access, Availability
 from app.store.connection import Clock, Connection, Driver
-from app.store.errors import StoreError, StoreUnavailable
-from app.store.interactive import Tx as Tx
-from app.store.interactive import begun
+from app.store.errors import StoreUnavailable
 from app.store.outbox import Transaction
 from app.store.records import ChangeNotice
 from app.store.threads import ThreadPool
@@ -85,7 +81,6 @@ class Database:
         self._readers: Final = engine.pool(engine.readers)
         self._writers: Final = engine.pool(engine.writers)
         self._listeners: list[OnChange] = []
-        self._holder: asyncio.Task[Any] | None = None
 
     def read(
         self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -121,23 +116,6 @@ class Database:
             return found
 
         return self.run(self._writers, self.availability.writes, work, lambda _: self.notify(changes))
-
-    @asynccontextmanager
-    async def interactive(self) -> AsyncIterator[Tx]:
-        self.check_holder()
-        async with begun(self) as tx:
-            self._holder = asyncio.current_task()
-            try:
-                yield tx
-            finally:
-                self._holder = None
-
-    async def run_interactive(self, tx: Tx) -> None:
-        await self.run(self._writers, self.availability.writes, tx.serve, lambda _: self.notify(tx.changes))
-
-    def check_holder(self) -> None:
-        if self.engine.is_sqlite and self._holder is not None and self._holder is asyncio.current_task():
-            raise StoreError("a write inside a transaction must be given its tx")  # otherwise a deadlock
 
     async def run(
         self,
@@ -181,8 +159,8 @@ class Read(Generic[P, T]):
     def __init__(self, step: Callable[Concatenate[Connection, P], T]) -> None:
         self._step: Final = step
 
-    def __get__(self, repository: Repository, owner: type[Repository]) -> Callable[..., Coroutine[Any, Any, T]]:
-        return partial(_step, repository._db, repository._db.read, self._step)  # type: ignore[return-value]
+    def __get__(self, repository: Repository, owner: type[Repository]) -> Callable[P, Coroutine[Any, Any, T]]:
+        return partial(repository._db.read, self._step)
 
 
 class Write(Generic[P, T]):
@@ -191,20 +169,5 @@ class Write(Generic[P, T]):
     def __init__(self, step: Callable[Concatenate[Transaction, P], T]) -> None:
         self._step: Final = step
 
-    def __get__(self, repository: Repository, owner: type[Repository]) -> Callable[..., Coroutine[Any, Any, T]]:
-        return partial(_step, repository._db, repository._db.write, self._step)  # type: ignore[return-value]
-
-
-async def _step(
-    database: Database,
-    run: Callable[..., Awaitable[T]],
-    step: Callable[..., T],
-    *args: Any,
-    tx: Tx | None = None,
-    **kwargs: Any,
-) -> T:
-    if tx is not None:
-        return await tx.run(step, *args, **kwargs)
-    if run == database.write:
-        database.check_holder()
-    return await run(step, *args, **kwargs)
+    def __get__(self, repository: Repository, owner: type[Repository]) -> Callable[P, Coroutine[Any, Any, T]]:
+        return partial(repository._db.write, self._step)

@@ -6,7 +6,6 @@ from typing import Final
 
 from app.store.connection import Connection
 from app.store.database import Read, Repository, Write
-from app.store.interactive import Tx
 from app.store.outbox import Transaction
 from app.store.records import EventPage, EventRecord, EventType, MethodAddress, NewEvent
 from app.store.statements import Query, Statement
@@ -151,15 +150,11 @@ class Events(Repository):
     forget = Write(forget_event_details)
     expire = Write(expire_events)
 
-    async def append(self, event: NewEvent, *, tx: Tx | None = None) -> EventRecord | None:
-        """Store one event. None if its `once` exists, or with `tx`: then `tx.events` holds it after the commit."""
-        kept = await self.append_all([event], tx=tx)
-        return kept[0] if kept else None
+    async def append(self, event: NewEvent) -> EventRecord | None:
+        """Store one event; None if its `once` exists."""
+        stored = await self.append_all([event])
+        return stored[0] if stored else None
 
-    async def append_all(self, new: Iterable[NewEvent], *, tx: Tx | None = None) -> tuple[EventRecord, ...]:
-        """Store events atomically; within `tx` they get their ids only at the commit."""
-        if tx is not None:
-            append_events(tx, new)
-            return ()
-        self._db.check_holder()
+    async def append_all(self, new: Iterable[NewEvent]) -> tuple[EventRecord, ...]:
+        """Store events atomically; returns them, without those whose `once` exists."""
         return (await self._db.write(append_events, list(new))).events

@@ -86,8 +86,7 @@ async def captured(
     if state is not OperationState.PENDING:
         sent = await store.journal.mark(sent, state)
         assert sent is not None
-    async with store.transaction() as tx:
-        await store.payments.change(payment.id, {"state": stands.value, "capture_id": sent.id}, tx=tx)
+    await store.payments.change(payment.id, {"state": stands.value, "capture_id": sent.id})
     return sent
 
 
@@ -207,8 +206,7 @@ async def test_a_part_of_a_disputed_payment_is_given_back(store: Store, payment:
 async def test_other_amounts_are_for_a_person_and_both_are_kept(
     store: Store, payment: PaymentRecord, report: Report, stands: PaymentState, after: PaymentState
 ) -> None:
-    async with store.transaction() as tx:
-        await store.payments.change(payment.id, {"state": stands.value}, tx=tx)
+    await store.payments.change(payment.id, {"state": stands.value})
     await report(S.CAPTURED, answered=Amounts(total=999_999, currency="USD"))
     current = await store.payments.payment(payment.id)
     assert current is not None

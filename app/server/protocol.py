@@ -60,6 +60,13 @@ _MORE_HEADERS: Final = {
 }
 
 
+_USUAL: Final = (
+    b"host content-type content-length authorization accept accept-encoding user-agent connection x-request-id"
+)
+_LOWER_CASE: Final = {spelled: name for name in _USUAL.split() for spelled in (name, name.title())}
+"""Usual names by the spellings of most clients; others are converted."""
+
+
 class _Refused(Exception):
     """Raised inside the parser to stop it."""
 
@@ -120,16 +127,31 @@ class _Unsent:
 
 
 class _ResponseCycle(RequestResponseCycle):
-    """Writes the head of an ordinary response with a quarter of uvicorn's 40 calls, checking its headers together.
+    """Sends an ordinary response as one write, with a quarter of uvicorn's 45 calls, checking its headers together.
 
-    Heads without a length, of the last response of a connection, or with an invalid header are left to uvicorn.
+    The head waits for the body, which follows at once if the length is known. Heads without a length, of the last
+    response of a connection, or with an invalid header are left to uvicorn.
     """
 
+    head = b""
+
     async def send(self, message: Any) -> None:
-        if (
+        if self.head:
+            head, self.head = self.head, b""
+            body = message.get("body", b"")
+            is_stopped = self.disconnected or self.flow.write_paused or not self.keep_alive
+            if len(body) == self.expected_content_length and message["type"] == "http.response.body" and not is_stopped:
+                self.transport.writelines((head, body))
+                self.response_complete = True
+                self.message_event.set()
+                self.on_response()
+                return
+            self.transport.write(head)
+        elif (
             message["type"] == "http.response.start"
             and self.keep_alive
             and not (self.response_started or self.disconnected or self.flow.write_paused)
+            and self.scope["method"] != "HEAD"
         ):
             lines, names, values, length = [STATUS_LINE[message["status"]]], b"", b"", b""
             for name, value in (*self.default_headers, *message["headers"]):
@@ -143,7 +165,7 @@ class _ResponseCycle(RequestResponseCycle):
                 lines.append(b"\r\n")
                 self.response_started, self.chunked_encoding, self.waiting_for_100_continue = True, False, False
                 self.expected_content_length = int(length)
-                self.transport.write(b"".join(lines))
+                self.head = b"".join(lines)
                 return
         await super().send(message)
 
@@ -220,6 +242,14 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._await_body()
             elif self._bytes_without_body > MOST_HEADER_BYTES:
                 self._refuse(431)  # trailers, or extensions of a chunk
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        try:
+            name = _LOWER_CASE[name]
+        except KeyError:
+            name = name.lower()
+            self.expect_100_continue |= name == b"expect" and value.lower() == b"100-continue"
+        self.headers += ((name, value),)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -342,7 +372,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._keeps_alive, cycle.keep_alive = cycle.keep_alive, False
         transport = self.transport
         cycle.transport = SimpleNamespace(  # type: ignore[assignment]
-            write=transport.write, is_closing=transport.is_closing, close=self._linger
+            write=transport.write,
+            writelines=transport.writelines,
+            is_closing=transport.is_closing,
+            close=self._linger,
         )
 
     def _check_upgrade(self) -> None:

@@ -152,7 +152,7 @@ class GraphQLEndpoint:
         if allowed.answer is None and allowed.stream is None:
             raise RequestRefused("NOT_ACCEPTABLE")
         self._origins.check_forgery(headers, method)
-        caller = await self._policy.authenticate(headers)
+        caller = self._policy.known(headers) or await self._policy.authenticate(headers)
         connection = connection_of(scope)
         if connection is not None and not connection.authenticated(caller.key):
             headers = {"retry-after": "1", "connection": "close"}

@@ -32,7 +32,10 @@ def connection_of(scope: Scope) -> AuthenticatedConnection | None:
 
 def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], str | None]:
     """Headers by lower-case name, and the first one that is repeated although it must not be. Others are joined."""
-    found: dict[str, str] = {}
+    found = {str(name, "latin-1"): str(value, "latin-1") for name, value in raw}
+    if len(found) == len(raw):
+        return found, None
+    found = {}
     repeated: str | None = None
     for name_bytes, value_bytes in raw:
         name, value = name_bytes.decode("latin-1"), value_bytes.decode("latin-1")

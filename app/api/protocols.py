@@ -37,6 +37,10 @@ class RequestContext(Protocol):
 class RequestPolicy(Protocol):
     """Authentication, authorization and limits. `docs/security.md` lists the rules."""
 
+    def known(self, headers: Mapping[str, str]) -> Any | None:
+        """The caller, if that is known without awaiting; None if `authenticate` must find out."""
+        ...
+
     async def authenticate(self, headers: Mapping[str, str]) -> Any:
         """The caller; raises RequestRefused(UNAUTHENTICATED)."""
         ...

@@ -37,6 +37,7 @@ class DefaultRequestPolicy:
         self._rates = rates
         self._audit = audit
         self._make_context = make_context
+        self.known = callers.known
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
         try:

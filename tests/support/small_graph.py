@@ -142,6 +142,9 @@ class SmallKeeper:
         self.admitted: list[int] = []
         self.good = {"good": ALL_SCOPES, "plain": frozenset({"customers:read"})}
 
+    def known(self, headers: Mapping[str, str]) -> None:
+        return None
+
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
         return await self.authenticate_payload({"authorization": headers.get("authorization", "")})
 

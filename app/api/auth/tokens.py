@@ -111,17 +111,21 @@ class TokenVerifier:
         self._clock = clock
         self._known: LruCache[bytes, VerifiedToken] = LruCache(remember)
 
+    def known(self, token: str) -> VerifiedToken | None:
+        """The result for a token that was verified before, while it is cached."""
+        found = self._known.get(_digest(token))
+        return found if found is not None and self._clock() < found.until else None
+
     async def checked(self, token: str) -> VerifiedToken:
         """The verified token. Raises BadToken or KeysUnavailable."""
         if len(token) > self._max_bytes or not token.isascii():
             raise BadToken("too long, or not ASCII", TokenFault.MALFORMED)
-        name = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(name)
-        if known is not None and self._clock() < known.until:
+        known = self.known(token)
+        if known is not None:
             return known
         claims, issuer = await self._verified(token)
         made = VerifiedToken(claims, issuer, min(float(claims["exp"]), self._clock() + self._remember_s))
-        self._known.put(name, made)
+        self._known.put(_digest(token), made)
         return made
 
     async def _verified(self, token: str) -> tuple[Mapping[str, Any], TrustedIssuer]:
@@ -152,6 +156,10 @@ class TokenVerifier:
         if not _is_instant(claims["exp"]) or not _is_name(claims["sub"]):
             raise BadToken("exp or sub has an invalid value")
         return claims, issuer
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
 def _trustworthy(header: Mapping[str, Any]) -> tuple[str | None, str]:

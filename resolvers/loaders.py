@@ -5,7 +5,7 @@ event loop are loaded together. What fresh snapshots contain is answered without
 """
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
@@ -18,9 +18,9 @@ from app.vault.enums import CustomerRef, ProviderName, SourceState
 from app.vault.model import Card
 from app.vault.provider import Call
 from app.wallet.reads.build_wallet import Wallet
-from app.wallet.reads.cache import Key
+from app.wallet.reads.cache import Key, Read
 from app.wallet.reads.customers import CustomerCache, DirectoryEntry
-from app.wallet.reads.reader import HARMLESS, SourceReading
+from app.wallet.reads.reader import HARMLESS, SourceReading, to_reading
 from app.wallet.reads.three_d_secure import StatusRead, StatusReading, status_key
 from app.wallet.reads.waiting import wait_shared
 from app.wallet.reads.wallet_cache import BuiltWallet
@@ -73,49 +73,54 @@ class OwnerLoader(DataLoader[CustomerKey, "str | None"]):
 
 @dataclass(slots=True, eq=False)
 class WalletRequest:
-    """A customer's wallet with the vaults that `links` name. `known` are the readings that the request has already."""
+    """A customer's wallet with `vaults`, read from `lists`. `known` are the readings that the request has already.
+
+    `statuses` are 3-D Secure statuses to read in parallel with the lists.
+    """
 
     entry: DirectoryEntry
     vaults: frozenset[ProviderName]
-    links: Sequence[CustomerKey]
+    lists: list[Key]
     known: Mapping[ProviderName, SourceReading]
+    statuses: list[Key]
 
 
 class WalletLoader(DataLoader[WalletRequest, BuiltWallet]):
-    """Loads wallets. All vaults are read in parallel, and many customers of one vault in one call where it can."""
+    """Loads wallets. All vaults are read in parallel, and many customers of one vault in one call where it can.
 
-    def __init__(self, services: "Services", call: Call, tasks: Tasks) -> None:
+    `statuses` gets the 3-D Secure statuses that were read with them.
+    """
+
+    def __init__(self, services: "Services", call: Call, tasks: Tasks, statuses: dict[Key, StatusRead]) -> None:
         super().__init__()
-        self._services, self._call, self._tasks = services, call, tasks
+        self._services, self._call, self._tasks, self._statuses = services, call, tasks, statuses
 
     def get_cache_key(self, request: WalletRequest) -> Any:
         return request.entry.customer.id, request.vaults
 
     async def batch_load_fn(self, requests: list[WalletRequest]) -> list[BuiltWallet]:
         adopt(self._tasks)
-        missing = [link for one in requests for link in one.links if link[0] not in one.known]
-        found = dict(zip(missing, await self._services.reader.try_all(missing, self._call), strict=True))
+        keys = [key for one in requests for key in (*one.lists, *one.statuses)]
+        found = dict(zip(keys, await self._services.reader.try_all(keys, self._call), strict=True))
+        for request in requests:
+            for key in request.statuses:
+                self._statuses[key] = found[key]
         # An exception in a place rejects that key alone.
         return [self._built(one, found) for one in requests]  # type: ignore[misc]
 
-    def _built(
-        self, request: WalletRequest, found: Mapping[CustomerKey, SourceReading | Exception]
-    ) -> BuiltWallet | Exception:
-        readings: dict[ProviderName, SourceReading] = {}
-        for link in request.links:
-            name = link[0]
-            reading = request.known[name] if name in request.known else found[link]
-            if isinstance(reading, Exception):
-                return reading
-            readings[name] = reading
+    def _built(self, request: WalletRequest, found: Mapping[Key, Read[Any]]) -> BuiltWallet | Exception:
+        readings = dict(request.known)
+        for key in request.lists:
+            read = found[key]
+            if read.bug is not None:
+                return read.bug
+            readings[key[0]] = to_reading(key[0], read)
         services = self._services
         return services.wallets.get_or_build(request.entry, request.vaults, readings, services.utc_now())
 
 
 class StatusLoader(DataLoader[Key, StatusRead]):
-    """Loads one card's 3-D Secure result, which is a call of its own."""
-
-    batch = False
+    """Loads cards' 3-D Secure results, each a call of its own."""
 
     def __init__(self, services: "Services", call: Call, tasks: Tasks) -> None:
         super().__init__()
@@ -123,7 +128,7 @@ class StatusLoader(DataLoader[Key, StatusRead]):
 
     async def batch_load_fn(self, keys: list[Key]) -> list[StatusRead]:
         adopt(self._tasks)
-        return [await self._services.reader.statuses.read(key, self._call) for key in keys]
+        return await self._services.reader.try_all(keys, self._call)
 
 
 class Loaders:
@@ -135,6 +140,7 @@ class Loaders:
         self._tasks = tasks
         self._requested: dict[str, frozenset[ProviderName]] = {}  # by customer
         self._built: dict[str, dict[frozenset[ProviderName], BuiltWallet]] = {}
+        self._prefetched: dict[Key, StatusRead] = {}
         self._statuses: dict[Key, StatusReading] = {}
         self._failed_statuses: set[CustomerKey] = set()
 
@@ -148,7 +154,7 @@ class Loaders:
 
     @cached_property
     def wallets(self) -> WalletLoader:
-        return WalletLoader(self._services, self._call, self._tasks)
+        return WalletLoader(self._services, self._call, self._tasks, self._prefetched)
 
     @cached_property
     def status_reads(self) -> StatusLoader:
@@ -174,7 +180,7 @@ class Loaders:
         requested = self._requested.get(customer_id)
         self._requested[customer_id] = vaults if requested is None else vaults | requested
         built = self._at_hand(entry, vaults)
-        if built is None or (needs.statuses and not self._has_statuses(needs.cards(built.wallet, info, start))):
+        if built is None or (needs.statuses and self._missing_statuses(needs.cards(built.wallet, info, start))):
             return self._load(entry, vaults, needs, info, start)
         return built
 
@@ -224,26 +230,24 @@ class Loaders:
         customer_id, services = entry.customer.id, self._services
         wallets = self._built.get(customer_id)
         built = None if wallets is None else wallets.get(vaults)
-        last, cards = None, None
+        last, cards = None, list[Card]()
         if built is None:
-            loading = self.wallets.load(self._request(entry, vaults, wallets))
             if needs.statuses:
                 # The last wallet implies which statuses are needed: they are read in parallel with the vaults' lists.
                 last = services.wallets.last(customer_id, vaults)
                 cards = [] if last is None else needs.cards(last, info, start)
-                for card in cards:
-                    self.status_reads.load(status_key(card))
-            built = await wait_shared(loading)
+            built = await wait_shared(self.wallets.load(self._request(entry, vaults, wallets, cards)))
             default = built.wallet.default
             if default.choice_change is not None and await services.note_choice(default):
                 entry = replace(entry, choice=None)
                 built = services.wallets.get_or_build(entry, vaults, _readings(built.wallet), services.utc_now())
             self._built.setdefault(customer_id, {})[vaults] = built
         if needs.statuses:
-            prefetched = frozenset([status_key(card) for card in cards or ()])
-            if cards is None or last is None or last.methods is not built.wallet.methods:
+            if last is None or last.methods is not built.wallet.methods:
                 cards = needs.cards(built.wallet, info, start)
-            await self._load_statuses(cards, prefetched)
+            missing = self._missing_statuses(cards)
+            if missing:
+                await self._load_statuses(missing)
         return built
 
     def _request(
@@ -251,47 +255,49 @@ class Loaders:
         entry: DirectoryEntry,
         vaults: frozenset[ProviderName],
         wallets: Mapping[frozenset[ProviderName], BuiltWallet] | None,
+        cards: Iterable[Card],
     ) -> WalletRequest:
-        enabled = self._services.reader.providers
-        links = [
-            (link.provider, link.customer_ref)
-            for link in entry.links
-            if link.provider in vaults and link.provider in enabled
-        ]
         known: dict[ProviderName, SourceReading] = {}
         for built in wallets.values() if wallets is not None else ():
             known.update(_readings(built.wallet))
-        return WalletRequest(entry, vaults, links, known)
+        enabled = self._services.reader.providers
+        shown = {link.provider: link.customer_ref for link in entry.links if link.provider in vaults}
+        lists: list[Key] = [(name, ref, None) for name, ref in shown.items() if name in enabled and name not in known]
+        readings = {name: known[name] for name in shown if name in known} if known else known
+        return WalletRequest(entry, vaults, lists, readings, [status_key(card) for card in cards])
 
-    async def _load_statuses(self, cards: Iterable[Card], prefetched: Collection[Key]) -> None:
-        statuses, loader = self._services.reader.statuses, self.status_reads
-        missing = [(card, key) for card in cards if (key := status_key(card)) not in self._statuses]
-        loads = [loader.load(key) for _, key in missing]
-        for (card, key), loading in zip(missing, loads, strict=True):
-            read = await wait_shared(loading)
-            if key in prefetched and isinstance(read.error, CircuitOpen):
-                # A half-open circuit lets one call through, the list's, whose success may have closed the circuit.
-                loader.clear(key)
-                read = await wait_shared(loader.load(key))
-            self._keep_status(card, key, statuses.to_reading(card, read))
+    async def _load_statuses(self, cards: Sequence[Card]) -> None:
+        loads = [self.status_reads.load(status_key(card)) for card in cards]
+        for card, loading in zip(cards, loads, strict=True):
+            self._keep_status(card, self._services.reader.statuses.to_reading(card, await wait_shared(loading)))
 
     async def _load_status(self, card: Card) -> StatusReading:
-        await self._load_statuses([card], ())
+        await self._load_statuses([card])
         return self._statuses[status_key(card)]
 
-    def _has_statuses(self, cards: Iterable[Card]) -> bool:
-        """True if all are known to this request or fresh."""
+    def _missing_statuses(self, cards: Iterable[Card]) -> list[Card]:
+        """Those that are neither known to this request nor fresh."""
+        missing: list[Card] = []
+        statuses, prefetched = self._services.reader.statuses, self._prefetched
         for card in cards:
             key = status_key(card)
-            if key not in self._statuses:
-                found = self._services.reader.statuses.get_fresh(card)
-                if found is None:
-                    return False
-                self._keep_status(card, key, found)
-        return True
+            if key in self._statuses:
+                continue
+            if key not in prefetched:
+                found = statuses.get_fresh(card)
+            # A half-open circuit lets one call through, the list's, whose success may have closed the circuit.
+            elif isinstance(prefetched[key].error, CircuitOpen):
+                found = None
+            else:
+                found = statuses.to_reading(card, prefetched[key])
+            if found is None:
+                missing.append(card)
+            else:
+                self._keep_status(card, found)
+        return missing
 
-    def _keep_status(self, card: Card, key: Key, status: StatusReading) -> None:
-        self._statuses[key] = status
+    def _keep_status(self, card: Card, status: StatusReading) -> None:
+        self._statuses[status_key(card)] = status
         if status.failed:
             self._failed_statuses.add((card.provider, card.customer_ref))
 

@@ -50,7 +50,7 @@ class Vault:
         self.answer: Callable[[Key], str | VaultError] | None = None
         self.failure: Exception | None = None
 
-    async def fetch(self, keys: Sequence[Key], caller: object) -> Mapping[Key, str | VaultError]:
+    async def fetch(self, keys: Sequence[Key], caller: object) -> Mapping[CustomerRef, str | VaultError]:
         self.calls.append([one[1] for one in keys])
         number, answer, failure = len(self.calls), self.answer, self.failure
         try:
@@ -60,7 +60,7 @@ class Vault:
             raise
         if failure:
             raise failure
-        return {one: answer(one) if answer else f"{one[1]}#{number}" for one in keys}
+        return {one[1]: answer(one) if answer else f"{one[1]}#{number}" for one in keys}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Setup:
         self.source: Source[str] = Source(
             provider=P,
             fetch=self.vault.fetch,
-            prepare=lambda value, last: Text(100, True),
+            prepare=lambda value, last: (value, Text(100, True)),
             fresh_for_s=fresh,
             stale_if_error_for_s=stale,
             deadline_s=60.0,
@@ -145,7 +145,7 @@ async def test_what_was_derived_from_a_snapshot_ends_with_it() -> None:
         elif end == "replaced":
             await setup.read("1", force_fresh=True)
         else:
-            setup.source = replace(setup.source, prepare=lambda value, last: Text(10_000, True))
+            setup.source = replace(setup.source, prepare=lambda value, last: (value, Text(10_000, True)))
             await setup.read("2")
         assert not setup.cache.are_fresh([read.snapshot]), end
 
@@ -384,7 +384,7 @@ async def test_bug_is_raised_to_every_waiter() -> None:
 async def test_key_missing_in_the_reply_is_unreadable() -> None:
     setup = Setup()
 
-    async def nothing(keys: Sequence[Key], caller: object) -> Mapping[Key, str | VaultError]:
+    async def nothing(keys: Sequence[Key], caller: object) -> Mapping[CustomerRef, str | VaultError]:
         return {}
 
     source = replace(setup.source, fetch=nothing)
@@ -394,7 +394,7 @@ async def test_key_missing_in_the_reply_is_unreadable() -> None:
 
 async def test_outage_serves_the_complete_snapshot_behind_a_partial_one() -> None:
     setup = Setup()
-    setup.source = replace(setup.source, prepare=lambda value, last: Text(100, not value.startswith("part")))
+    setup.source = replace(setup.source, prepare=lambda value, last: (value, Text(100, value[:4] != "part")))
     await setup.read("a")
     for text in ("part1", "part2"):
         setup.clock.seconds += 6
@@ -416,7 +416,7 @@ async def test_outage_serves_the_complete_snapshot_behind_a_partial_one() -> Non
 
 async def test_drop_removes_the_complete_snapshot_behind_a_partial_one() -> None:
     setup = Setup()
-    setup.source = replace(setup.source, prepare=lambda value, last: Text(100, value != "part"))
+    setup.source = replace(setup.source, prepare=lambda value, last: (value, Text(100, value != "part")))
     await setup.read("a")
     setup.clock.seconds += 6
     setup.vault.answer = lambda one: "part"

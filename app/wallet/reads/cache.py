@@ -5,7 +5,7 @@ It is independent of the cached type: `reader` stores wallets, `three_d_secure` 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -72,38 +72,39 @@ class Read(Generic[Value]):
         return self.snapshot is not None and self.error is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Source(Generic[Value]):
     """How one kind of value is read, and its TTLs. Durations are seconds.
 
-    `fetch` reads many keys at once on behalf of the first caller, with the vault's own deadline: a shorter one of the
-    first caller must not apply to the others. A VaultError that it raises applies to all keys, one in place of a value
-    to that key alone. At most `batch_limit` keys are fetched together. `prepare` gets a value and what was prepared
-    from the one before, if that is cached.
+    `fetch` reads many keys at once, each of another customer, on behalf of the first caller, with the vault's own
+    deadline: a shorter one of the first caller must not apply to the others. It returns values by customer ref. A
+    VaultError that it raises applies to all keys, one in place of a value to that key alone. At most `batch_limit` keys
+    are fetched together. `prepare` gets a value and what was prepared from the one before, if that is cached; it
+    returns the value to keep with what it made of it. `on_error` is called for every error of a key.
     """
 
     provider: ProviderName
-    fetch: Callable[[Sequence[Key], Call], Awaitable[Mapping[Key, Value | VaultError]]]
-    prepare: Callable[[Value, Any], Prepared]
+    fetch: Callable[[Sequence[Key], Call], Awaitable[Mapping[CustomerRef, Value | VaultError]]]
+    prepare: Callable[[Value, Any], tuple[Value, Prepared]]
     fresh_for_s: float
     stale_if_error_for_s: float
     deadline_s: float
     batch_limit: int = 1
+    on_error: Callable[[Key, VaultError], None] | None = None
 
 
 class InFlightRead:
-    """One upstream read in flight, and what waits for it."""
+    """One upstream read in flight, and what waits for it. `began` is `asked_at` on the monotonic clock."""
 
-    __slots__ = ("answered_at", "asked_at", "is_done", "keys", "latency_s", "outcomes", "task", "waiting")
+    __slots__ = ("asked_at", "began", "is_done", "keys", "results", "task", "waiting")
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, keys: Sequence[Key], asked_at: datetime, began: float, waiting: Countdown) -> None:
         self.keys = keys
-        self.waiting: list[Countdown] = []
+        self.asked_at = asked_at
+        self.began = began
+        self.waiting = [waiting]
         self.is_done = False
-        self.latency_s = 0.0
-        self.asked_at: datetime | None = None
-        self.answered_at: datetime | None = None
-        self.outcomes: dict[Key, Snapshot[Any] | Exception] = {}
+        self.results: dict[Key, Read[Any]] = {}
         self.task: asyncio.Task[None]
 
 
@@ -147,48 +148,38 @@ class SnapshotCache:
 
         `force_fresh` uses no snapshot and joins no earlier read. Failures are part of the result.
         """
-        now = self.now()
+        now, in_flight = self.now(), self._in_flight
         found: dict[Key, Read[Any]] = {}
-        reads: dict[Key, InFlightRead] = {}
-        joined: set[Key] = set()
-        missing: dict[ProviderName, tuple[Source[Any], dict[Key, None]]] = {}
+        joined: dict[Key, InFlightRead] = {}
+        waited: dict[InFlightRead, float] = {}
+        missing: dict[Source[Any], dict[Key, None]] = {}
         for key, source in wanted:
-            if key in found or key in reads:
-                continue
             if not force_fresh:
-                snapshot = self._snapshots.get(key) if source.fresh_for_s > 0 else None
+                snapshot = self._snapshots.get(key) if source.fresh_for_s > 0 and key not in found else None
                 if snapshot is not None and now <= snapshot.fresh_until:
                     found[key] = Read(snapshot)
                     self.counts["fresh"] += 1
                     continue
-                earlier = self._in_flight.get(key)
-                if earlier is not None:
-                    reads[key] = earlier
-                    joined.add(key)
+                if key in in_flight:
+                    read = joined[key] = in_flight[key]
+                    waited[read] = source.deadline_s
                     continue
-            if source.batch_limit == 1:
-                reads[key] = self._begin((key,), source, call)
-            elif source.provider in missing:
-                missing[source.provider][1][key] = None
+            if source in missing:
+                missing[source][key] = None
             else:
-                missing[source.provider] = source, {key: None}
-        for source, new in missing.values():
-            keys = list(new)
-            for start in range(0, len(keys), source.batch_limit):
-                some = keys[start : start + source.batch_limit]
-                reads.update(dict.fromkeys(some, self._begin(some, source, call)))
-        if reads:
-            await self._wait(reads, wanted, call)
+                missing[source] = {key: None}
+        if missing or waited:
+            started = await self._wait(waited, missing, call, now)
             for key, source in wanted:
-                read = reads.get(key)
-                if read is None or key in found:
+                if key in found:
                     continue
-                outcome = read.outcomes.get(key)
-                if outcome.__class__ is Snapshot:
-                    found[key] = Read(outcome, None, read.latency_s)
-                    self.counts["joined" if key in joined else "vault"] += 1
+                read = joined[key] if key in joined else started[key]
+                result = read.results[key] if read.is_done and read.results else None
+                if result is None or result.snapshot is None:
+                    result = self._failed(key, source, result, now, may_be_stale=not force_fresh)
                 else:
-                    found[key] = self._failed(key, source, read, now, may_be_stale=not force_fresh)
+                    self.counts["joined" if key in joined else "vault"] += 1
+                found[key] = result
         return [found[key] for key, _ in wanted]
 
     def get_fresh(self, key: Key) -> Snapshot[Any] | None:
@@ -215,8 +206,9 @@ class SnapshotCache:
 
     def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
         """Invalidate one customer at one vault, including reads in flight."""
-        for key in ((provider, ref, None), *self._methods.pop((provider, ref), ())):
-            self._in_flight.pop(key, None)
+        for key in [key for key in self._in_flight if key[1] == ref and key[0] is provider]:
+            del self._in_flight[key]
+        for key in ((provider, ref, None), *self._methods.get((provider, ref), ())):
             self._forget(key)
 
     def clear(self) -> None:
@@ -224,121 +216,40 @@ class SnapshotCache:
         self._in_flight.clear()
         for key in tuple(self._snapshots):
             self._forget(key)
-        self._methods.clear()
 
     def _loop_time(self) -> float:
         self.now = asyncio.get_running_loop().time  # cached: belongs to one loop
         return self.now()
 
-    def _begin(self, keys: Sequence[Key], source: Source[Any], call: Call) -> InFlightRead:
-        in_flight = InFlightRead(keys)
-        for key in keys:
-            self._in_flight[key] = in_flight
-            if key[2] is not None:
-                self._methods.setdefault(key[:2], set()).add(key)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + source.deadline_s
-        own = Call(until, call.request_id, call.traceparent, call.client, call.tags, call.meter)
-        in_flight.task = loop.create_task(self._run(in_flight, source, own))
-        return in_flight
-
-    async def _run(self, in_flight: InFlightRead, source: Source[Any], call: Call) -> None:
-        keys, outcomes, began, peek = in_flight.keys, in_flight.outcomes, self.now(), self._snapshots.peek
-        asked_at, registered = self._utc_now(), self._in_flight
-        in_flight.asked_at = asked_at
-        try:
-            replies = await source.fetch(keys, call)
-            now, as_of = self.now(), self._utc_now()
-            in_flight.latency_s, in_flight.answered_at = now - began, as_of
-            fresh_until = now + source.fresh_for_s if source.fresh_for_s > 0 else _NEVER
-            for key in keys:
-                reply = replies.get(key)
-                if isinstance(reply, VaultError):
-                    self._fail(key, in_flight, reply)
-                elif reply is None and key not in replies:
-                    outcomes[key] = VaultReplyUnreadable(source.provider)
-                else:
-                    before = peek(key)
-                    prepared = source.prepare(reply, None if before is None else before.prepared)
-                    snapshot = outcomes[key] = Snapshot(
-                        reply, prepared, asked_at, as_of, now, prepared.size, fresh_until
-                    )
-                    if registered.get(key) is in_flight:
-                        self._keep(key, snapshot, before, source)
-                    else:
-                        snapshot.fresh_until = _NEVER
-        except VaultError as error:
-            in_flight.latency_s, in_flight.answered_at = self.now() - began, self._utc_now()
-            for key in keys:
-                self._fail(key, in_flight, error)
-        except Exception as bug:
-            outcomes.update(dict.fromkeys(keys, bug))
-            if not in_flight.waiting:
-                raise  # asyncio logs it
-        finally:
-            in_flight.is_done = True
-            for key in keys:  # `_unregister`, in one call less for each read
-                if registered.get(key) is in_flight:
-                    del registered[key]
-                    if key[2] is not None:
-                        self._unindex(key)
-            for countdown in in_flight.waiting:
-                countdown.left -= 1
-                if not countdown.left:
-                    countdown.wake()
-
-    def _fail(self, key: Key, in_flight: InFlightRead, error: VaultError) -> None:
-        in_flight.outcomes[key] = error
-        if self._in_flight.get(key) is in_flight and not _may_show_stale(error):
-            self._forget(key)
-
-    def _keep(self, key: Key, snapshot: Snapshot[Any], before: Snapshot[Any] | None, source: Source[Any]) -> None:
-        if source.fresh_for_s <= 0 and source.stale_if_error_for_s <= 0:
-            return
-        if before is not None:
-            before.fresh_until = _NEVER
-            if not snapshot.prepared.is_whole:
-                better = before if before.prepared.is_whole else before.better
-                if better is not None and snapshot.taken_at - better.taken_at <= source.stale_if_error_for_s:
-                    snapshot.better = better
-                    snapshot.size += better.size
-        self._snapshots.put(key, snapshot, weight=snapshot.size)
-
-    def _forget(self, key: Key) -> None:
-        snapshot = self._snapshots.pop(key)
-        if snapshot is not None:
-            self._removed(key, snapshot)
-
-    def _removed(self, key: Key, snapshot: Snapshot[Any]) -> None:
-        snapshot.fresh_until = _NEVER
-        if key[2] is not None:
-            self._unindex(key)
-        if self.on_removed is not None:
-            self.on_removed(key)
-
-    def _unindex(self, key: Key) -> None:
-        if key in self._in_flight or self._snapshots.peek(key) is not None:
-            return
-        listed = self._methods.get(key[:2])
-        if listed is not None:
-            listed.discard(key)
-            if not listed:
-                del self._methods[key[:2]]
-
     async def _wait(
-        self, reads: Mapping[Key, InFlightRead], wanted: Sequence[tuple[Key, Source[Any]]], call: Call
-    ) -> None:
-        """Wait until each read is done or its deadline has passed. Cancels reads that nothing waits for any more."""
+        self,
+        waited: dict[InFlightRead, float],
+        missing: Mapping[Source[Any], Collection[Key]],
+        call: Call,
+        now: float,
+    ) -> dict[Key, InFlightRead]:
+        """Start the missing reads, and wait until all are done or their deadlines have passed. Cancels reads that
+        nothing waits for any more. `waited` has joined reads with the deadlines of their sources, in seconds."""
         loop = asyncio.get_running_loop()
         began, countdown = loop.time(), Countdown(loop.create_future())
-        waited: dict[InFlightRead, float] = {}
-        for key, source in wanted:
-            read = reads.get(key)
-            if read is not None and read not in waited:
-                until = began + source.deadline_s
-                waited[read] = until if until < call.deadline_at else call.deadline_at
-                read.waiting.append(countdown)
+        for read in waited:
+            read.waiting.append(countdown)
+        started: dict[Key, InFlightRead] = {}
+        calls: dict[float, Call] = {}
+        for source, new in missing.items():
+            deadline_s, keys = source.deadline_s, tuple(new)
+            if deadline_s not in calls:
+                until = began + deadline_s
+                calls[deadline_s] = Call(until, call.request_id, call.traceparent, call.client, call.tags, call.meter)
+            for start in range(0, len(keys), source.batch_limit):
+                some = keys[start : start + source.batch_limit]
+                read = InFlightRead(some, self._utc_now(), now, countdown)
+                for key in some:
+                    started[key] = self._in_flight[key] = read
+                read.task = loop.create_task(self._run(read, source, calls[deadline_s]))
+                waited[read] = deadline_s
         countdown.left = len(waited)
+        waited = {read: min(began + deadline_s, call.deadline_at) for read, deadline_s in waited.items()}
         try:
             until = min(waited.values())
             while until > loop.time():
@@ -356,6 +267,7 @@ class SnapshotCache:
                 for read in waited:
                     if not read.is_done:
                         self._leave(read, countdown)
+        return started
 
     def _leave(self, read: InFlightRead, countdown: Countdown) -> None:
         read.waiting.remove(countdown)
@@ -367,22 +279,91 @@ class SnapshotCache:
         for key in read.keys:
             if self._in_flight.get(key) is read:
                 del self._in_flight[key]
-                if key[2] is not None:
-                    self._unindex(key)
+
+    async def _run(self, read: InFlightRead, source: Source[Any], call: Call) -> None:
+        keys, results = read.keys, read.results
+        try:
+            replies = await source.fetch(keys, call)
+            now, as_of = self.now(), self._utc_now()
+            latency_s = now - read.began
+            for key in keys:
+                reply = replies[key[1]] if key[1] in replies else VaultReplyUnreadable(source.provider)
+                if isinstance(reply, VaultError):
+                    results[key] = self._refused(key, read, source, reply)
+                else:
+                    results[key] = Read(self._keep(key, reply, read, source, now, as_of), None, latency_s)
+        except VaultError as error:
+            results.update({key: self._refused(key, read, source, error) for key in keys})
+        except Exception as bug:
+            results.update(dict.fromkeys(keys, Read(None, bug=bug)))
+            if not read.waiting:
+                raise  # asyncio logs it
+        finally:
+            read.is_done = True
+            self._unregister(read)
+            for countdown in read.waiting:
+                countdown.left -= 1
+                if not countdown.left:
+                    countdown.wake()
+
+    def _refused(self, key: Key, read: InFlightRead, source: Source[Any], error: VaultError) -> Read[Any]:
+        if source.on_error is not None:
+            source.on_error(key, error)
+        if self._in_flight.get(key) is read and not _may_show_stale(error):
+            self._forget(key)
+        return Read(None, error, self.now() - read.began, read.asked_at, self._utc_now())
+
+    def _keep(
+        self, key: Key, reply: Any, read: InFlightRead, source: Source[Any], now: float, as_of: datetime
+    ) -> Snapshot[Any]:
+        before = self._snapshots.peek(key)
+        value, prepared = source.prepare(reply, None if before is None else before.prepared)
+        fresh_for_s, stale_for_s = source.fresh_for_s, source.stale_if_error_for_s
+        snapshot = Snapshot(value, prepared, read.asked_at, as_of, now, prepared.size, _NEVER)
+        if (fresh_for_s <= 0 and stale_for_s <= 0) or self._in_flight.get(key) is not read:
+            return snapshot
+        if fresh_for_s > 0:
+            snapshot.fresh_until = now + fresh_for_s
+        if before is not None:
+            before.fresh_until = _NEVER
+            if not prepared.is_whole:
+                better = before if before.prepared.is_whole else before.better
+                if better is not None and now - better.taken_at <= stale_for_s:
+                    snapshot.better = better
+                    snapshot.size += better.size
+        if key[2] is not None:
+            self._methods.setdefault(key[:2], set()).add(key)
+        self._snapshots.put(key, snapshot, weight=snapshot.size)
+        return snapshot
+
+    def _forget(self, key: Key) -> None:
+        snapshot = self._snapshots.pop(key)
+        if snapshot is not None:
+            self._removed(key, snapshot)
+
+    def _removed(self, key: Key, snapshot: Snapshot[Any]) -> None:
+        snapshot.fresh_until = _NEVER
+        if key[2] is not None:
+            methods = self._methods[key[:2]]
+            methods.discard(key)
+            if not methods:
+                del self._methods[key[:2]]
+        if self.on_removed is not None:
+            self.on_removed(key)
 
     def _failed(
-        self, key: Key, source: Source[Any], read: InFlightRead, began: float, *, may_be_stale: bool
+        self, key: Key, source: Source[Any], read: Read[Any] | None, began: float, *, may_be_stale: bool
     ) -> Read[Any]:
-        outcome, latency_s = read.outcomes.get(key), read.latency_s
-        if isinstance(outcome, Exception) and not isinstance(outcome, VaultError):
-            return Read(None, bug=outcome)
-        if not isinstance(outcome, VaultError):
-            outcome, latency_s = VaultTimeout(source.provider), self.now() - began
+        """`read` is None if the deadline has passed."""
+        if read is None:
+            read = Read(None, VaultTimeout(source.provider), self.now() - began)
+        if read.error is None:
+            return read
         stale = None
-        if may_be_stale and _may_show_stale(outcome):
+        if may_be_stale and _may_show_stale(read.error):
             stale = self._stale(key, source.stale_if_error_for_s)
         self.counts["none" if stale is None else "stale"] += 1
-        return Read(stale, outcome, latency_s, read.asked_at, read.answered_at)
+        return read if stale is None else replace(read, snapshot=stale)
 
     def _stale(self, key: Key, age_s: float) -> Snapshot[Any] | None:
         """The last complete snapshot that is young enough, else the last incomplete one."""

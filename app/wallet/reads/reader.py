@@ -1,11 +1,10 @@
 """Reads vaults: many customers, all vaults in parallel, with deadlines, and a source state for each vault."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from math import ceil
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from app.errors import (
     CircuitOpen,
@@ -160,53 +159,47 @@ class WalletReader:
     ) -> list[SourceReading]:
         """Different customers at different vaults, all in parallel, in the order of `wanted`; never later than the
         deadline. Customers of one vault share calls if the vault can read several at once."""
-        found: list[SourceReading] = []
-        for reading in await self.try_all(wanted, call, force_fresh=force_fresh):
-            if isinstance(reading, Exception):
-                raise reading
-            found.append(reading)
-        return found
+        reads = await self.try_all([(name, ref, None) for name, ref in wanted], call, force_fresh=force_fresh)
+        for read in reads:
+            if read.bug is not None:
+                raise read.bug
+        return [to_reading(name, read) for (name, _), read in zip(wanted, reads, strict=True)]
 
-    async def try_all(
-        self, wanted: Sequence[tuple[ProviderName, CustomerRef]], call: Call, *, force_fresh: bool = False
-    ) -> list[SourceReading | Exception]:
-        """As `read_all`, with an adapter's bug in place of the readings that it prevented."""
-        sources = self._sources
-        keys = [((name, ref, None), sources[name]) for name, ref in wanted]
-        found = await self.snapshots.read(keys, call, force_fresh=force_fresh)
-        return [
-            to_reading(name, read) if read.bug is None else read.bug
-            for (name, _), read in zip(wanted, found, strict=True)
-        ]
+    async def try_all(self, keys: Sequence[Key], call: Call, *, force_fresh: bool = False) -> list[Read[Any]]:
+        """As `read_all`, for lists and 3-D Secure statuses, with an adapter's bug in place of the read that it
+        prevented."""
+        lists, statuses = self._sources, self.statuses.sources
+        wanted = [(key, lists[key[0]] if key[2] is None else statuses[key[0]]) for key in keys]
+        return await self.snapshots.read(wanted, call, force_fresh=force_fresh)
 
     def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[VaultWallet]:
-        async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, VaultWallet | VaultError]:
-            vault = self.providers[name]  # which a reload of the settings may have replaced
-            found = await vault.wallets([key[1] for key in keys] if len(keys) > 1 else (keys[0][1],), call)
-            replies: dict[Key, VaultWallet | VaultError] = {}
-            for key in keys:
-                reply = found.get(key[1])
-                if reply.__class__ is VaultWallet:
-                    if len(reply.methods) > policy.max_methods:
-                        reply = cut(reply, policy.max_methods)
-                    if self._on_list is not None:
-                        self._on_list(reply)
-                elif reply is None:
-                    continue
-                elif isinstance(reply, VaultError) and is_not_found(reply) and self._on_not_found is not None:
-                    self._on_not_found(name, key[1])
-                replies[key] = reply
-            return replies
+        providers, most = self.providers, policy.max_methods
+
+        def fetch(keys: Sequence[Key], call: Call) -> Awaitable[Mapping[CustomerRef, VaultWallet | VaultError]]:
+            vault = providers[name]  # which a reload of the settings may have replaced
+            return vault.wallets([key[1] for key in keys] if len(keys) > 1 else (keys[0][1],), call)
+
+        def prepare(wallet: VaultWallet, last: CachedWallet | None) -> tuple[VaultWallet, CachedWallet]:
+            if len(wallet.methods) > most:
+                wallet = cut(wallet, most)
+            if self._on_list is not None:
+                self._on_list(wallet)
+            return wallet, to_cached_wallet(self._ids, wallet, last)
 
         return Source(
             provider=name,
             fetch=fetch,
-            prepare=partial(to_cached_wallet, self._ids),
+            prepare=prepare,
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=policy.stale_if_error_for_s,
             deadline_s=policy.deadline_s,
             batch_limit=max(1, self.providers[name].capabilities.batch_limit),
+            on_error=self._on_error,
         )
+
+    def _on_error(self, key: Key, error: VaultError) -> None:
+        if self._on_not_found is not None and is_not_found(error):
+            self._on_not_found(key[0], key[1])
 
 
 def cut(wallet: VaultWallet, most: int) -> VaultWallet:
@@ -254,7 +247,7 @@ def to_cached_wallet(ids: IdMaker, wallet: VaultWallet, last: CachedWallet | Non
 def to_reading(provider: ProviderName, read: Read[VaultWallet]) -> SourceReading:
     """A source reading from a cache result."""
     error, snapshot = read.error, read.snapshot
-    latency_ms = None if read.latency_s is None else round(read.latency_s * 1000)
+    latency_ms = None if read.latency_s is None else int(read.latency_s * 1000 + 0.5)
     if snapshot is None:
         assert error is not None
         is_answer = is_not_found(error)

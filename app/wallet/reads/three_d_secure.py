@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from app.errors import VaultError
-from app.vault.enums import AuthStatus, MethodRef, ProviderCapability, ProviderName
+from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderCapability, ProviderName
 from app.vault.model import Card, PaymentMethod, ThreeDSecure
 from app.vault.provider import Call, VaultProvider
 from app.wallet.reads.cache import Key, Read, SnapshotCache, Source
@@ -39,18 +39,11 @@ class StatusReader:
         and must not raise."""
         self._snapshots = snapshots
         self._on_status = on_status
-        self._sources = {
+        self.sources = {
             name: self._source(name, providers, policies[name])
             for name, vault in providers.items()
             if ProviderCapability.THREE_D_SECURE in vault.capabilities.operations
         }
-
-    async def read(self, key: Key, call: Call) -> StatusRead:
-        """The last 3-D Secure result of a card, whose vault must have such calls."""
-        (found,) = await self._snapshots.read([(key, self._sources[key[0]])], call)
-        if found.bug is not None:
-            raise found.bug
-        return found
 
     def get_fresh(self, card: Card) -> StatusReading | None:
         """The card's status if it is cached and fresh, without awaiting."""
@@ -59,9 +52,11 @@ class StatusReader:
 
     def has_call(self, method: PaymentMethod) -> bool:
         """True if the method's status is a call of its own."""
-        return method.provider in self._sources and isinstance(method, Card)
+        return method.provider in self.sources and isinstance(method, Card)
 
     def to_reading(self, card: Card, read: StatusRead) -> StatusReading:
+        if read.bug is not None:
+            raise read.bug
         if read.error is not None or read.snapshot is None:
             return StatusReading(AuthStatus.UNKNOWN, failed=True)
         status = to_status(read.snapshot.value, card.three_d_secure)
@@ -74,10 +69,10 @@ class StatusReader:
     ) -> Source[ThreeDSecure | None]:
         gate = asyncio.Semaphore(policy.three_ds_concurrency)
 
-        async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, ThreeDSecure | VaultError | None]:
+        async def fetch(keys: Sequence[Key], call: Call) -> Mapping[CustomerRef, ThreeDSecure | VaultError | None]:
             ((_, ref, method),) = keys
             async with gate:
-                return {keys[0]: await providers[name].three_d_secure(ref, method or MethodRef(""), call)}
+                return {ref: await providers[name].three_d_secure(ref, method or MethodRef(""), call)}
 
         return Source(
             provider=name,
@@ -98,9 +93,9 @@ class _Prepared:
 _PREPARED: Final = _Prepared()
 
 
-def _prepare(result: ThreeDSecure | None, last: object) -> _Prepared:
+def _prepare(result: ThreeDSecure | None, last: object) -> tuple[ThreeDSecure | None, _Prepared]:
     """Nothing is prepared; the size is estimated."""
-    return _PREPARED
+    return result, _PREPARED
 
 
 def status_key(card: Card) -> Key:

@@ -1,10 +1,12 @@
-"""Locks, for example one writer per customer and vault: in-process, plus PostgreSQL advisory locks between processes.
+"""Locks, for example one writer per customer and vault: in-process, plus between processes PostgreSQL's advisory locks,
+or for SQLite locks of a file.
 
 PostgreSQL releases a session's advisory locks when the process or its connection ends. If only the connection ends, the
 holders do not notice; the journal's check for `unreconciled` operations then protects against concurrent writes.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
@@ -13,6 +15,7 @@ from typing import Final
 from app.store.connection import Driver
 from app.store.database import Database
 from app.store.errors import LockTimeout, StoreUnavailable
+from app.store.file_locks import IS_SUPPORTED, FileLocks
 from app.store.statements import Statement
 from app.vault.enums import CustomerRef, ProviderName
 
@@ -28,7 +31,11 @@ class Locks:
     def __init__(self, database: Database) -> None:
         self._tenant = database.tenant
         self._local = _LocalLocks()
-        self._shared = None if database.engine.is_sqlite else _SharedLocks(database)
+        self._shared: _SharedLocks | None = None
+        if not database.engine.is_sqlite:
+            self._shared = _AdvisoryLocks(database)
+        elif IS_SUPPORTED:
+            self._shared = _OfFile(database.engine.address)
 
     @asynccontextmanager
     async def customer_vault_lock(
@@ -106,16 +113,8 @@ class _LocalLocks:
             raise LockTimeout("the lock is held in this process") from None
 
 
-class _SharedLocks:
-    """Advisory locks in one database session of this process.
-
-    `pg_try_advisory_lock` does not block, so one session serves all waiters and no pool is exhausted.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database: Final = database
-        self._session: Final = database.engine.pool(1)
-        self._releases: set[asyncio.Task[None]] = set()
+class _SharedLocks(ABC):
+    """Locks between processes. Tried until one is free, which no process waits for in the kernel or the database."""
 
     async def acquire(self, name: str, wait_s: float) -> None:
         key = _key(name)
@@ -128,6 +127,41 @@ class _SharedLocks:
                 raise LockTimeout("the lock is held by another process")
             await asyncio.sleep(min(pause, left))
             pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+
+    @abstractmethod
+    async def release(self, name: str) -> None: ...
+
+    @abstractmethod
+    async def close(self) -> None: ...
+
+    @abstractmethod
+    async def _try(self, key: int) -> bool: ...
+
+
+class _OfFile(_SharedLocks):
+    def __init__(self, file: str) -> None:
+        self._locks: Final = FileLocks(file)
+
+    async def release(self, name: str) -> None:
+        self._locks.unlock(_key(name))
+
+    async def close(self) -> None:
+        self._locks.close()
+
+    async def _try(self, key: int) -> bool:
+        return self._locks.try_lock(key)
+
+
+class _AdvisoryLocks(_SharedLocks):
+    """Advisory locks in one database session of this process.
+
+    `pg_try_advisory_lock` does not block, so one session serves all waiters and no pool is exhausted.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database: Final = database
+        self._session: Final = database.engine.pool(1)
+        self._releases: set[asyncio.Task[None]] = set()
 
     async def release(self, name: str) -> None:
         await asyncio.shield(self._free(_key(name)))

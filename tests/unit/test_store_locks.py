@@ -31,9 +31,9 @@ asyncio.run(hold())
 
 
 @pytest.fixture
-async def replica(postgres_url: str) -> AsyncIterator[Store]:
-    """A second replica on the same PostgreSQL database; not applicable to SQLite."""
-    opened = Store.open(postgres_url)
+async def replica(store_url: str) -> AsyncIterator[Store]:
+    """A second process of the same store."""
+    opened = Store.open(store_url)
     yield opened
     await opened.close()
 
@@ -104,24 +104,24 @@ async def test_cancellation_leaks_no_lock(store: Store) -> None:
             pass
 
 
-async def test_replicas_exclude_each_other(pg_store: Store, replica: Store) -> None:
+async def test_replicas_exclude_each_other(store: Store, replica: Store) -> None:
     inside = 0
     most = 0
 
-    async def work(store: Store) -> None:
+    async def work(one: Store) -> None:
         nonlocal inside, most
-        async with vault_lock(store, wait_s=30):
+        async with vault_lock(one, wait_s=30):
             inside += 1
             most = max(most, inside)
             await asyncio.sleep(0.001)
             inside -= 1
 
-    await asyncio.gather(*(work((pg_store, replica)[number % 2]) for number in range(12)))
+    await asyncio.gather(*(work((store, replica)[number % 2]) for number in range(12)))
     assert most == 1
 
 
-async def test_a_waiting_replica_times_out(pg_store: Store, replica: Store) -> None:
-    async with vault_lock(pg_store):
+async def test_a_waiting_replica_times_out(store: Store, replica: Store) -> None:
+    async with vault_lock(store):
         with pytest.raises(LockTimeout):
             async with vault_lock(replica, wait_s=0.05):
                 raise AssertionError("two holders")
@@ -131,29 +131,29 @@ async def test_a_waiting_replica_times_out(pg_store: Store, replica: Store) -> N
         pass
 
 
-async def test_closing_a_store_releases_its_locks(postgres_url: str, pg_store: Store) -> None:
-    gone = Store.open(postgres_url)
+async def test_closing_a_store_releases_its_locks(store_url: str, store: Store) -> None:
+    gone = Store.open(store_url)
     hold = gone.locks.hold("job", wait_s=1)
     await hold.__aenter__()
     await gone.close()
-    async with pg_store.locks.hold("job", wait_s=5):
+    async with store.locks.hold("job", wait_s=5):
         pass
     await hold.__aexit__(None, None, None)  # nothing left to release
 
 
-async def test_a_killed_process_holds_no_locks(postgres_url: str, pg_store: Store, tmp_path: Path) -> None:
+async def test_a_killed_process_holds_no_locks(store_url: str, store: Store, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     holder = subprocess.Popen(
-        [sys.executable, "-c", _HOLD, postgres_url], stdout=subprocess.PIPE, cwd=tmp_path, env=environment
+        [sys.executable, "-c", _HOLD, store_url], stdout=subprocess.PIPE, cwd=tmp_path, env=environment
     )
     try:
         assert holder.stdout is not None
         assert await asyncio.to_thread(holder.stdout.readline) == b"held\n"
         with pytest.raises(LockTimeout):
-            async with pg_store.locks.hold("job", wait_s=0):
+            async with store.locks.hold("job", wait_s=0):
                 raise AssertionError("two holders")
         holder.send_signal(signal.SIGKILL)
-        async with pg_store.locks.hold("job", wait_s=10):
+        async with store.locks.hold("job", wait_s=10):
             pass
     finally:
         holder.kill()
@@ -167,12 +167,12 @@ async def test_one_leader_at_most(store: Store) -> None:
         assert later is True
 
 
-async def test_one_leader_among_replicas(pg_store: Store, replica: Store) -> None:
-    async with pg_store.locks.leadership("sweep") as first, replica.locks.leadership("sweep") as second:
+async def test_one_leader_among_replicas(store: Store, replica: Store) -> None:
+    async with store.locks.leadership("sweep") as first, replica.locks.leadership("sweep") as second:
         assert (first, second) == (True, False)
 
 
-async def test_locks_recover_from_a_lost_session(pg_store: Store, replica: Store, postgres_url: str) -> None:
+async def test_locks_recover_from_a_lost_session(pg_store: Store, postgres_url: str) -> None:
     held_by = (  # other databases of this server are those of other test workers
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.api.limits.rate import LocalBuckets, RateBudget, RateLimiter, budgets_of
 from app.api.limits.shared_rate import RedisBuckets
+from app.api.limits.worker_rate import WorkerBuckets
 from app.api.problems import RequestRefused
 from app.settings.model import Settings
 from app.wallet.caller import Caller, CallerKind
@@ -164,3 +168,32 @@ async def test_without_redis_each_process_counts_and_no_request_waits(clock: Clo
         clock.now += 1.1
         assert (await shared.cost(ANN, 15))["currentlyAvailable"] == 5, "Redis counts again: it had forgotten"
         await buckets.close()
+
+
+def _passed(file: Path, asked: int) -> int:
+    buckets, budget = WorkerBuckets(file), RateBudget(1e-6, 500, 1e-6, 1_000)
+    return sum(buckets.take_now("ann", budget, 1.0, 1.0).wait_s == 0 for _ in range(asked))
+
+
+def test_workers_share_one_budget_exactly(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(4, get_context("spawn")) as pool:
+        passed = list(pool.map(_passed, [tmp_path / "rates"] * 4, [400] * 4))
+    assert sum(passed) == 500
+
+
+def test_workers_see_each_others_levels(tmp_path: Path, clock: Clock) -> None:
+    first, second = (WorkerBuckets(tmp_path / "rates", clock=clock) for _ in range(2))
+    assert first.take_now("ann", SMALL, 3, 5) == second.take_now("bob", SMALL, 3, 5)
+    assert (second.take_now("ann", SMALL, 1, 5).requests, first.take_now("ann", SMALL, 0, 0).cost) == (0, 10)
+    assert first.take_now("ann", SMALL, 1, 0).wait_s == 0.5
+    clock.now += 0.5
+    assert second.take_now("ann", SMALL, 1, 0).wait_s == 0
+
+
+def test_a_full_set_forgets_the_longest_unused(tmp_path: Path, clock: Clock) -> None:
+    buckets = WorkerBuckets(tmp_path / "rates", clock=clock)
+    for number in range(70_000):
+        clock.now += 0.001
+        buckets.take_now(f"client {number}", SMALL, 4, 0)
+    assert buckets.take_now("client 69999", SMALL, 4, 0).wait_s > 0
+    assert buckets.take_now("client 0", SMALL, 4, 0).wait_s == 0

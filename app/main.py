@@ -22,8 +22,9 @@ from app.api.documents.compose import DocumentServices
 from app.api.endpoint import GraphQLEndpoint
 from app.api.health import Probe, healthz, readyz
 from app.api.limits import Limiter
-from app.api.limits.rate import RateLimiter, budgets_of
+from app.api.limits.rate import LocalBuckets, RateLimiter, budgets_of
 from app.api.limits.shared_rate import RedisBuckets
+from app.api.limits.worker_rate import WorkerBuckets
 from app.api.metrics import Metrics, MetricsPage
 from app.api.request_policy import DefaultRequestPolicy
 from app.api.response import HttpResponse
@@ -37,6 +38,7 @@ from app.providers.registry import build_providers, canonical_ref, specs
 from app.server.addresses import TrustedProxies
 from app.server.connections import ConnectionLimits
 from app.server.reload import ID_KEY, GatewayKeys, key_set_fetcher, validate, webhook_senders
+from app.server.workers import Seat
 from app.settings.model import Settings
 from app.store import Store, make_engine, migrate, migrations_are_current
 from app.store.errors import StoreUnavailable
@@ -86,10 +88,11 @@ class Gateway:
     """The gateway of one process. Create it outside an event loop; it opens nothing before `start`, which the server
     calls."""
 
-    def __init__(self, settings: Settings, *, page_token: str | None = None) -> None:
-        """`page_token` fills GraphiQL's headers; set only in development."""
+    def __init__(self, settings: Settings, *, page_token: str | None = None, seat: Seat | None = None) -> None:
+        """`page_token` fills GraphiQL's headers; set only in development. `seat` is that of one of several workers."""
         validate(settings)
         self.settings = settings
+        self._seat = seat
         self._page_token = page_token
         self.after_start: list[Hook] = []
         self.is_draining = False
@@ -102,7 +105,8 @@ class Gateway:
         self.callers = build_callers(settings, self.store.clients, key_set_fetcher, self.key_uses)
         self.metrics = Metrics()
         self.audit = Audit(self.store.events, observer=self.metrics)
-        self.shared_buckets = _shared_buckets(settings)
+        self._buckets = LocalBuckets() if seat is None else WorkerBuckets(seat.folder / "rates")
+        self.shared_buckets = _shared_buckets(settings, self._buckets)
         self.providers = build_providers(settings, self.metrics)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
         self._http_clients: dict[str, VaultHttpClient] = {}
@@ -241,7 +245,7 @@ class Gateway:
         )
 
     def _rates(self) -> RateLimiter:
-        return RateLimiter(budgets_of(self.settings.rate), self.shared_buckets)
+        return RateLimiter(budgets_of(self.settings.rate), self.shared_buckets, self._buckets)
 
     async def _is_deleted_by_gateway(self, customer_id: str, address: MethodAddress) -> bool:
         """True if the method was deleted through the gateway: those events have an actor, observed deletions have
@@ -419,9 +423,9 @@ def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) 
     )
 
 
-def _shared_buckets(settings: Settings) -> RedisBuckets | None:
+def _shared_buckets(settings: Settings, local: LocalBuckets) -> RedisBuckets | None:
     url = settings.store.redis_url.reveal()
-    return RedisBuckets(url) if url else None
+    return RedisBuckets(url, local=local) if url else None
 
 
 def store_url(settings: Settings) -> str:

@@ -40,6 +40,7 @@ MOST_HEADER_BYTES: Final = 32_768
 MOST_HEADERS: Final = 100
 MOST_PIPELINED: Final = 100
 _LINGER_S: Final = 3.0
+_LAST_REQUEST_S: Final = 0.5
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _SWEEP_EVERY_S: Final = 0.25
 _OF_UPGRADES: Final = (b"upgrade", b"http2-settings")
@@ -188,6 +189,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_read_again = False
         self._ignores_input = False
         self._is_lingering = False
+        self._is_last = False
         self._current: object = None
         self._keeps_alive = True
         self._status = 400
@@ -210,6 +212,15 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._release()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Drain. A request may be on its way over an idle connection: it is answered, as the last one."""
+        self._is_last = True
+        if self._is_answering():
+            self.cycle.keep_alive = False
+            self._keeps_alive = False
+        elif not self._is_lingering:
+            self.due_at = min(self.due_at, self.loop.time() + _LAST_REQUEST_S)
 
     def handle_websocket_upgrade(self) -> None:
         self._release()  # websocket.py counts WebSockets
@@ -269,6 +280,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._current = cycle = self.cycle
         if cycle is not None:  # an upgrade may come first
             cycle.__class__ = _ResponseCycle  # uvicorn has no setting for it; the task that uses it has not started yet
+            if self._is_last:
+                cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_body = 0

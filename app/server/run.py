@@ -29,7 +29,7 @@ _log.addFilter(RedactingFilter())
 _M_ARENA_MAX: Final = -8  # malloc.h
 _JSON: Final = b"application/json"
 _GRAPHQL_RESPONSE: Final = b"application/graphql-response+json"
-_SAME_PRESS_S: Final = 0.1
+SAME_PRESS_S: Final = 0.1
 
 
 class PortTaken(VaultgraphError):
@@ -201,11 +201,13 @@ def _share_arenas() -> None:
 def run_until_signal(
     main: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
     on_hangup: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    *,
+    is_worker: bool = False,
 ) -> None:
     """Run `main(stop)` on uvloop; the first SIGINT or SIGTERM sets `stop`, the second ends the process at once.
 
     SIGHUP runs `on_hangup`, once at a time; a signal that arrives meanwhile runs it once more. Without it, SIGHUP ends
-    the process.
+    the process. A worker is stopped by SIGTERM alone, and repeated ones are ignored: its supervisor ends it.
 
     Does not return: the process exits with status 0 after `main` returns. Exceptions of `main` propagate.
     """
@@ -215,9 +217,12 @@ def run_until_signal(
     async def with_signals() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        on_signal = _OnSignal(stop, loop)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, on_signal, number)
+        if is_worker:
+            loop.add_signal_handler(signal.SIGTERM, stop.set)
+        else:
+            on_signal = _OnSignal(stop, loop)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, on_signal, number)
         if on_hangup is None:
             await main(stop)
             return
@@ -269,7 +274,7 @@ class _OnSignal:
         if not self._stop.is_set():
             self._first_at = self._loop.time()
             self._stop.set()
-        elif self._loop.time() - self._first_at > _SAME_PRESS_S:
+        elif self._loop.time() - self._first_at > SAME_PRESS_S:
             os._exit(128 + number)
 
 

@@ -248,6 +248,7 @@ class GatewaySettings(Section, frozen=True):
     data_dir: Path = Path("vaultgraph-data")
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
     id_key: Secrets = Secrets()
     digest_key: Secrets = Secrets()
     metrics_token: Secret = Secret("")

@@ -28,7 +28,9 @@ FRESH = "a fresh key of the tests 0123456789 abcdef"
 class Served:
     """`vaultgraph serve` on the sandboxes, with one issuer's keys in a file."""
 
-    def __init__(self, sandbox: RunningSandbox, folder: Path) -> None:
+    def __init__(
+        self, sandbox: RunningSandbox, folder: Path, *options: str, is_cold: bool = False, **values: Any
+    ) -> None:
         self.folder = folder
         self.keys = folder / "issuer.json"
         self.publish(ec_key("first"))
@@ -37,10 +39,12 @@ class Served:
             "port": 0,
             "auth": {"issuer": ISSUER, "audience": [AUDIENCE], "jwks_path": str(self.keys)},
             "gate": {"cors_origins": ["none"]},
+            **values,
         }
         self.key = ec_key("first")
         config = written(folder, self.values)
-        self.running = Running("serve", "--config", config, "--data-dir", folder / "data")
+        where = ("--config", config, "--data-dir", folder / "data")
+        self.running = Running("serve", *where, *options, is_cold=is_cold)
         self.url = ""
 
     def publish(self, key: Any) -> None:

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 from urllib.request import Request, urlopen
 
 from websockets.sync.client import ClientConnection, connect
@@ -20,6 +20,14 @@ subscription Events($customer: ID!, $types: [EventType!], $after: ID) {
 }
 """
 FIELD = "customerEvents"
+
+
+class Reachable(Protocol):
+    """A gateway in a thread, or a process."""
+
+    url: str
+
+    def token(self) -> str: ...
 
 
 class Listener:
@@ -51,7 +59,7 @@ class Listener:
 
 
 @contextmanager
-def socket_of(gateway: RunningGateway, token: str | None = None) -> Iterator[ClientConnection]:
+def socket_of(gateway: Reachable, token: str | None = None) -> Iterator[ClientConnection]:
     """An initialised socket; the default `token` is the gateway's, and an API key also works."""
     url = gateway.url.replace("http", "ws") + "/graphql"
     with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], open_timeout=10) as socket:
@@ -63,7 +71,7 @@ def socket_of(gateway: RunningGateway, token: str | None = None) -> Iterator[Cli
 
 @contextmanager
 def listening(
-    gateway: RunningGateway, query: str = EVENTS, token: str | None = None, **variables: Any
+    gateway: Reachable, query: str = EVENTS, token: str | None = None, **variables: Any
 ) -> Iterator[Listener]:
     with socket_of(gateway, token) as socket:
         payload = {"query": query, "variables": variables}

@@ -27,6 +27,7 @@ from app.api.limits.shared_rate import RedisBuckets
 from app.api.limits.worker_rate import WorkerBuckets
 from app.api.metrics import Metrics, MetricsPage
 from app.api.request_policy import DefaultRequestPolicy
+from app.api.request_record import RequestObserver
 from app.api.response import HttpResponse
 from app.api.router import GatewayApp
 from app.api.webhooks import WebhookReceiver
@@ -44,6 +45,7 @@ from app.store import Store, make_engine, migrate, migrations_are_current
 from app.store.errors import StoreUnavailable
 from app.store.notifications import Signal
 from app.store.records import ChangeNotice, EventOrigin, EventType, MethodAddress, NewDelivery, Topic
+from app.telemetry.trace_context import TraceContext
 from app.vault.enums import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
 from app.vault.webhooks import ReportsPayment, RereadsCustomer, RereadsMethods, WebhookEffect
@@ -315,18 +317,20 @@ class Gateway:
             page,
             origins=origins,
             sockets=socket_limits(self.settings),
+            on_request=RequestObserver(self.metrics),
         )
         routes: list[BaseRoute] = [
             Route("/healthz", healthz),
             Route("/readyz", self._readyz),
             self.webhooks.route(),
         ]
+        self.metrics.in_flight = lambda: self._endpoint.in_flight
         self.metrics_page = MetricsPage(self.metrics, self.settings.metrics_token.reveal())
         if is_development or self.settings.metrics_token:
             routes.append(Route("/metrics", self.metrics_page))
         if (folder := graphiql.assets_folder()) is not None and is_development:
             routes.append(Mount(graphiql.ASSETS_PATH, StaticFiles(directory=folder)))
-        return GatewayApp(self.metrics.measured(Cors(self._endpoint, origins)), routes, self._lifespan)
+        return GatewayApp(Cors(self._endpoint, origins), routes, self._lifespan)
 
     @asynccontextmanager
     async def _lifespan(self, _: GatewayApp) -> AsyncIterator[None]:
@@ -335,12 +339,12 @@ class Gateway:
         await self.stop()
 
     def _context(
-        self, caller: Caller, request_id: str, traceparent: str | None, asked_s: float | None = None
+        self, caller: Caller, request_id: str, trace: TraceContext | None, asked_s: float | None = None
     ) -> Context:
         deadline_at = None
         if asked_s is not None:
             deadline_at = asyncio.get_running_loop().time() + min(asked_s, self.services.deadline_s)
-        return Context.create(self.services, caller, request_id, deadline_at, traceparent)
+        return Context.create(self.services, caller, request_id, deadline_at, trace)
 
     async def _store_delivery(self, receipt: NewDelivery) -> None:
         await self.store.deliveries.add(receipt)

@@ -11,7 +11,7 @@ import strawberry
 
 from app.store.records import PaymentRecord
 from app.vault.enums import CircuitState, CustomerRef, MethodRef, ProviderName
-from app.vault.provider import Call
+from app.vault.provider import Call, TraceHeaders
 from app.wallet.caller import Caller
 from app.wallet.reads.build_wallet import DefaultInfo, WalletRules
 from app.wallet.reads.customers import CustomerCache, DirectoryEntry, MethodAddress
@@ -135,12 +135,12 @@ class Context:
         caller: Caller,
         request_id: str,
         deadline_at: float | None = None,
-        traceparent: str | None = None,
+        trace: TraceHeaders | None = None,
     ) -> Self:
         """`deadline_at` is on the loop's clock; by default the configured seconds from now."""
         if deadline_at is None:
             deadline_at = asyncio.get_running_loop().time() + services.deadline_s
-        call = Call(deadline_at=deadline_at, request_id=request_id, traceparent=traceparent, client=caller.key)
+        call = Call(deadline_at=deadline_at, request_id=request_id, client=caller.key, trace=trace)
         return cls(services=services, caller=caller, call=call)
 
     @property

@@ -20,18 +20,19 @@ from app.api.disconnect import DisconnectWatch, DisconnectWatcher
 from app.api.error_format import masked
 from app.api.etag import id_in_path, with_etag
 from app.api.headers import connection_of, read_headers
-from app.api.metrics import HAS_FAILED
 from app.api.negotiation import Accepted, AnswerType, StreamType, accepted, is_json_body
 from app.api.operations import OperationRunner, Outcome, PreparedOperation
 from app.api.problems import RequestRefused
 from app.api.protocols import RequestPolicy
 from app.api.request import Batch, GraphQLRequest, from_body, from_query_string
+from app.api.request_record import OnRequest, RequestRecord
 from app.api.response import HttpResponse, json_answer, refusal, refusal_body
 from app.api.streams.multipart import MULTIPART
 from app.api.streams.sse import EVENTS, send_events
 from app.api.streams.websocket import SocketLimits, SocketServer
 from app.telemetry.redact import RedactingFilter
 from app.telemetry.request_id import REQUEST_ID, new_request_id
+from app.telemetry.trace_context import read_trace_context
 from app.vault.pan import looks_like_card_number
 
 _METHODS: Final = "GET, POST, OPTIONS"
@@ -68,6 +69,7 @@ class GraphQLEndpoint:
         *,
         origins: OriginPolicy | None = None,
         sockets: SocketLimits | None = None,
+        on_request: OnRequest | None = None,
     ) -> None:
         self._policy = policy
         self._limits = limits = limits or EndpointLimits()
@@ -76,10 +78,17 @@ class GraphQLEndpoint:
         self._operations = OperationRunner(schema, policy, limits)
         self._draining = asyncio.Event()
         self._sockets = SocketServer(
-            self._operations, policy, self._origins, sockets or SocketLimits(), json_depth=limits.json_depth
+            self._operations,
+            policy,
+            self._origins,
+            sockets or SocketLimits(),
+            json_depth=limits.json_depth,
+            on_request=on_request,
         )
+        self._on_request = on_request
         self._watcher = DisconnectWatcher()
-        self._in_flight = 0
+        self.in_flight = 0
+        """HTTP requests, without streams, which are limited per caller and do not count for load shedding."""
 
     def begin_drain(self) -> None:
         """Complete open streams and refuse new ones; other requests continue."""
@@ -90,34 +99,43 @@ class GraphQLEndpoint:
         if scope["type"] == "websocket":
             await self._sockets(scope, receive, send)
             return
-        self._in_flight += 1
+        self.in_flight += 1
+        record = RequestRecord()
         try:
-            await self._serve(scope, receive, send)
+            await self._serve(record, scope, receive, send)
         finally:
-            self._in_flight -= 1
+            self.in_flight -= 1
+            if self._on_request is not None:
+                self._on_request(record)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
         headers, repeated = read_headers(scope["headers"])
         request_id = request_id_from(headers)
         REQUEST_ID.set(request_id)
+        record.request_id, record.headers = request_id, headers
+        if "traceparent" in headers:
+            record.trace = read_trace_context(headers)
         extra = [(b"x-request-id", request_id.encode())]
         kind = AnswerType.JSON_BY_DEFAULT
         watch = self._watcher.watch(receive)
         try:
             if repeated:
                 raise RequestRefused("BAD_REQUEST", f"The header {repeated} must not be sent twice.")
-            if self._in_flight > self._limits.max_in_flight:
+            if self.in_flight > self._limits.max_in_flight:
                 raise RequestRefused("OVERLOADED", headers={"retry-after": "1"})
             self._origins.check_host(headers)
             allowed = accepted(headers.get("accept"))
             kind = allowed.answer or kind
-            found = await self._found(scope, watch, headers, allowed, request_id)
+            found = await self._found(scope, watch, headers, allowed, record)
             if not isinstance(found, HttpResponse):
                 watch.end()
+                record.status = 200
+                record.transport = "multipart" if found.type is StreamType.MULTIPART else "sse"
                 await self._stream(found, scope, receive, send, extra)
                 return
             answer = found
         except RequestRefused as refused:
+            record.code = refused.code
             answer = refusal(refused, kind, request_id)
         except _ClientLeft:
             return
@@ -126,12 +144,16 @@ class GraphQLEndpoint:
                 raise
             if not watch.is_late:
                 return
-            answer = refusal(RequestRefused("REQUEST_TIMEOUT", headers={"connection": "close"}), kind, request_id)
+            record.code = "REQUEST_TIMEOUT"
+            answer = refusal(RequestRefused(record.code, headers={"connection": "close"}), kind, request_id)
         except Exception as error:  # noqa: BLE001 - the last line: a bug is logged, masked and answered
-            scope[HAS_FAILED] = True
-            answer = refusal(masked(error, request_id), kind, request_id)
+            record.has_failed = True
+            failure = masked(error, request_id)
+            record.code = failure.code
+            answer = refusal(failure, kind, request_id)
         finally:
             watch.end()
+        record.status = answer.status
         is_large = answer.is_open and 0 < self._limits.compress_from_bytes <= len(answer.body)
         if is_large and "gzip" in headers.get("accept-encoding", ""):
             await send_compressed(answer, extra, self._limits.compress_from_bytes, scope, receive, send)
@@ -139,7 +161,7 @@ class GraphQLEndpoint:
             await answer.send(send, extra, body=scope["method"] != "HEAD")
 
     async def _found(
-        self, scope: Scope, watch: DisconnectWatch, headers: Mapping[str, str], allowed: Accepted, request_id: str
+        self, scope: Scope, watch: DisconnectWatch, headers: Mapping[str, str], allowed: Accepted, record: RequestRecord
     ) -> "HttpResponse | _Stream":
         method = scope["method"]
         if method == "OPTIONS":
@@ -152,22 +174,22 @@ class GraphQLEndpoint:
         if allowed.answer is None and allowed.stream is None:
             raise RequestRefused("NOT_ACCEPTABLE")
         self._origins.check_forgery(headers, method)
-        caller = self._policy.known(headers) or await self._policy.authenticate(headers)
+        record.caller = caller = self._policy.known(headers) or await self._policy.authenticate(headers)
         connection = connection_of(scope)
         if connection is not None and not connection.authenticated(caller.key):
             headers = {"retry-after": "1", "connection": "close"}
             raise RequestRefused("THROTTLED", "Too many connections: close some.", headers=headers)
         request = await self._request(scope, watch, headers, named)
         if isinstance(request, Batch):
-            return await self._batch(request, caller, headers, allowed, scope, watch, request_id)
+            return await self._batch(request, caller, allowed, watch, record)
+        record.request = request
         prepared = await self._operations.prepare(request, caller, streams=allowed.stream is not None)
+        record.prepared = (prepared,)
         if prepared.is_subscription:
             if self._draining.is_set():
                 raise RequestRefused("OVERLOADED", headers={"retry-after": "1", "connection": "close"})
-            return _Stream(_bodies(self._operations.events(prepared, request_id, headers)), caller, allowed.stream)
-        outcome = await self._run(prepared, watch, headers, request_id)
-        if outcome.has_failed:
-            scope[HAS_FAILED] = True
+            return _Stream(_bodies(self._operations.events(prepared, record), record), caller, allowed.stream)
+        outcome = await self._run(prepared, watch, record)
         if allowed.answer is None:
             return _Stream(_once(outcome.body), caller, allowed.stream)
         status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
@@ -181,7 +203,7 @@ class GraphQLEndpoint:
             return await self._policy.revalidate(stream.caller) is not None
 
         with self._sockets.one_more(stream.caller.key):
-            self._in_flight -= 1  # streams are limited per caller and do not count for load shedding
+            self.in_flight -= 1
             try:
                 await send_events(
                     stream.bodies,
@@ -196,24 +218,23 @@ class GraphQLEndpoint:
                     framing=MULTIPART if stream.type is StreamType.MULTIPART else EVENTS,
                 )
             finally:
-                self._in_flight += 1
+                self.in_flight += 1
 
-    async def _run(
-        self, prepared: PreparedOperation, watch: DisconnectWatch, headers: Mapping[str, str], request_id: str
-    ) -> Outcome:
+    async def _run(self, prepared: PreparedOperation, watch: DisconnectWatch, record: RequestRecord) -> Outcome:
         """Run the operation. On client disconnect a query is cancelled; a mutation always completes."""
         watch.is_cancelled_on_leaving = not prepared.is_mutation
-        return await self._operations.run(prepared, request_id, headers)
+        outcome = await self._operations.run(prepared, record)
+        if "errors" in outcome.body or outcome.has_failed:
+            record.note(outcome)
+        return outcome
 
     async def _batch(
         self,
         batch: Batch,
         caller: Any,
-        headers: Mapping[str, str],
         allowed: Accepted,
-        scope: Scope,
         watch: DisconnectWatch,
-        request_id: str,
+        record: RequestRecord,
     ) -> HttpResponse:
         """Admit (and charge) all items before the first one runs, then run them in sequence."""
         if allowed.answer is None:
@@ -221,15 +242,14 @@ class GraphQLEndpoint:
         if not 0 < len(batch.items) <= max(1, self._limits.batch_items) or self._limits.batch_items <= 1:
             raise RequestRefused("BATCH_LIMIT" if batch.items else "BAD_REQUEST", limit=self._limits.batch_items)
         ready: list[PreparedOperation | RequestRefused] = [await self._prepared(item, caller) for item in batch.items]
+        record.prepared = [one for one in ready if isinstance(one, PreparedOperation)]
         bodies: list[dict[str, Any]] = []
         for one in ready:
             if isinstance(one, RequestRefused):
-                bodies.append(refusal_body(one, request_id))
+                record.code = record.code or one.code
+                bodies.append(refusal_body(one, record.request_id))
             else:
-                outcome = await self._run(one, watch, headers, request_id)
-                if outcome.has_failed:
-                    scope[HAS_FAILED] = True
-                bodies.append(outcome.body)
+                bodies.append((await self._run(one, watch, record)).body)
         status = 400 if all(isinstance(one, RequestRefused) for one in ready) else 200
         return json_answer(bodies, allowed.answer, status)
 
@@ -297,9 +317,10 @@ def _is_plain(text: str) -> bool:
     return 8 <= len(text) <= 128 and text.isascii() and text.replace("-", "").replace("_", "").isalnum()
 
 
-async def _bodies(outcomes: AsyncIterator[Outcome]) -> AsyncIterator[dict[str, Any]]:
+async def _bodies(outcomes: AsyncIterator[Outcome], record: RequestRecord) -> AsyncIterator[dict[str, Any]]:
     try:
         async for outcome in outcomes:
+            record.note(outcome)
             yield outcome.body
     finally:
         await outcomes.aclose()  # type: ignore[attr-defined]

@@ -6,25 +6,20 @@ at scrape time. No label has a value that a client can choose.
 
 import hmac
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
-from time import perf_counter
 from typing import Final, NamedTuple, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.api.response import HttpResponse
 
 _CALL_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
 _REQUEST_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
 _CIRCUITS: Final = ("CLOSED", "HALF_OPEN", "OPEN")
-
-
-HAS_FAILED: Final = "vaultgraph.has_failed"
-"""Key in an HTTP scope, set on an internal failure, whatever the status."""
 
 
 class VaultTraffic(Protocol):
@@ -109,7 +104,7 @@ class Metrics:
                 ),
             )
         )
-        self.in_flight = 0
+        self.in_flight: Callable[[], int] = lambda: 0
 
     def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
         key = provider, route, outcome
@@ -120,7 +115,7 @@ class Metrics:
         took.add(seconds)
 
     def on_request(self, outcome: str, seconds: float) -> None:
-        """`outcome`: ok, refused (4xx), shed (503), failed (5xx), left (client disconnect)."""
+        """`outcome`: see `RequestRecord.outcome`."""
         key = (outcome,)
         self._requests[key] = self._requests.get(key, 0) + 1
         self._request_seconds.add(seconds)
@@ -143,46 +138,6 @@ class Metrics:
         about = "1 while the database notifies this process of others' commits; without it, they are found by polling."
         gauge = Gauge("vaultgraph_store_notifications_connected", about, registry=self.registry)
         gauge.set_function(lambda: notifications.is_connected)
-
-    def measured(self, app: ASGIApp) -> ASGIApp:
-        """`app`, with each of its HTTP requests counted."""
-        return _Measured(app, self)
-
-
-class _Measured:
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began, status = perf_counter(), 0
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        self._metrics.in_flight += 1
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            self._metrics.in_flight -= 1
-            outcome = "failed" if HAS_FAILED in scope else _outcome(status)
-            self._metrics.on_request(outcome, perf_counter() - began)
-
-
-def _outcome(status: int) -> str:
-    if status == 0:
-        return "disconnected"
-    if status < 400:
-        return "ok"
-    if status < 500:
-        return "refused"
-    return "shed" if status == 503 else "failed"
 
 
 class _Took:
@@ -259,7 +214,7 @@ class _States(Collector):
         self._snapshots = snapshots
 
     def collect(self) -> Iterable[Metric]:
-        yield _gauge("vaultgraph_requests_in_flight", "Requests to /graphql in flight.", self._metrics.in_flight)
+        yield _gauge("vaultgraph_requests_in_flight", "Requests to /graphql in flight.", self._metrics.in_flight())
         yield self._circuits()
         yield self._per_vault("in_flight", "Calls to the vault in flight.")
         yield self._per_vault("waiting", "Calls waiting for a slot of the vault's concurrency limit.")

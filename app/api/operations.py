@@ -1,6 +1,6 @@
 """Runs one GraphQL operation, the same for every transport: find the document, admit, execute, mask errors."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from app.api.limits.card_numbers import check_name, check_variables
 from app.api.problems import RequestRefused
 from app.api.protocols import RequestContext, RequestPolicy
 from app.api.request import GraphQLRequest
+from app.api.request_record import RequestRecord
 from app.execution.budget import ExecutionBudget, TooLarge, Turns
 from app.execution.documents import Document
 from app.execution.run import run_operation, run_subscription
@@ -33,6 +34,8 @@ class PreparedOperation:
     admission: Admission
     is_mutation: bool
     is_subscription: bool
+    context: RequestContext | None = None
+    """Set when it runs."""
 
 
 @dataclass(slots=True)  # not frozen, for speed: one is created per request
@@ -87,10 +90,10 @@ class OperationRunner:
         admission = await self._policy.admit(document, operation, request, caller)
         return PreparedOperation(request, caller, document, operation, admission, is_mutation, is_subscription)
 
-    async def run(self, prepared: PreparedOperation, request_id: str, headers: Mapping[str, str]) -> Outcome:
+    async def run(self, prepared: PreparedOperation, record: RequestRecord) -> Outcome:
         """Execute a query or mutation."""
-        request = prepared.request
-        context = self._context(prepared, request_id, headers)
+        request, request_id = prepared.request, record.request_id
+        context = self._context(prepared, record)
         try:
             key = self._introspection.key(prepared.document, prepared.operation, request.variables)
             known = self._introspection.get(key) if key is not None else None
@@ -106,13 +109,11 @@ class OperationRunner:
         finally:
             context.close()  # cancels upstream reads that no other request shares
 
-    async def events(
-        self, prepared: PreparedOperation, request_id: str, headers: Mapping[str, str]
-    ) -> AsyncIterator[Outcome]:
+    async def events(self, prepared: PreparedOperation, record: RequestRecord) -> AsyncIterator[Outcome]:
         """The responses of a subscription, in order. A response that was not executed is the only one."""
-        request = prepared.request
-        context = self._context(prepared, request_id, headers)
-        if last := headers.get("last-event-id"):
+        request, request_id = prepared.request, record.request_id
+        context = self._context(prepared, record)
+        if last := record.headers.get("last-event-id"):
             context.resume_after = last
         try:
             started = await run_subscription(
@@ -133,8 +134,8 @@ class OperationRunner:
         finally:
             context.close()
 
-    def _context(self, prepared: PreparedOperation, request_id: str, headers: Mapping[str, str]) -> RequestContext:
-        context = self._policy.context(prepared.caller, request_id, headers)
+    def _context(self, prepared: PreparedOperation, record: RequestRecord) -> RequestContext:
+        prepared.context = context = self._policy.context(prepared.caller, record)
         context.budget = ExecutionBudget(self._most.response_fields, self._most.response_bytes, self._turns)
         return context
 

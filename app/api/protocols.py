@@ -7,6 +7,7 @@ from graphql import OperationDefinitionNode
 
 from app.api.limits.admission import Admission
 from app.api.request import GraphQLRequest
+from app.api.request_record import RequestRecord
 from app.execution.documents import Document
 
 
@@ -63,4 +64,4 @@ class RequestPolicy(Protocol):
         """Check limits, scopes of mutation fields, cost and rate before any upstream call; raises RequestRefused."""
         ...
 
-    def context(self, caller: Any, request_id: str, headers: Mapping[str, str]) -> RequestContext: ...
+    def context(self, caller: Any, record: RequestRecord) -> RequestContext: ...

@@ -14,13 +14,13 @@ from app.api.limits.admission import Admission
 from app.api.limits.rate import RateLimiter
 from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
+from app.api.request_record import RequestRecord
 from app.execution.documents import Document
-from app.vault.pan import looks_like_card_number
 from app.wallet.caller import Caller
 
 
 class DefaultRequestPolicy:
-    """Implements `RequestPolicy`. `make_context` takes caller, request id and traceparent."""
+    """Implements `RequestPolicy`. `make_context` takes caller, request id and trace context."""
 
     def __init__(
         self,
@@ -75,11 +75,8 @@ class DefaultRequestPolicy:
             raise
         return Admission(cost, await self._rates.cost(caller, cost))
 
-    def context(self, caller: Caller, request_id: str, headers: Mapping[str, str]) -> Any:
-        trace = headers.get("traceparent")
-        if trace is not None and looks_like_card_number(trace):
-            trace = None
-        return self._make_context(caller, request_id, trace, asked_s(headers))
+    def context(self, caller: Caller, record: RequestRecord) -> Any:
+        return self._make_context(caller, record.request_id, record.trace, asked_s(record.headers))
 
 
 def _counted(operation: OperationDefinitionNode, request: GraphQLRequest) -> Mapping[str, Any]:

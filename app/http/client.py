@@ -24,18 +24,20 @@ from app.errors import (
 from app.http.auth import AuthHeaders, Credentials
 from app.http.breaker import Breaker, CallVerdict
 from app.http.cap import FairSemaphore, SemaphoreFull
-from app.http.message import CallLike, Effect, ExtendedHeaders, FixedHeaders, VaultReply, VaultRequest
+from app.http.message import NO_HEADERS, CallLike, Effect, ExtendedHeaders, FixedHeaders, VaultReply, VaultRequest
 from app.http.retry import RetryAfter, RetryBudget, backoff_s, is_worth_trying, retry_after_s
 from app.http.settings import ProviderSettings
 from app.http.tls import client_context
 from app.http.transports.base import Cause, NotSent, Transport, TransportError
 from app.http.transports.choice import kind_of, open_transport
 from app.telemetry.dependency import Dependency
+from app.telemetry.logs import LINES
 
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
 _QUERY_SAFE: Final = "$,/:@()"  # OData's `$filter` and lists: every server accepts these unencoded, some require it
 _ONLY_BLANKS_ENCODED: Final = re.compile(r"[A-Za-z0-9_.~$,/:@()&= -]*").fullmatch
+_PER_CALL: Final = frozenset({"x-request-id", "traceparent", "tracestate"})
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
 _ENOUGH_TIME: Final = 0.5
@@ -60,13 +62,14 @@ class _NoObserver:
 
 
 class _Prepared(msgspec.Struct):
-    """A request ready to send, shared by all attempts. `fixed`: its constant headers; `own`: those of this call."""
+    """A request ready to send, shared by all attempts. `own`: the headers of this call; `fixed`: all others, if they
+    are constant; else `headers` are all."""
 
     url: str
     headers: Mapping[str, str]
     body: bytes | None
+    own: Mapping[str, str]
     fixed: FixedHeaders | None = None
-    own: Mapping[str, str] | None = None
 
 
 class _Failed(Exception):
@@ -137,9 +140,14 @@ class VaultHttpClient:
         deadline_at = started_at + (settings.deadline_s if effect is Effect.READ else settings.write_deadline_s)
         if call.deadline_at < deadline_at:
             deadline_at = call.deadline_at
-        outcome, failures, is_second_try = "cancelled", 0, False
+        outcome, failures, is_second_try, last_status = "cancelled", 0, False, None
         try:
-            prepared = self._prepare(request)
+            own = {"x-request-id": call.request_id}
+            if (trace := call.trace) is not None:
+                own["traceparent"] = trace.traceparent
+                if trace.tracestate is not None:
+                    own["tracestate"] = trace.tracestate
+            prepared = self._prepare(request, own)
             self._budget.record_call(started_at)
             while True:
                 if self._retry_after.is_asked or breaker.state != "CLOSED":
@@ -156,12 +164,12 @@ class VaultHttpClient:
                     permit = self._permit() if is_held_back else breaker.generation
                     headers: Mapping[str, str]
                     known = self._merged.get(prepared.fixed)
-                    if known is None or known[0] is not auth or prepared.own is not None:
+                    if known is None or known[0] is not auth:
                         headers = self._with_auth_headers(prepared, auth)
                     else:
-                        headers = known[1]
+                        headers = ExtendedHeaders(known[1], prepared.own)
                     reply = await transport.send(request.method, prepared.url, headers, prepared.body, deadline_at)
-                    status = reply.status
+                    last_status = status = reply.status
                     if status < 500:
                         verdict = CallVerdict.GOOD if status != 429 else CallVerdict.NONE
                     else:
@@ -200,7 +208,21 @@ class VaultHttpClient:
             outcome = outcome_of(error)
             raise
         finally:
-            self._observer.on_call(self.name, request.route, outcome, now() - started_at)
+            seconds = now() - started_at
+            self._observer.on_call(self.name, request.route, outcome, seconds)
+            if LINES.debug is not None:
+                LINES.debug(
+                    "vault_call",
+                    request_id=call.request_id,
+                    trace_id=None if call.trace is None else call.trace.traceparent[3:35],
+                    vault=self.name,
+                    method=request.method,
+                    route=request.route,
+                    status=last_status,
+                    outcome=outcome,
+                    retries=failures if outcome in ("ok", "client_error") else max(0, failures - 1),
+                    duration_ms=int(seconds * 100_000) / 100,
+                )
 
     async def close(self) -> None:
         """Close the sessions; idempotent. Later calls raise `VaultUnavailable` and send nothing."""
@@ -306,7 +328,8 @@ class VaultHttpClient:
         error = VaultUnavailable(self.name, message, retry_after_s=wait_s, provider_request_id=request_id)
         return _Failed(error, may_retry=reply.status != 501 and not self._retry_after.remaining_s())
 
-    def _prepare(self, request: VaultRequest) -> _Prepared:
+    def _prepare(self, request: VaultRequest, own: dict[str, str]) -> _Prepared:
+        """`own` are headers that go with every call; the request's override them."""
         path = request.path
         url = self._base_url + (path if _PLAIN_PATH(path) is not None else _checked_path(self.name, path))
         if request.query:
@@ -315,8 +338,8 @@ class VaultHttpClient:
             url = f"{url}?{request.raw_query}"
         given = request.headers
         if given.__class__ is FixedHeaders and request.json is None and request.body is None:
-            return _Prepared(url, given, None, given, request.own_headers)
-        headers, body = dict(self._headers), request.body
+            return _Prepared(url, given, None, {**own, **(request.own_headers or NO_HEADERS)}, given)
+        headers, body = {**self._headers, **own}, request.body
         if request.json is not None:
             body = orjson.dumps(request.json)
             headers["content-type"] = _JSON
@@ -324,19 +347,19 @@ class VaultHttpClient:
             headers["content-type"] = request.content_type
         headers.update(_lower(given))
         headers.update(request.own_headers or {})
-        return _Prepared(url, headers, body)
+        return _Prepared(url, headers, body, own)
 
     def _with_auth_headers(self, prepared: _Prepared, auth: AuthHeaders) -> Mapping[str, str]:
-        fixed, own = prepared.fixed, prepared.own
+        fixed = prepared.fixed
         if fixed is None:
             return {**prepared.headers, **_lower(auth.headers)}
         known = self._merged.get(fixed)
         if known is None or known[0] is not auth:
             if len(self._merged) >= _MOST_FIXED:
                 self._merged.clear()
-            merged = FixedHeaders({**self._headers, **_lower(fixed), **_lower(auth.headers)})
-            known = self._merged[fixed] = auth, merged
-        return known[1] if own is None else ExtendedHeaders(known[1], own)
+            merged = {**self._headers, **_lower(fixed), **_lower(auth.headers)}
+            known = self._merged[fixed] = auth, FixedHeaders({n: v for n, v in merged.items() if n not in _PER_CALL})
+        return ExtendedHeaders(known[1], prepared.own)
 
 
 def create_client(

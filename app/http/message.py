@@ -1,7 +1,7 @@
 """Requests and replies of vault calls, and the protocol of the HTTP client. A public interface, for vault packages."""
 
 import codecs
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -22,6 +22,13 @@ class Meter(Protocol):
     calls: int
 
 
+class TraceHeaders(Protocol):
+    @property
+    def traceparent(self) -> str: ...
+    @property
+    def tracestate(self) -> str | None: ...
+
+
 class CallLike(Protocol):
     """The parts of `app.vault.provider.Call` that this package needs."""
 
@@ -30,7 +37,7 @@ class CallLike(Protocol):
     @property
     def request_id(self) -> str: ...
     @property
-    def traceparent(self) -> str | None: ...
+    def trace(self) -> TraceHeaders | None: ...
     @property
     def client(self) -> str: ...
     @property
@@ -77,6 +84,9 @@ class ExtendedHeaders(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self.fixed) + len(self.own)
+
+    def items(self) -> ItemsView[str, str]:
+        return {**self.fixed, **self.own}.items()  # a Mapping's own makes two calls for each header
 
 
 _MARKS: Final = (  # UTF-32 before UTF-16: its byte order mark starts with that of UTF-16

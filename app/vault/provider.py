@@ -28,11 +28,21 @@ class CallMeter:
         self.calls = 0
 
 
+class TraceHeaders(Protocol):
+    """The caller's trace, as W3C Trace Context spells it; sent to the vault with every call."""
+
+    @property
+    def traceparent(self) -> str: ...
+    @property
+    def tracestate(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """Context of a vault call.
 
-    `deadline_at` is in loop time (`loop.time()`); `client` is the key for fair queueing. A read shared by several
+    `deadline_at` is in loop time (`loop.time()`); `client` is the key for fair queueing. `request_id` and `trace` are
+    sent to the vault as X-Request-Id, traceparent and tracestate. A read shared by several
     requests is counted on the meter of the request that started it.
 
     `idempotency_key` is set for every write of a stored operation: the same for all attempts at one step, different
@@ -41,7 +51,7 @@ class Call:
 
     deadline_at: float
     request_id: str
-    traceparent: str | None = None
+    trace: TraceHeaders | None = None
     client: str = "-"
     tags: Mapping[str, str] = field(default_factory=dict)
     meter: CallMeter = field(default_factory=CallMeter, repr=False, compare=False)

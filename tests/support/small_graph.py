@@ -14,6 +14,7 @@ from app.api.limits import Limiter, Limits
 from app.api.limits.admission import Admission
 from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
+from app.api.request_record import RequestRecord
 from app.api.response import HttpResponse
 from app.api.streams.websocket import SocketLimits
 from app.execution.documents import Document, DocumentCache
@@ -170,7 +171,7 @@ class SmallKeeper:
         self.admitted.append(cost)
         return Admission(cost)
 
-    def context(self, caller: Caller, request_id: str, headers: Mapping[str, str]) -> SmallContext:
+    def context(self, caller: Caller, record: RequestRecord) -> SmallContext:
         return SmallContext(self.seen)
 
 

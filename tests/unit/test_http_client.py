@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -21,7 +22,7 @@ from app.errors import (
 )
 from app.http.auth import Credentials, StaticHeaders
 from app.http.client import VaultHttpClient, create_client
-from app.http.message import Effect, VaultReply, VaultRequest
+from app.http.message import Effect, FixedHeaders, VaultReply, VaultRequest
 from app.http.settings import BreakerSettings, ProviderSettings
 from app.http.transports.base import Cause, MaybeSent, NotSent, Transport, TransportError
 from app.http.transports.choice import Kind
@@ -94,6 +95,38 @@ def in_turn(*answers: Answer) -> Callable[[Asked], Awaitable[Answer]]:
     return say
 
 
+@dataclass(frozen=True)
+class Trace:
+    traceparent: str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    tracestate: str | None = None
+
+
+@pytest.mark.parametrize("state", [None, "vendor=1"])
+@pytest.mark.parametrize("headers", [FixedHeaders({"x-request-id": "fixed", "accept": "a/b"}), {"accept": "a/b"}])
+@pytest.mark.parametrize("own", [None, {"correlation": "c"}])
+async def test_the_request_id_and_the_trace_go_with_every_call(
+    headers: Mapping[str, str], own: dict[str, str] | None, state: str | None
+) -> None:
+    trace = Trace(tracestate=state)
+    async with client_to(always(reply(200, b"{}"))) as (client, server):
+        for _ in range(2):
+            request = VaultRequest(method="GET", path="x", route="x", headers=headers, own_headers=own)
+            await client.send(request, replace(call(), trace=trace))
+    for asked in server.asked:
+        assert asked.headers["x-request-id"] == "req-1"
+        assert asked.headers["traceparent"] == trace.traceparent
+        assert asked.headers.get("tracestate") == state
+        assert asked.headers.get("correlation") == (own or {}).get("correlation")
+        assert (asked.headers["accept"], asked.headers["user-agent"]) == ("a/b", "vaultgraph")
+
+
+async def test_an_adapters_own_request_id_is_sent_instead() -> None:
+    async with client_to(always(reply(200, b"{}"))) as (client, server):
+        request = VaultRequest(method="GET", path="x", route="x", own_headers={"x-request-id": "theirs"})
+        await client.send(request, call())
+    assert server.asked[0].headers["x-request-id"] == "theirs"
+
+
 async def test_a_request_is_sent_as_specified() -> None:
     noted = Noted()
     async with client_to(always(reply(201, b'{"x":[1]}', "X-Request-Id: r1\r\n")), observer=noted) as (client, server):
@@ -122,6 +155,7 @@ async def test_a_request_is_sent_as_specified() -> None:
         "content-type": "application/json",
         "content-length": str(len(asked.body)),
         "x-trace": "t",
+        "x-request-id": "req-1",
         "authorization": "Bearer abcdef",
     }
     assert (answer.status, answer.json(), answer.headers["x-request-id"]) == (201, {"x": [1]}, "r1")

@@ -23,11 +23,13 @@ from app.api.operations import OperationRunner
 from app.api.problems import RequestRefused
 from app.api.protocols import RequestPolicy
 from app.api.request import GraphQLRequest, decoded, from_members, named_once
+from app.api.request_record import OnRequest, RequestRecord
 from app.api.response import encode
 from app.server.addresses import TrustedProxies, bucket_of
 from app.store.errors import StoreUnavailable
 from app.telemetry.redact import RedactingFilter
 from app.telemetry.request_id import REQUEST_ID, new_request_id
+from app.telemetry.trace_context import read_trace_context
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
 _log = logging.getLogger("vaultgraph.websocket")
@@ -64,11 +66,13 @@ class SocketServer:
         limits: SocketLimits,
         *,
         json_depth: int,
+        on_request: OnRequest | None = None,
     ) -> None:
         self.operations = operations
         self.policy = policy
         self.limits = limits
         self.json_depth = json_depth
+        self.on_request = on_request
         self.running: Counter[str] = Counter()  # operations by caller, over all of its connections and streams
         self._origins = origins
         self._connections: set[_Connection] = set()
@@ -318,23 +322,34 @@ class _Connection:
             self._server.let_finish(task)
 
     async def _operate(self, name: str, payload: dict[str, Any]) -> None:
-        request_id = new_request_id()
-        REQUEST_ID.set(request_id)
+        record = RequestRecord(new_request_id(), self._headers, transport="websocket", caller=self._caller)
+        record.trace = read_trace_context(self._headers)
+        REQUEST_ID.set(record.request_id)
         try:
-            await self._operate_or_refuse(name, payload, request_id)
+            await self._operate_or_refuse(name, payload, record)
+            record.status = 200
         except RequestRefused as refused:
+            record.status, record.code = refused.status, refused.code
             await self._answer({"id": name, "type": "error", "payload": refused.as_errors()})
         except Exception as error:  # noqa: BLE001 - logged, masked and answered
-            await self._answer({"id": name, "type": "error", "payload": masked(error, request_id).as_errors()})
+            failure = masked(error, record.request_id)
+            record.status, record.code, record.has_failed = failure.status, failure.code, True
+            await self._answer({"id": name, "type": "error", "payload": failure.as_errors()})
+        finally:
+            if self._server.on_request is not None:
+                self._server.on_request(record)
 
-    async def _operate_or_refuse(self, name: str, payload: dict[str, Any], request_id: str) -> None:
+    async def _operate_or_refuse(self, name: str, payload: dict[str, Any], record: RequestRecord) -> None:
         if not await self._is_still_welcome():
             return
         operations = self._server.operations
-        prepared = await operations.prepare(self._request(payload), self._caller, streams=True)
+        record.request = self._request(payload)
+        prepared = await operations.prepare(record.request, self._caller, streams=True)
+        record.prepared = (prepared,)
         if prepared.is_subscription:
-            async with aclosing(operations.events(prepared, request_id, self._headers)) as outcomes:  # type: ignore[type-var]
+            async with aclosing(operations.events(prepared, record)) as outcomes:  # type: ignore[type-var]
                 async for outcome in outcomes:
+                    record.note(outcome)
                     if not outcome.was_executed:
                         await self._answer({"id": name, "type": "error", "payload": outcome.body["errors"]})
                         return
@@ -343,7 +358,8 @@ class _Connection:
             task = asyncio.current_task()
             if prepared.is_mutation and task is not None:
                 self._mutating.add(task)
-            outcome = await operations.run(prepared, request_id, self._headers)
+            outcome = await operations.run(prepared, record)
+            record.note(outcome)
             if not outcome.was_executed:
                 await self._answer({"id": name, "type": "error", "payload": outcome.body["errors"]})
                 return

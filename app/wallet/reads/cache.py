@@ -240,7 +240,7 @@ class SnapshotCache:
             deadline_s, keys = source.deadline_s, tuple(new)
             if deadline_s not in calls:
                 until = began + deadline_s
-                calls[deadline_s] = Call(until, call.request_id, call.traceparent, call.client, call.tags, call.meter)
+                calls[deadline_s] = Call(until, call.request_id, call.trace, call.client, call.tags, call.meter)
             for start in range(0, len(keys), source.batch_limit):
                 some = keys[start : start + source.batch_limit]
                 read = InFlightRead(some, self._utc_now(), now, countdown)

@@ -1,0 +1,142 @@
+"""What is known of a request when it ends: its log line and its metrics."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+from app.api.documents.naming import ID
+from app.api.metrics import Metrics
+from app.api.request import GraphQLRequest
+from app.telemetry.logs import LINES
+from app.telemetry.trace_context import TraceContext
+from app.wallet.caller import Caller
+
+if TYPE_CHECKING:
+    from app.api.operations import Outcome, PreparedOperation
+
+_MOST_CALLERS: Final = 10_000
+_HASH_DIGITS: Final = 12
+_DIGEST: Final = "log.document_id"  # memo key of a document
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One request, filled while it is served. For a batch, `prepared` has several operations.
+
+    `status` stays None if the client disconnected before the response. `code` is the first error's. `has_failed` is
+    True if the gateway failed internally, whatever the status. `transport`: http, sse, multipart or websocket.
+    """
+
+    request_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    began_at: float = field(default_factory=perf_counter)
+    trace: TraceContext | None = None
+    transport: str = "http"
+    caller: Caller | None = None
+    request: GraphQLRequest | None = None
+    prepared: "Sequence[PreparedOperation]" = ()
+    status: int | None = None
+    code: str | None = None
+    has_failed: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """``ok``, ``refused`` (4xx), ``shed`` (503), ``failed`` (internally, or 5xx) or ``disconnected``."""
+        if self.has_failed:
+            return "failed"
+        if self.status is None:
+            return "disconnected"
+        if self.status < 400:
+            return "ok"
+        if self.status < 500:
+            return "refused"
+        return "shed" if self.status == 503 else "failed"
+
+    def note(self, outcome: "Outcome") -> None:
+        """Note what failed in an executed operation."""
+        self.has_failed = self.has_failed or outcome.has_failed
+        if self.code is None and (errors := outcome.body.get("errors")):
+            self.code = errors[0]["extensions"].get("code")
+
+
+OnRequest = Callable[[RequestRecord], None]
+"""Called once when a request has ended. Must not raise."""
+
+
+class RequestObserver:
+    """Counts each request, and writes its log line if the level is INFO or below."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._hashes: dict[str, str] = {}
+
+    def __call__(self, record: RequestRecord) -> None:
+        seconds, outcome = perf_counter() - record.began_at, record.outcome
+        if record.transport != "websocket":
+            self._metrics.on_request(outcome, seconds)
+        write = LINES.info
+        if write is None:
+            return
+        caller, trace, prepared = record.caller, record.trace, record.prepared
+        name = kind = document_id = None
+        calls = price = 0
+        for one in prepared:
+            if one.context is not None:
+                calls += one.context.upstream_calls
+            price += one.admission.requested
+        if len(prepared) == 1:
+            one = prepared[0]
+            name = one.operation.name and one.operation.name.value
+            kind = "mutation" if one.is_mutation else "subscription" if one.is_subscription else "query"
+            document_id = one.document.memo.get(_DIGEST) if one.request.query else None
+            if document_id is None:
+                document_id = _document_id(one)
+        elif prepared:
+            kind = "batch"
+        elif record.request is not None:
+            document_id = _named(record.request)
+        write(
+            "request",
+            request_id=record.request_id,
+            trace_id=None if trace is None else trace.trace_id,
+            transport=record.transport,
+            operation_name=name,
+            operation_type=kind,
+            document_id=document_id,
+            caller_kind=None if caller is None else caller.kind,
+            caller_hash=None if caller is None else self._hashes.get(caller.key) or self._hash(caller.key),
+            status=record.status,
+            outcome=outcome,
+            code=record.code,
+            duration_ms=int(seconds * 100_000) / 100,
+            vault_calls=calls,
+            price=price,
+        )
+
+    def _hash(self, key: str) -> str:
+        if len(self._hashes) >= _MOST_CALLERS:
+            self._hashes.clear()
+        found = self._hashes[key] = sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
+        return found
+
+
+def _document_id(prepared: "PreparedOperation") -> str:
+    """The id by which the client named the document, else its text's SHA-256, which is computed once."""
+    named = _named(prepared.request)
+    if named is not None:
+        return named
+    document = prepared.document
+    found = sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest()
+    document.memo[_DIGEST] = found
+    return found
+
+
+def _named(request: GraphQLRequest) -> str | None:
+    """The id in a request, if it has the form of one."""
+    named: Any = request.document_id
+    if named is None:
+        persisted = request.extensions.get("persistedQuery")
+        named = persisted.get("sha256Hash") if isinstance(persisted, Mapping) else None
+    return named if isinstance(named, str) and ID.fullmatch(named) else None

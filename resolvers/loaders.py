@@ -177,12 +177,21 @@ class Loaders:
         vaults = needs.vaults(info) if needs.narrowed else needs.fixed
         if also is not None:
             vaults = vaults.union((also,), self._requested.get(customer_id, ()))
-        requested = self._requested.get(customer_id)
-        self._requested[customer_id] = vaults if requested is None else vaults | requested
+        self._request_vaults(customer_id, vaults)
         built = self._at_hand(entry, vaults)
         if built is None or (needs.statuses and self._missing_statuses(needs.cards(built.wallet, info, start))):
             return self._load(entry, vaults, needs, info, start)
         return built
+
+    def announce(self, customer_id: str, needs: Needs, info: "Info") -> None:
+        """A wallet with these needs follows once the customer is known: what `also` adds must not depend on which of
+        two store reads ends first."""
+        if needs.has_fields:
+            self._request_vaults(customer_id, needs.vaults(info))
+
+    def _request_vaults(self, customer_id: str, vaults: frozenset[ProviderName]) -> None:
+        requested = self._requested.get(customer_id)
+        self._requested[customer_id] = vaults if requested is None else vaults | requested
 
     def status(self, card: Card) -> StatusReading | Awaitable[StatusReading]:
         """A card's 3-D Secure status: at once if the selection's needs included it."""

@@ -10,7 +10,7 @@ from app.wallet.ids import IdKind, kind_of
 from app.wallet.reads.wallet_cache import BuiltWallet
 from resolvers.context import Info
 from resolvers.errors import SourcesUnavailable
-from resolvers.needs import method_needs
+from resolvers.needs import customer_needs, method_needs
 from resolvers.scopes import require
 from resolvers.types.customer import READ_METHODS, Customer, read_customer
 from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent
@@ -51,6 +51,7 @@ def customer(info: Info, customer_id: str) -> Customer | Awaitable[Customer | No
 
 
 async def _uncached_customer(info: Info, customer_id: str) -> Customer | None:
+    info.context.loaders.announce(customer_id, analyzed(info, customer_needs), info)
     entry = await info.context.entry(customer_id)
     found = read_customer(info, entry) if entry else None
     return await found if isinstance(found, Awaitable) else found

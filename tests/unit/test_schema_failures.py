@@ -174,6 +174,34 @@ async def test_a_method_by_id_reads_its_vault_alone() -> None:
     assert world.calls() == {"CASELLE": 1}
 
 
+@pytest.mark.parametrize("is_customer_late", [False, True])
+async def test_a_method_beside_its_customer_shows_the_same_whichever_is_found_first(is_customer_late: bool) -> None:
+    world = World()
+    directory, caselle, is_read = world.directory, world.vaults[P.CASELLE], asyncio.Event()
+    entries, owners_of, wallets = directory.entries, directory.owners_of, caselle.wallets
+
+    async def late_entries(ids: Collection[str]) -> Any:
+        directory.entries = entries  # type: ignore[method-assign]
+        await is_read.wait()
+        return await entries(ids)
+
+    async def owners_and_cache(provider: ProviderName, refs: Collection[CustomerRef]) -> Any:
+        """As if another request had cached the customer meanwhile."""
+        await world.services.directory.entries(["cus_a"])
+        return await owners_of(provider, refs)
+
+    async def wallets_read(refs: Any, call: Any) -> Any:
+        is_read.set()
+        return await wallets(refs, call)
+
+    if is_customer_late:
+        directory.entries, directory.owners_of = late_entries, owners_and_cache  # type: ignore[method-assign]
+        caselle.wallets = wallets_read  # type: ignore[method-assign]
+    fields = 'paymentMethod(id: $id) { isDefault } customer(id: "cus_a") { defaultMethod { label } }'
+    data = await world.data(f"query ($id: ID!) {{ {fields} }}", {"id": world.id(P.CASELLE, "cs", "uid")})
+    assert data["paymentMethod"] == {"isDefault": False}
+
+
 async def test_a_method_of_an_unavailable_vault_is_not_reported_as_unknown() -> None:
     world = World()
     world.vaults[P.CASELLE].failure = VaultTimeout(P.CASELLE)

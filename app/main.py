@@ -41,7 +41,7 @@ from app.server.connections import ConnectionLimits
 from app.server.reload import ID_KEY, GatewayKeys, key_set_fetcher, validate, webhook_senders
 from app.server.workers import Seat
 from app.settings.model import Settings
-from app.store import Store, make_engine, migrate, migrations_are_current
+from app.store import Store, make_engine, migrate, require_schema
 from app.store.errors import StoreUnavailable
 from app.store.notifications import Signal
 from app.store.records import ChangeNotice, EventOrigin, EventType, MethodAddress, NewDelivery, Topic
@@ -150,10 +150,12 @@ class Gateway:
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Migrate the store, run the hooks, start the background tasks."""
+        """Migrate the store or check its schema, run the hooks, start the background tasks. Raises SchemaDiffers."""
         if self.settings.mode == "development" or not self.settings.store.url:
             self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             await migrate(self.store.engine)
+        else:
+            await require_schema(self.store.engine)
         if conflicts := await self.store.link_health.conflicts():
             _log.warning("%d links were set aside by an upgrade: see vaultgraph check --links", len(conflicts))
         for hook in self.after_start:
@@ -374,7 +376,8 @@ class Gateway:
             return True
 
         async def migrations() -> bool:
-            return await migrations_are_current(self.store.engine)
+            await require_schema(self.store.engine)
+            return True
 
         async def not_draining() -> bool:
             return not self.is_draining

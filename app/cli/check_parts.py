@@ -45,8 +45,8 @@ async def _bounded(part: Callable[[], Awaitable[str]]) -> str:
 
 async def _store(settings: Settings) -> str:
     from app.main import store_url
-    from app.store import Store, migrations_are_current
-    from app.store.errors import StatementFailed
+    from app.store import Store, require_schema
+    from app.store.errors import SchemaDiffers, StatementFailed
 
     url = store_url(settings)
     file = sqlite_file(settings)
@@ -59,18 +59,18 @@ async def _store(settings: Settings) -> str:
         store = Store.open(url)
         try:
             async with asyncio.timeout(_WITHIN_S):
-                is_current = await migrations_are_current(store.engine)
-                if is_current:
-                    await store.changes.version()
+                await require_schema(store.engine)
+                await store.changes.version()
         finally:
             await store.close()
+    except SchemaDiffers as error:
+        is_upgraded_at_start = not settings.store.url and not error.is_newer
+        return OK if is_upgraded_at_start else str(error)
     except (StatementFailed, StoreUnavailable) as error:
         return f"cannot be used ({error.cause}): check {setting}"
     except OSError as error:
         return f"cannot be used ({type(error).__name__}): check {setting}"
-    if is_current or file is not None:  # an embedded store is upgraded at the next start
-        return OK
-    return "its schema belongs to another version: run `vaultgraph migrate`"
+    return OK
 
 
 async def _redis(url: str) -> str:

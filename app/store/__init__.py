@@ -39,11 +39,11 @@ from app.store.observed_methods import ObservedMethods
 from app.store.outbox import Transaction
 from app.store.payments import Payments
 from app.store.records import CustomerRecord
-from app.store.schema import migrate, migrations_are_current
+from app.store.schema import migrate, require_schema
 from app.store.webhook_deliveries import WebhookDeliveries
 from app.vault.enums import ProviderName
 
-__all__ = ["Connection", "Store", "Transaction", "make_engine", "migrate", "migrations_are_current"]
+__all__ = ["Connection", "Store", "Transaction", "make_engine", "migrate", "require_schema"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -30,6 +30,16 @@ class ConstraintViolated(StatementFailed):
     """A row conflicts with another."""
 
 
+class SchemaDiffers(StoreError):
+    """The database has the schema of another version; `found` is its revision, None for an empty database."""
+
+    def __init__(self, found: str | None, needed: str, remedy: str, *, is_newer: bool = False) -> None:
+        has = f"the store's schema is {found}" if found else "the store has no schema"
+        super().__init__(f"{has}, this version needs {needed}: {remedy}")
+        self.found = found
+        self.is_newer = is_newer
+
+
 class CustomerUnknown(StoreError):
     """The customer does not exist or was erased."""
 

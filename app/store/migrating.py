@@ -1,12 +1,13 @@
 """Runs Alembic, over SQLAlchemy. Imported only if the database is not up to date: see `app.store.schema`."""
 
+from collections.abc import Callable
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy import Engine as SqlAlchemyEngine
+from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from app.store.database import Engine
@@ -15,24 +16,29 @@ from app.store.errors import StatementFailed
 _MIGRATING = 0x7661756C74  # PostgreSQL advisory lock: one migration at a time
 
 
-def upgrade(engine: Engine) -> None:
-    """Apply pending migrations in one transaction. Blocks."""
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Apply the pending migrations up to `revision` in one transaction. Blocks."""
+    _change(engine, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Undo the migrations after `revision`, in one transaction; what only they can hold is lost. Blocks."""
+    _change(engine, lambda config: command.downgrade(config, revision))
+
+
+def _change(engine: Engine, work: Callable[[Config], None]) -> None:
     try:
         with sqlalchemy_engine(engine).connect() as connection:
             if engine.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
-            _upgrade(connection)
+            config = _config()
+            config.attributes["connection"] = connection
+            work(config)
             connection.commit()
     except DBAPIError as error:
         raise StatementFailed(type(error.orig or error).__name__) from error
-
-
-def _upgrade(connection: Connection) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
 
 
 def sqlalchemy_engine(engine: Engine) -> SqlAlchemyEngine:
@@ -53,9 +59,9 @@ def sqlalchemy_engine(engine: Engine) -> SqlAlchemyEngine:
     return create_engine(url, creator=connect, poolclass=NullPool, hide_parameters=True)
 
 
-def newest_revision() -> str | None:
-    """The head revision of the migration scripts."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
+def revisions() -> list[str]:
+    """The revisions of the migration scripts, oldest first."""
+    return [one.revision for one in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
 
 
 def _config() -> Config:

@@ -9,6 +9,7 @@ from typing import Final
 
 from app.store.connection import Driver
 from app.store.database import Engine
+from app.store.errors import SchemaDiffers
 from app.store.statements import Statement
 
 NEWEST_REVISION: Final = "0009"
@@ -19,28 +20,57 @@ _HAS_VERSIONS: Final = {
 _VERSIONS: Final = Statement("SELECT version_num FROM alembic_version")
 
 
+_GO_BACK: Final = (
+    f"run the newer version, or go back with its `vaultgraph migrate --to {NEWEST_REVISION}` as "
+    "docs/operations/upgrades.md says"
+)
+
+
 async def migrate(engine: Engine) -> None:
-    """Apply pending migrations in one transaction. Safe to call from several processes concurrently."""
-    if await migrations_are_current(engine):
+    """Apply pending migrations in one transaction. Safe to call from several processes concurrently.
+
+    Raises SchemaDiffers for a newer schema that this version cannot use.
+    """
+    found = await schema_revision(engine)
+    if found is not None and found >= NEWEST_REVISION:
+        _refuse_later_generation(found)
         return
     from app.store.migrating import upgrade
 
     await asyncio.to_thread(upgrade, engine)
 
 
-async def migrations_are_current(engine: Engine) -> bool:
-    """Whether the database has the schema that this code expects, or a newer one. Raises StoreUnavailable.
+async def require_schema(engine: Engine) -> None:
+    """Raises SchemaDiffers, which says what to run, unless this version can use the database's schema.
 
-    A migration leaves what the version before it uses, so that processes of both can run during an upgrade.
+    It can use a newer one of the same generation, the first digit of the revision: those only add, so that processes of
+    the version before continue to work. A migration that removes or renames begins the next generation (``1001``).
+    Raises StoreUnavailable.
+    """
+    found = await schema_revision(engine)
+    if found is None or found < NEWEST_REVISION:
+        raise SchemaDiffers(found, NEWEST_REVISION, "run `vaultgraph migrate`")
+    _refuse_later_generation(found)
+
+
+async def schema_revision(engine: Engine) -> str | None:
+    """The database's revision, None for an empty database. Revisions have four digits and compare as text.
+
+    Raises StoreUnavailable.
     """
 
-    def revisions(driver: Driver) -> list[str]:
+    def newest(driver: Driver) -> str | None:
         if not driver.rows(_HAS_VERSIONS[engine.is_sqlite], {}):
-            return []
-        return [version for (version,) in driver.rows(_VERSIONS, {})]
+            return None
+        return max((str(version) for (version,) in driver.rows(_VERSIONS, {})), default=None)
 
     pool = engine.pool(1)
     try:
-        return max(await pool.run(revisions), default="") >= NEWEST_REVISION
+        return await pool.run(newest)
     finally:
         await pool.close()
+
+
+def _refuse_later_generation(found: str) -> None:
+    if found[0] > NEWEST_REVISION[0]:
+        raise SchemaDiffers(found, NEWEST_REVISION, _GO_BACK, is_newer=True)

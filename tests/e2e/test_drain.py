@@ -154,7 +154,7 @@ def test_a_store_that_does_not_answer_is_not_ready(
     if named == "store":
         monkeypatch.setattr(gateway.gateway.store.changes, "version", failing)
     else:
-        monkeypatch.setattr(main, "migrations_are_current", failing)
+        monkeypatch.setattr(main, "require_schema", failing)
     reply = gateway.request("GET", "/readyz")
     assert (reply.status, reply.body["failing"]) == (503, [named])
     assert b"disk" not in reply.raw

@@ -10,6 +10,7 @@ from app.errors import VaultgraphError
 from app.vault.pan import looks_like_card_number
 
 COMMANDS: Final = {
+    "backup": "Copy the embedded store while it is used.",
     "check": "Try every enabled vault's credentials, or check links.",
     "dev": "Run the gateway with four sandboxes and demo customers.",
     "documents": "Manage published documents, the only operations of a partner app.",
@@ -18,6 +19,7 @@ COMMANDS: Final = {
     "keys": "Rotate the gateway's own keys, and see which are needed.",
     "link": "Link a customer to a vault's customer.",
     "migrate": "Upgrade the store's schema.",
+    "operations": "Find writes whose outcome is unknown.",
     "partner": "Partner apps: their keys, scopes and customers.",
     "payments": "Resolve payments that need an operator.",
     "sandbox": "Run only the four sandboxes, or change a running one.",

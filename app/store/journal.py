@@ -325,7 +325,7 @@ class Journal(Repository):
     is_disturbed = Read(journal_reads.is_disturbed)
     orphans = Read(journal_reads.orphaned_operations)
     due = Read(journal_reads.due_operations)
-    undecided = Read(journal_reads.undecided_operations)
+    in_state = Read(journal_reads.operations_in_state)
     results = Read(journal_reads.operation_results)
     begin = Write(begin_operation)
     prepare = Write(prepare_operation)

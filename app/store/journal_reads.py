@@ -6,7 +6,7 @@ from typing import Final
 
 from app.store.connection import Connection
 from app.store.hashing import hash_of_key
-from app.store.records import OperationRecord, ResultPage, ResultRow
+from app.store.records import OperationRecord, OperationState, ResultPage, ResultRow
 from app.store.statements import Query
 from app.store.text import is_storable
 from app.vault.enums import ProviderName
@@ -63,9 +63,9 @@ _DUE: Final = Query(
     "SELECT {columns} FROM operations WHERE tenant = :tenant AND state = 'UNKNOWN' AND reconcile_at <= :now"
     " ORDER BY reconcile_at LIMIT :limit",
 )
-_UNDECIDED: Final = Query(
+_IN_STATE: Final = Query(
     OperationRecord,
-    "SELECT {columns} FROM operations WHERE tenant = :tenant AND state = 'UNKNOWN' AND reconcile_at IS NULL"
+    "SELECT {columns} FROM operations WHERE tenant = :tenant AND state = :state AND id > :after"
     " ORDER BY id LIMIT :limit",
 )
 _RESULTS: Final = Query(
@@ -123,9 +123,11 @@ def due_operations(db: Connection, *, limit: int = 100) -> list[OperationRecord]
     return db.all(_DUE, now=db.now(), limit=limit)
 
 
-def undecided_operations(db: Connection, *, limit: int = 100) -> list[OperationRecord]:
-    """UNKNOWN operations that an operator must decide, oldest first."""
-    return db.all(_UNDECIDED, limit=limit)
+def operations_in_state(
+    db: Connection, state: OperationState, *, after: str = "", limit: int = 100
+) -> list[OperationRecord]:
+    """Oldest first, with ids above `after`."""
+    return db.all(_IN_STATE, state=state, after=after, limit=limit)
 
 
 def operation_results(db: Connection, operation_id: str, *, after: int = -1, first: int = 50) -> ResultPage:

@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import sqlite3
+import stat
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -74,3 +76,63 @@ def test_migrate_makes_the_embedded_store(tmp_path: Path) -> None:
     done = vaultgraph("migrate", "--data-dir", tmp_path / "data")
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert (tmp_path / "data" / "vaultgraph.db").is_file()
+
+
+def test_a_running_process_stays_ready_while_its_successor_migrates(environ: dict[str, str], tmp_path: Path) -> None:
+    assert vaultgraph("migrate", **environ).returncode == 0
+    with Running("serve", "--data-dir", tmp_path / "data", **environ) as running:
+        url = running.until(r"^Gateway +(http://\S+)/graphql")[1]
+        with psycopg.connect(environ["VAULTGRAPH_STORE__URL"]) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        with urlopen(f"{url}/readyz", timeout=10) as reply:
+            assert json.load(reply) == {"status": "ready", "failing": []}
+        for command in ("serve", "migrate"):
+            done = vaultgraph(command, "--data-dir", tmp_path / "other", **environ)
+            assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+            assert "the store's schema is 9999, this version needs" in done.stderr
+        assert running.stop() == 0
+
+
+def test_an_older_schema_is_refused_until_it_is_migrated(environ: dict[str, str], tmp_path: Path) -> None:
+    assert vaultgraph("migrate", **environ).returncode == 0
+    back = vaultgraph("migrate", "--to", "0007", **environ)
+    assert (back.returncode, back.stdout) == (0, "the store has the schema 0007\n")
+    done = vaultgraph("serve", "--data-dir", tmp_path, **environ)
+    assert done.returncode == 1
+    assert "the store's schema is 0007" in done.stderr
+    assert done.stderr.endswith(": run `vaultgraph migrate`\n")
+    assert vaultgraph("migrate", "--to", "7", **environ).returncode == 2
+    assert vaultgraph("migrate", **environ).stdout == "the store is up to date\n"
+
+
+def test_serve_upgrades_the_embedded_store_and_refuses_a_newer_one(tmp_path: Path) -> None:
+    for change in (("migrate",), ("migrate", "--to", "0006")):
+        assert vaultgraph(*change, "--data-dir", tmp_path).returncode == 0
+    with Running("serve", "--data-dir", tmp_path, **PRODUCTION) as running:
+        running.until(r"^Gateway ")
+        assert running.stop() == 0
+    with sqlite3.connect(tmp_path / "vaultgraph.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for command in (("serve",), ("operations", "list"), ("partner", "list")):
+        done = vaultgraph(*command, "--data-dir", tmp_path, **PRODUCTION)
+        assert (done.returncode, "the store's schema is 9999" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_backup_is_private_complete_and_never_overwrites(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy.db"
+    assert vaultgraph("backup", copy, "--data-dir", data).returncode == 1
+    assert not copy.exists(), "there was no store"
+    assert vaultgraph("migrate", "--data-dir", data).returncode == 0
+    assert vaultgraph("backup", copy, "--data-dir", data).returncode == 0
+    kept = copy.read_bytes()
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    again = vaultgraph("backup", copy, "--data-dir", data)
+    assert (again.returncode, "exists" in again.stderr, copy.read_bytes()) == (1, True, kept)
+    nowhere = vaultgraph("backup", tmp_path / "none" / "copy.db", "--data-dir", data)
+    assert (nowhere.returncode, "cannot be written" in nowhere.stderr) == (1, True)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["copy.db", "data"]
+
+
+def test_a_backup_of_postgresql_is_pg_dumps(environ: dict[str, str], tmp_path: Path) -> None:
+    done = vaultgraph("backup", tmp_path / "copy.db", **environ)
+    assert (done.returncode, "use pg_dump" in done.stderr) == (1, True)

@@ -247,7 +247,7 @@ async def test_unreconciled_operations_have_an_unknown_effect(store: Store, cloc
     for_a_person = await store.journal.mark(adopted, UNKNOWN)
     assert for_a_person is not None
     assert await waits_for() == []
-    assert await store.journal.undecided() == [for_a_person]
+    assert await store.journal.in_state(UNKNOWN) == [for_a_person]
 
 
 async def test_an_operation_over_several_vaults_is_unreconciled_at_open_ones(store: Store, clock: HandClock) -> None:

@@ -199,7 +199,7 @@ async def test_undecidable_profile_waits_for_an_operator(sandbox: RunningSandbox
         assert [problem.code.value for problem in result.problems] == ["OUTCOME_UNKNOWN"]
         assert result.operation is not None
         assert (result.operation.state, result.operation.reconcile_at) == (OperationState.UNKNOWN, None)
-        assert [one.id for one in await opened.journal.undecided()] == [result.operation.id]
+        assert [one.id for one in await opened.journal.in_state(OperationState.UNKNOWN)] == [result.operation.id]
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ async def test_unreadable_intent_is_left_to_an_operator(
         left = await at(opened, operation.id)
         assert (left.state, left.reconcile_at) == (OperationState.UNKNOWN, None)
         assert left.intent == kept
-        assert [one.id for one in await opened.journal.undecided()] == [operation.id]
+        assert [one.id for one in await opened.journal.in_state(OperationState.UNKNOWN)] == [operation.id]
         (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
         assert operation.id in record.getMessage()
         assert reason in record.getMessage()

@@ -83,13 +83,19 @@ def test_a_running_process_stays_ready_while_its_successor_migrates(environ: dic
     with Running("serve", "--data-dir", tmp_path / "data", **environ) as running:
         url = running.until(r"^Gateway +(http://\S+)/graphql")[1]
         with psycopg.connect(environ["VAULTGRAPH_STORE__URL"]) as connection:
-            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+            connection.execute("UPDATE alembic_version SET version_num = '0999'")
         with urlopen(f"{url}/readyz", timeout=10) as reply:
             assert json.load(reply) == {"status": "ready", "failing": []}
+        with Running("serve", "--data-dir", tmp_path / "again", **environ) as restarted:
+            restarted.until(r"^Gateway ")
+        with psycopg.connect(environ["VAULTGRAPH_STORE__URL"]) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9001'")
         for command in ("serve", "migrate"):
             done = vaultgraph(command, "--data-dir", tmp_path / "other", **environ)
             assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-            assert "the store's schema is 9999, this version needs" in done.stderr
+            assert "the store's schema is 9001, this version needs" in done.stderr
+        back = vaultgraph("migrate", "--to", "0007", **environ)
+        assert (back.returncode, "can only go back from" in back.stderr) == (1, True)
         assert running.stop() == 0
 
 
@@ -112,10 +118,10 @@ def test_serve_upgrades_the_embedded_store_and_refuses_a_newer_one(tmp_path: Pat
         running.until(r"^Gateway ")
         assert running.stop() == 0
     with sqlite3.connect(tmp_path / "vaultgraph.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE alembic_version SET version_num = '9001'")
     for command in (("serve",), ("operations", "list"), ("partner", "list")):
         done = vaultgraph(*command, "--data-dir", tmp_path, **PRODUCTION)
-        assert (done.returncode, "the store's schema is 9999" in done.stderr) == (1, True), done.stderr
+        assert (done.returncode, "the store's schema is 9001" in done.stderr) == (1, True), done.stderr
 
 
 def test_a_backup_is_private_complete_and_never_overwrites(tmp_path: Path) -> None:

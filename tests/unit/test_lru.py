@@ -1,4 +1,4 @@
-"""The bounded cache: order of eviction, weights, TTLs."""
+"""The bounded cache: order of eviction, weights."""
 
 from collections import OrderedDict
 
@@ -33,24 +33,6 @@ def test_an_entry_heavier_than_the_limit_is_not_kept() -> None:
     cache.put("a", 1, weight=4)
     cache.put("b", 2, weight=11)
     assert (len(cache), cache.weight) == (0, 0)
-
-
-def test_an_entry_expires_after_its_ttl() -> None:
-    now = [100.0]
-    evicted: list[str] = []
-    cache: LruCache[str, int] = LruCache(9, clock=lambda: now[0], on_evict=lambda key, _: evicted.append(key))
-    cache.put("brief", 1, ttl_s=5)
-    cache.put("unlimited", 2)
-    now[0] = 104.9
-    assert cache.get("brief") == 1
-    now[0] = 105.0
-    assert "brief" not in cache
-    assert cache.get("brief") is None
-    assert (cache.get("unlimited"), cache.weight, evicted) == (2, 1, [])
-    cache.put("brief", 3, ttl_s=5)
-    cache.put("brief", 4)  # without a TTL: the former one no longer applies
-    now[0] = 1_000.0
-    assert cache.get("brief") == 4
 
 
 _STEPS = st.lists(

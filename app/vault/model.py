@@ -167,11 +167,15 @@ class OtherMethod(MethodBase):
 PaymentMethod = Card | BankAccount | OtherMethod
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(slots=True, eq=False)
 class ReplyDigest:
-    """Identifies one reply's bytes by their digest. Compared by identity."""
+    """Identifies one reply's bytes by their digest. Compared by identity.
+
+    `recorded_at` is when a list read from them was last recorded, on the event loop's clock.
+    """
 
     digest: bytes = field(repr=False)
+    recorded_at: float = field(default=float("-inf"), repr=False)
 
 
 @value(frozen=True, slots=True, kw_only=True, weakref_slot=True)

@@ -6,7 +6,6 @@ recorded now is recorded at a later read; a burst of reads never becomes a burst
 
 import asyncio
 import logging
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.link_health import is_marked_not_found
 from app.store.records import EventOrigin, ObservedChanges
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderName
-from app.vault.model import Card, ReplyDigest, VaultWallet
+from app.vault.model import Card, VaultWallet
 from app.wallet.changes.detector import (
     NO_CHANGES,
     ChangeDetector,
@@ -35,6 +34,7 @@ from app.wallet.changes.detector import (
 _log = logging.getLogger("vaultgraph.observations")
 _QUEUE: Final = 200
 _REMEMBERED: Final = 20_000
+_NEVER: Final = float("-inf")
 _Customer = tuple[ProviderName, CustomerRef]
 
 
@@ -142,25 +142,24 @@ class ObservationQueue:
         self._longest_read = timedelta(seconds=pace.longest_read_s)
         self._queue: asyncio.Queue[_Observation] = asyncio.Queue()
         self._queued = 0  # at most `_QUEUE`; `Queue.qsize` costs three calls
-        self._last: LruCache[_Customer, tuple[float, weakref.ref[ReplyDigest] | None]] = LruCache(_REMEMBERED)
+        self._last: LruCache[_Customer, float] = LruCache(_REMEMBERED)
         self._statuses: LruCache[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
         self._statuses = LruCache(_REMEMBERED)
         self._not_found: LruCache[_Customer, float] = LruCache(_REMEMBERED)
 
     def record(self, wallet: VaultWallet) -> None:
         """Record a complete list that was just read from a vault."""
-        if self._queued >= _QUEUE:
+        # A write or an erasure drops the snapshot, and with it the reply: the same bytes are then another one.
+        now, reply = asyncio.get_running_loop().time(), wallet.reply
+        if self._queued >= _QUEUE or (reply is not None and now - reply.recorded_at < self._pace.unchanged_after_s):
             return
-        now = asyncio.get_running_loop().time()
-        key = (wallet.provider, wallet.customer_ref)
-        last, reply = self._last.get(key), wallet.reply
-        if last is not None:
-            at, known = last
-            # A write or an erasure drops the snapshot and with it the reply, so the reference is dead.
-            is_same = reply is not None and known is not None and known() is reply
-            if now - at < (self._pace.unchanged_after_s if is_same else self._pace.again_after_s):
-                return
-        self._last.put(key, (now, None if reply is None else weakref.ref(reply)))
+        key = wallet.provider, wallet.customer_ref
+        last = self._last.get(key)
+        if last is not None and now - last < self._pace.again_after_s:
+            return
+        self._last.put(key, now)
+        if reply is not None:
+            reply.recorded_at = now
         self._put(_List(wallet, datetime.now(UTC) - self._longest_read))
 
     def record_status(self, card: Card, status: AuthStatus, asked_at: datetime) -> None:
@@ -238,6 +237,8 @@ class ObservationQueue:
         """Record the next one at once."""
         if isinstance(seen, _List):
             self._last.pop(seen.key)
+            if seen.wallet.reply is not None:
+                seen.wallet.reply.recorded_at = _NEVER
         elif isinstance(seen, _Status):
             self._statuses.pop(seen.key)
         else:

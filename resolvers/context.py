@@ -183,8 +183,8 @@ class Context:
 
     def response_extensions(self) -> Mapping[str, Any]:
         """`sources`: the rows that make the response incomplete, for every customer in it. Absent if there are none."""
-        rows = [_echo(customer_id, row) for customer_id, row in self.loaders.incomplete_sources()]
-        return {"sources": rows} if rows else {}
+        rows = self.loaders.incomplete_sources()
+        return {"sources": [_echo(customer_id, row) for customer_id, row in rows]} if rows else {}
 
 
 def _echo(customer_id: str, row: SourceReading) -> Mapping[str, Any]:

@@ -217,8 +217,9 @@ class Loaders:
         found: dict[tuple[str, ProviderName], SourceReading] = {}
         for customer_id, wallets in self._built.items():
             for built in wallets.values():
-                rows = self.sources(built.wallet)
-                found.update({(customer_id, row.provider): row for row in rows if row.state not in HARMLESS})
+                for row in self.sources(built.wallet):
+                    if row.state not in HARMLESS:
+                        found[customer_id, row.provider] = row
         return [(customer_id, row) for (customer_id, _), row in found.items()]
 
     def _at_hand(self, entry: DirectoryEntry, vaults: frozenset[ProviderName]) -> BuiltWallet | None:

@@ -82,6 +82,7 @@ class Setup:
             fresh_for_s=fresh,
             stale_if_error_for_s=stale,
             deadline_s=60.0,
+            is_kept=fresh > 0 or stale > 0,
             batch_limit=50,
         )
 

@@ -191,8 +191,7 @@ def sources_of(
     """A reading for every vault: those that were not asked get one without data."""
     sources: dict[ProviderName, SourceReading] = {}
     for name in _VAULTS:
-        reading = readings.get(name)
-        sources[name] = _unread(name, entry, rules) if reading is None else reading
+        sources[name] = readings[name] if name in readings else _unread(name, entry, rules)
     return sources
 
 

@@ -4,7 +4,7 @@ It is independent of the cached type: `reader` stores wallets, `three_d_secure` 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -44,7 +44,7 @@ class Snapshot(Generic[Value]):
     """
 
     value: Value
-    prepared: Prepared
+    prepared: Any
     asked_at: datetime
     as_of: datetime
     taken_at: float
@@ -80,7 +80,8 @@ class Source(Generic[Value]):
     deadline: a shorter one of the first caller must not apply to the others. It returns values by customer ref. A
     VaultError that it raises applies to all keys, one in place of a value to that key alone. At most `batch_limit` keys
     are fetched together. `prepare` gets a value and what was prepared from the one before, if that is cached; it
-    returns the value to keep with what it made of it. `on_error` is called for every error of a key.
+    returns the value to keep with what it made of it. `is_kept` False: nothing is cached. `on_error` is called for
+    every error of a key.
     """
 
     provider: ProviderName
@@ -89,6 +90,7 @@ class Source(Generic[Value]):
     fresh_for_s: float
     stale_if_error_for_s: float
     deadline_s: float
+    is_kept: bool = True
     batch_limit: int = 1
     on_error: Callable[[Key, VaultError], None] | None = None
 
@@ -249,35 +251,38 @@ class SnapshotCache:
                 read.task = loop.create_task(self._run(read, source, calls[deadline_s]))
                 waited[read] = deadline_s
         countdown.left = len(waited)
-        waited = {read: min(began + deadline_s, call.deadline_at) for read, deadline_s in waited.items()}
         try:
-            until = min(waited.values())
-            while until > loop.time():
-                timer = loop.call_at(until, countdown.wake)
-                try:
-                    await countdown.future
-                finally:
-                    timer.cancel()
+            for deadline_s in sorted(set(waited.values())):
+                until = began + deadline_s
+                if until > call.deadline_at:
+                    until = call.deadline_at
+                if until > loop.time():
+                    timer = loop.call_at(until, countdown.wake)
+                    try:
+                        await countdown.future
+                    finally:
+                        timer.cancel()
                 if not countdown.left:
                     break
-                until = min([one for read, one in waited.items() if not read.is_done and one > until], default=until)
                 countdown.future = loop.create_future()
+                self._leave([read for read, own_s in waited.items() if own_s == deadline_s], countdown)
         finally:
             if countdown.left:
-                for read in waited:
-                    if not read.is_done:
-                        self._leave(read, countdown)
+                self._leave(waited, countdown)
         return started
 
-    def _leave(self, read: InFlightRead, countdown: Countdown) -> None:
-        read.waiting.remove(countdown)
-        if not read.waiting:
-            self._unregister(read)
-            read.task.cancel()
+    def _leave(self, reads: Iterable[InFlightRead], countdown: Countdown) -> None:
+        for read in reads:
+            if not read.is_done and countdown in read.waiting:
+                read.waiting.remove(countdown)
+                countdown.left -= 1
+                if not read.waiting:
+                    self._unregister(read)
+                    read.task.cancel()
 
     def _unregister(self, read: InFlightRead) -> None:
         for key in read.keys:
-            if self._in_flight.get(key) is read:
+            if key in self._in_flight and self._in_flight[key] is read:
                 del self._in_flight[key]
 
     async def _run(self, read: InFlightRead, source: Source[Any], call: Call) -> None:
@@ -303,7 +308,7 @@ class SnapshotCache:
             self._unregister(read)
             for countdown in read.waiting:
                 countdown.left -= 1
-                if not countdown.left:
+                if countdown.left == 0:
                     countdown.wake()
 
     def _refused(self, key: Key, read: InFlightRead, source: Source[Any], error: VaultError) -> Read[Any]:
@@ -318,12 +323,12 @@ class SnapshotCache:
     ) -> Snapshot[Any]:
         before = self._snapshots.peek(key)
         value, prepared = source.prepare(reply, None if before is None else before.prepared)
-        fresh_for_s, stale_for_s = source.fresh_for_s, source.stale_if_error_for_s
+        stale_for_s = source.stale_if_error_for_s
         snapshot = Snapshot(value, prepared, read.asked_at, as_of, now, prepared.size, _NEVER)
-        if (fresh_for_s <= 0 and stale_for_s <= 0) or self._in_flight.get(key) is not read:
+        if not source.is_kept or self._in_flight.get(key) is not read:
             return snapshot
-        if fresh_for_s > 0:
-            snapshot.fresh_until = now + fresh_for_s
+        if source.fresh_for_s > 0:
+            snapshot.fresh_until = now + source.fresh_for_s
         if before is not None:
             before.fresh_until = _NEVER
             if not prepared.is_whole:

@@ -12,3 +12,7 @@ class ReadPolicy:
     stale_if_error_for_s: float = 600.0
     three_ds_concurrency: int = 8
     max_methods: int = 1_000
+
+    @property
+    def keeps_replies(self) -> bool:
+        return self.fresh_for_s > 0 or self.stale_if_error_for_s > 0

@@ -177,7 +177,7 @@ class WalletReader:
 
         def fetch(keys: Sequence[Key], call: Call) -> Awaitable[Mapping[CustomerRef, VaultWallet | VaultError]]:
             vault = providers[name]  # which a reload of the settings may have replaced
-            return vault.wallets([key[1] for key in keys] if len(keys) > 1 else (keys[0][1],), call)
+            return vault.wallets([key[1] for key in keys] if keys[1:] else (keys[0][1],), call)
 
         def prepare(wallet: VaultWallet, last: CachedWallet | None) -> tuple[VaultWallet, CachedWallet]:
             if len(wallet.methods) > most:
@@ -193,6 +193,7 @@ class WalletReader:
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=policy.stale_if_error_for_s,
             deadline_s=policy.deadline_s,
+            is_kept=policy.keeps_replies,
             batch_limit=max(1, self.providers[name].capabilities.batch_limit),
             on_error=self._on_error,
         )
@@ -262,8 +263,7 @@ def to_reading(provider: ProviderName, read: Read[VaultWallet]) -> SourceReading
             provider_request_id=error.provider_request_id,
             method_count=0 if is_answer else None,
         )
-    cached = snapshot.prepared
-    assert isinstance(cached, CachedWallet)
+    cached: CachedWallet = snapshot.prepared
     fresh = SourceReading(
         provider=provider,
         state=SourceState.OK if cached.is_whole else SourceState.PARTIAL,

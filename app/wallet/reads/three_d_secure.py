@@ -81,6 +81,7 @@ class StatusReader:
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=0.0,
             deadline_s=policy.deadline_s,
+            is_kept=policy.keeps_replies,  # also if never fresh: an unchanged reply is then not parsed again
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.adding import adding, caselle_card, loanpro_card
-from tests.support.replica_load import FIND, KNOWN, WALLET, Load
+from tests.support.replica_load import ADD, FIND, KNOWN, WALLET, Load
 from tests.support.replicas import Answer, Cluster, Gone, Replica, running_cluster, until
 from tests.support.sandbox import RunningSandbox
 from tests.support.streams import listening
@@ -18,8 +18,6 @@ from tests.support.streams import listening
 pytestmark = pytest.mark.xdist_group("cluster")
 
 LAST_EVENT = "query ($id: ID!) { customer(id: $id) { events(first: 1) { edges { node { id } } } } }"
-ADD = """mutation ($input: AddPaymentMethodInput!) { addPaymentMethod(input: $input) {
-  paymentMethod { id } operation { replayed state } userErrors { code retryable } } }"""
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,21 @@
 """Reads and writes on all replicas of a cluster, from threads, that check every answer."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any, Final
 from uuid import uuid4
 
-from tests.support.adding import new_key
-from tests.support.replicas import Answer, Cluster, Gone, until
+from tests.support.adding import adding, caselle_card, new_key
+from tests.support.replicas import Answer, Cluster, Gone, Replica, until
 
 WALLET: Final = "query ($id: ID!) { customer(id: $id) { paymentMethods { id nickname } sources { state } } }"
 FIND: Final = "query ($id: ID!) { findCustomer(by: {externalId: $id}) { externalId name } }"
 CREATE: Final = """mutation ($input: CreateCustomerInput!) { createCustomer(input: $input) {
   customer { id externalId } operation { state } userErrors { code retryable } } }"""
+ADD: Final = """mutation ($input: AddPaymentMethodInput!) { addPaymentMethod(input: $input) {
+  paymentMethod { id } operation { replayed state } userErrors { code retryable } } }"""
 KNOWN: Final = "user-88420"  # a demo customer
 
 
@@ -26,6 +28,8 @@ class Load:
         self.wrong: list[Any] = []
         self.codes: Counter[str] = Counter()
         self.made: dict[str, set[str]] = {}
+        self.cards: set[str] = set()
+        self._held = 0
         self.answers = 0
         self._goes_on = goes_on_elsewhere
         self._is_over = Event()
@@ -33,8 +37,9 @@ class Load:
         self._tasks: list[Any] = []
 
     def __enter__(self) -> "Load":
-        jobs: list[Callable[[int], None]] = [self._read, self._create]
-        self._tasks = [self._pool.submit(self._repeat, job, place) for job in jobs for place in range(3)]
+        self._held = self._cards_at_the_vault()
+        jobs: list[Callable[[int], None]] = [self._read, self._create, self._read, self._create, self._read, self._add]
+        self._tasks = [self._pool.submit(self._repeat, job, place) for place, job in enumerate(jobs)]
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -46,11 +51,20 @@ class Load:
         rows = self.cluster.sql("SELECT external_id, count(*) FROM customers GROUP BY 1 HAVING count(*) > 1")
         assert rows == []
         assert all(len(ids) == 1 for ids in self.made.values())
+        assert self._cards_at_the_vault() == self._held + len(self.cards)
+
+    def _cards_at_the_vault(self) -> int:
+        return len(self.cluster.sandbox.held("caselle", "cus_88420"))
 
     def until_more(self, count: int = 30) -> None:
         """Until this many more requests were answered without an error."""
         goal = self.answers + count
         until(lambda: self.answers >= goal or bool(self.wrong))
+
+    @staticmethod
+    def create_once(replica: Replica) -> Answer:
+        """A write of the store alone."""
+        return replica.query(CREATE, input=_person())
 
     def _repeat(self, job: Callable[[int], None], place: int) -> None:
         while not self._is_over.is_set():
@@ -85,15 +99,24 @@ class Load:
     def _create(self, place: int) -> None:
         """With one key, until it succeeds, and once more at another replica."""
         value = _person()
+        for payload in self._repeated(place, CREATE, value):
+            self.made.setdefault(value["externalId"], set()).add(payload["customer"]["id"])
+
+    def _add(self, place: int) -> None:
+        """The same for a write at a vault."""
+        value = adding(caselle_card(self.cluster.sandbox))
+        for payload in self._repeated(place, ADD, value):
+            self.cards.add(payload["paymentMethod"]["id"])
+
+    def _repeated(self, place: int, text: str, value: dict[str, Any]) -> Iterator[Any]:
+        """The payloads of two replicas."""
         for where in (place, place + 1):
-            while True:
-                answer = self._ask(where % 3, CREATE, input=value)
+            while not self.wrong:
+                answer = self._ask(where, text, input=value)
                 if answer is not None and not answer.errors:
-                    customer = answer.data["createCustomer"]["customer"]
-                    self.made.setdefault(value["externalId"], set()).add(customer["id"])
+                    (payload,) = answer.data.values()
+                    yield payload
                     break
-                if self.wrong:
-                    return
 
 
 def _person() -> dict[str, Any]:

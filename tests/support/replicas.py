@@ -163,7 +163,9 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(sandbox: RunningSandbox, folder: Path, names: str = "ABC", **settings: Any) -> Iterator[Cluster]:
+def running_cluster(
+    sandbox: RunningSandbox, folder: Path, names: str = "ABC", *, poll_s: float = FAR_S
+) -> Iterator[Cluster]:
     keys = folder / "issuer.json"
     keys.write_bytes(key_set(listed(ec_key("cluster"), "k")))
     with ExitStack() as stack:
@@ -177,8 +179,7 @@ def running_cluster(sandbox: RunningSandbox, folder: Path, names: str = "ABC", *
             "metrics_token": METRICS_TOKEN,
             "auth": {"issuer": ISSUER, "audience": [AUDIENCE], "jwks_path": str(keys)},
             "gate": {"cors_origins": ["none"]},
-            "store": {"url": postgres.url(), "redis_url": redis.url, "poll_s": FAR_S},
-            **settings,
+            "store": {"url": postgres.url(), "redis_url": redis.url, "poll_s": poll_s},
         }
         for vault in VAULTS:
             values[vault] = {"deadline_s": 15, "write_deadline_s": 15, "fresh_for_s": FAR_S, **values[vault]}

@@ -31,6 +31,7 @@ from app.api.request_record import RequestObserver
 from app.api.response import HttpResponse
 from app.api.router import GatewayApp
 from app.api.webhooks import WebhookReceiver
+from app.caching.shared_redis import SharedRedis
 from app.errors import SettingsError
 from app.execution.documents import DocumentCache
 from app.execution.plans import Plans
@@ -70,7 +71,8 @@ from app.wallet.reads.build_wallet import DefaultInfo, WalletRules
 from app.wallet.reads.cache import SnapshotCache
 from app.wallet.reads.customers import CustomerCache
 from app.wallet.reads.policy import ReadPolicy
-from app.wallet.reads.reader import WalletReader
+from app.wallet.reads.reader import WalletReader, to_cached_wallet
+from app.wallet.reads.shared_snapshots import SharedSnapshotCache
 from app.wallet.writes import WalletWriter
 from app.wallet.writes.deps import Deps
 from app.wallet.writes.lease import WorkerLease
@@ -110,7 +112,7 @@ class Gateway:
         self._buckets = LocalBuckets() if seat is None else WorkerBuckets(seat.folder / "rates")
         self.shared_buckets = _shared_buckets(settings, self._buckets)
         self.providers = build_providers(settings, self.metrics)
-        self.snapshots = SnapshotCache(settings.snapshot_bytes)
+        self.snapshots = _snapshots(settings, self.keys)
         self._http_clients: dict[str, VaultHttpClient] = {}
         self._adapters: dict[str, VaultProvider] = {}
         for name, vault in self.providers.items():
@@ -182,6 +184,7 @@ class Gateway:
             await vault.close()
         if self.shared_buckets is not None:
             await self.shared_buckets.close()
+        await self.snapshots.close()
         await self.audit.flush()
         await self.key_uses.finish()
         await self.documents.stop()
@@ -433,6 +436,15 @@ def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) 
 def _shared_buckets(settings: Settings, local: LocalBuckets) -> RedisBuckets | None:
     url = settings.store.redis_url.reveal()
     return RedisBuckets(url, local=local) if url else None
+
+
+def _snapshots(settings: Settings, keys: GatewayKeys) -> SnapshotCache:
+    if not settings.store.shared_snapshots:
+        return SnapshotCache(settings.snapshot_bytes)
+    redis = SharedRedis(settings.store.redis_url.reveal(), without="each process reads the vaults for itself for now")
+    lasts_s = {name: policy.deadline_s + policy.fresh_for_s for name, policy in _policies(settings).items()}
+    prepare = partial(to_cached_wallet, keys.ids)
+    return SharedSnapshotCache(settings.snapshot_bytes, redis, keys.snapshots, prepare, lasts_s)
 
 
 def store_url(settings: Settings) -> str:

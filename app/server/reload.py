@@ -25,7 +25,8 @@ from app.vault.secret import Secrets
 from app.vault.webhooks import WebhookSender
 from app.wallet.digest import DIGEST_KEY, DigestKeys
 from app.wallet.ids import Ids
-from app.wallet.keys import key_name
+from app.wallet.keys import KeyRing, key_name
+from app.wallet.reads.shared_snapshots import SnapshotCipher
 from app.wallet.writes.lease import WorkerLease
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class GatewayKeys:
     def __init__(self, settings: Settings) -> None:
         self.digest = DigestKeys(settings.digest_key.reveal(), lambda secret: secret)
         self.ids = Ids(settings.id_key.reveal(), canonical_ref=canonical_ref)
+        self.snapshots = KeyRing(settings.id_key.reveal(), SnapshotCipher)
         self.webhooks = {name: keys for name, keys in key_names(settings).items() if name not in (ID_KEY, DIGEST_KEY)}
 
     def by_setting(self) -> Mapping[str, list[str]]:
@@ -53,7 +55,8 @@ class GatewayKeys:
         return {ID_KEY: list(self.ids.keys.keys), DIGEST_KEY: list(self.digest.keys), **self.webhooks}
 
     def replace(self, settings: Settings) -> None:
-        """Use these settings' digest keys and names from now on."""
+        """Use these settings' keys and names from now on; the ids' own are replaced by the caller."""
+        self.snapshots.replace(settings.id_key.reveal())
         self.digest.replace(settings.digest_key.reveal())
         self.webhooks = {name: keys for name, keys in key_names(settings).items() if name not in (ID_KEY, DIGEST_KEY)}
 

@@ -72,11 +72,17 @@ class StoreSettings(Section, frozen=True):
     """`url` is ``postgresql://...`` or ``sqlite:///file``; empty means SQLite in the data directory.
 
     `poll_s` is the interval at which changes of other processes are looked for. PostgreSQL also notifies of them.
+    `shared_snapshots`: processes share vaults' replies, encrypted, through Redis.
     """
 
     url: Secret = Secret("")
     redis_url: Secret = Secret("")
     poll_s: Positive = 0.25
+    shared_snapshots: bool = False
+
+    def __post_init__(self) -> None:
+        if self.shared_snapshots and not self.redis_url:
+            raise ValueError("shared_snapshots needs redis_url")
 
 
 class IssuerSettings(Section, frozen=True):

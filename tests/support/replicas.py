@@ -179,7 +179,7 @@ def running_cluster(
             "metrics_token": METRICS_TOKEN,
             "auth": {"issuer": ISSUER, "audience": [AUDIENCE], "jwks_path": str(keys)},
             "gate": {"cors_origins": ["none"]},
-            "store": {"url": postgres.url(), "redis_url": redis.url, "poll_s": poll_s},
+            "store": {"url": postgres.url(), "redis_url": redis.url, "poll_s": poll_s, "shared_snapshots": True},
         }
         for vault in VAULTS:
             values[vault] = {"deadline_s": 15, "write_deadline_s": 15, "fresh_for_s": FAR_S, **values[vault]}

@@ -182,6 +182,7 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
             "[documents]\nids_only = true\nautomatic = false",
             "documents: ids_only needs own_client: the name that your documents are published for",
         ),
+        ("[store]\nshared_snapshots = true", "store: shared_snapshots needs redis_url"),
     ],
 )
 def test_what_is_wrong_is_said_in_words(toml: str, said: str, tmp_path: Path) -> None:

@@ -219,6 +219,9 @@ class SnapshotCache:
         for key in tuple(self._snapshots):
             self._forget(key)
 
+    async def close(self) -> None:
+        """A cache in this process alone has nothing to release."""
+
     def _loop_time(self) -> float:
         self.now = asyncio.get_running_loop().time  # cached: belongs to one loop
         return self.now()

@@ -1,7 +1,7 @@
 # Short names for the commands of CONTRIBUTING.md. `make install` once, then any of the others.
 BIN := .venv/bin
 
-.PHONY: install test lint types schema docs lock dev
+.PHONY: install test lint types schema docs lock dev release-tools sbom audit release
 
 install:  ## a virtual environment with the locked dependencies and this checkout
 	python3 -m venv .venv
@@ -30,3 +30,18 @@ lock:  ## requirements/ from pyproject.toml, keeping pins that fit; one newer: m
 
 dev:
 	$(BIN)/vaultgraph dev
+
+release-tools:
+	$(BIN)/pip install -q -r requirements/release.txt
+
+sbom:  ## dist/sbom.cdx.json: a CycloneDX bill of materials of what an installation gets
+	mkdir -p dist
+	$(BIN)/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --output-reproducible \
+	  --sv 1.6 --of JSON --validate -o dist/sbom.cdx.json
+
+audit:  ## published advisories about these packages; fails also if a package could not be checked
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements/run.txt
+
+release: release-tools sbom  ## the wheel, its bill of materials, the advisory check
+	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
+	$(MAKE) audit

@@ -67,7 +67,7 @@ def npm_ci(folder: Path) -> Path:
 
 
 def skip_or_fail(what: str, reason: str) -> None:
-    """Skip, or fail if `what` (``node``, ``chromium``, ``pgbouncer``, ``python-clients``) is required."""
+    """Skip, or fail if `what` is required: ``node chromium pgbouncer python-clients release-tools``."""
     if what in os.environ.get("VAULTGRAPH_TEST_REQUIRE", "").split(","):
         pytest.fail(f"{reason}, and VAULTGRAPH_TEST_REQUIRE asks for it")
     pytest.skip(f"{_SKIP_PREFIX}{reason}")

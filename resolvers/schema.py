@@ -10,6 +10,7 @@ from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 
 from app.api.sdl import api_sdl
+from app.execution.inputs import prepare_inputs
 from resolvers.context import Info
 from resolvers.errors import BadUserInput
 from resolvers.extensions import RequestScope
@@ -63,6 +64,7 @@ schema: Final = Schema(
 
 
 enforce(schema._schema)
+prepare_inputs(schema)
 
 
 _PUBLISHED_LOCATIONS: Final = frozenset(

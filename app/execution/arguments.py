@@ -16,6 +16,7 @@ from graphql import (
     GraphQLArgument,
     GraphQLError,
     GraphQLField,
+    GraphQLInputField,
     GraphQLNonNull,
     NameNode,
     VariableNode,
@@ -35,10 +36,11 @@ _IMMUTABLE: Final = (str, int, float, bool, type(None), Enum, date, datetime, De
 
 def prepare(
     schema: strawberry.Schema, field: GraphQLField, node: FieldNode, arguments: Sequence[internals.StrawberryArgument]
-) -> Prepared | None:
-    """A function from variables to the resolver's keyword arguments; it returns None for values that do not fit.
+) -> Prepared | Keywords | None:
+    """The resolver's keyword arguments, or a function from variables to them, which returns None for values that do
+    not fit.
 
-    None instead of a function if an argument needs conversion on each call.
+    None if an argument needs conversion on each call.
     """
     given = {one.name.value: one for one in node.arguments or ()}
     constants: Keywords = {}
@@ -47,7 +49,7 @@ def prepare(
         name = internals.argument_name(schema, argument)
         wanted = field.args.get(name)
         own = given.get(name)
-        if wanted is None or (own is not None and not _needs_no_conversion(argument, wanted)):
+        if wanted is None or (own is not None and not needs_no_conversion(argument.type, wanted)):
             return None
         if own is not None and isinstance(own.value, VariableNode):
             fallback = _default(wanted, name, argument.python_name)
@@ -59,11 +61,11 @@ def prepare(
             return None
         else:
             value = _constant(wanted, name, argument.python_name, node if own is not None else None)
-            if value is None or (value and not _needs_no_conversion(argument, wanted)):
+            if value is None or (value and not needs_no_conversion(argument.type, wanted)):
                 return None
             constants.update(value)
     if not looked_up:
-        return lambda variables: dict(constants)
+        return constants
     if len(looked_up) == 1 and not constants:
         return _one(*looked_up[0])
     return _many(constants, looked_up)
@@ -97,11 +99,12 @@ def _many(constants: Keywords, looked_up: Sequence[tuple[str, str, bool, Keyword
     return keywords
 
 
-def _needs_no_conversion(argument: internals.StrawberryArgument, wanted: GraphQLArgument) -> bool:
+def needs_no_conversion(own: Any, wanted: GraphQLArgument | GraphQLInputField) -> bool:
+    """Whether the resolver gets the value as graphql-core coerces it. `own` is the type in Strawberry's terms."""
     inner = wanted.type.of_type if isinstance(wanted.type, GraphQLNonNull) else wanted.type
-    if not is_leaf_type(inner) or internals.is_maybe(argument) or getattr(wanted, "out_name", None):
+    if not is_leaf_type(inner) or isinstance(own, internals.StrawberryMaybe) or getattr(wanted, "out_name", None):
         return False
-    return argument.type is not GlobalID and getattr(argument.type, "of_type", None) is not GlobalID
+    return own is not GlobalID and getattr(own, "of_type", None) is not GlobalID
 
 
 def _default(wanted: GraphQLArgument, name: str, keyword: str) -> Keywords | None:

@@ -86,12 +86,17 @@ def _by_chain(place: internals.FieldSite) -> Call:
     return call
 
 
-def _by_function(place: internals.FieldSite, resolver: internals.FieldResolver, keywords: arguments.Prepared) -> Call:
+def _by_function(
+    place: internals.FieldSite,
+    resolver: internals.FieldResolver,
+    prepared: arguments.Prepared | arguments.Keywords,
+) -> Call:
+    constants, keywords = (prepared, None) if isinstance(prepared, dict) else ({}, prepared)
     function, takes_self, info_name = resolver.function, resolver.takes_self, resolver.info_name
     source_names = resolver.source_names
 
     def call(run: Run, source: Any, path: Path) -> Any:
-        made = keywords(run.variables)
+        made = keywords(run.variables) if keywords is not None else {**constants}
         if made is None:  # a value that does not fit: raises graphql-core's error
             made = _values(run, place)
         if info_name is not None:

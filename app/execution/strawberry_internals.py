@@ -46,13 +46,14 @@ from graphql.execution.values import (
 from graphql.pyutils import Path, gather_with_cancel, is_iterable
 from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
 from graphql.type import GraphQLNonNull, GraphQLResolveInfoHelpers
+from graphql.utilities.coerce_input_value import coerce_default_value
 from strawberry.extensions import FieldExtension
 from strawberry.schema.schema import (
     StrawberryGraphQLCoreExecutionContext as LibraryExecutor,
 )
 from strawberry.schema.schema import _OperationContextAwareGraphQLResolveInfo
 from strawberry.schema.schema_converter import GraphQLCoreConverter
-from strawberry.types.arguments import StrawberryArgument, convert_arguments
+from strawberry.types.arguments import InputContext, StrawberryArgument, convert_arguments
 from strawberry.types.base import StrawberryMaybe, StrawberryObjectDefinition
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 from strawberry.types.field import StrawberryField
@@ -60,11 +61,14 @@ from strawberry.types.scalar import identity
 
 __all__ = [
     "Details",
+    "InputContext",
     "LibraryExecutor",
     "Path",
     "StrawberryArgument",
+    "StrawberryMaybe",
     "VariableValueSource",
     "VariableValues",
+    "coerce_default_value",
     "collect_iterator_awaitables",
     "gather_with_cancel",
     "get_argument_values",
@@ -193,10 +197,6 @@ def _guards(extensions: Iterable[FieldExtension]) -> tuple[Guard, ...] | None:
 def chain_of(field: GraphQLField) -> Callable[..., Any]:
     """Strawberry's full resolver chain of the field: (source, graphql-core's info, **arguments)."""
     return field.resolve or default_field_resolver
-
-
-def is_maybe(argument: StrawberryArgument) -> bool:
-    return isinstance(argument.type, StrawberryMaybe)
 
 
 def argument_name(schema: strawberry.Schema, argument: StrawberryArgument) -> str:

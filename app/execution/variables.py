@@ -1,31 +1,34 @@
-"""Fast path for a request's variables of simple types; graphql-core coerces all others.
+"""Fast path for a request's variables of usual types; graphql-core coerces all others.
 
-Values that do not fit, defaults and input objects are left to graphql-core.
+What does not fit is left to graphql-core, which reports it; so are variables with defaults, recursive input types and
+single values for lists.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode
-from graphql.type import GraphQLList, GraphQLNonNull
+from graphql import GraphQLError, GraphQLInputObjectType, GraphQLSchema, OperationDefinitionNode, Undefined
+from graphql.type import GraphQLEnumType, GraphQLList, GraphQLNonNull
 
 from app.execution import strawberry_internals as internals
 
 _LEAST, _MOST = -(2**31), 2**31 - 1
 _MISSING: Final = object()
 
+Coerce = Callable[[Any], Any]
+"""The coerced value; Undefined if it does not fit."""
 Accept = Callable[[Mapping[str, Any], bool], internals.VariableValues | list[GraphQLError]]
 
 
 def acceptor(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Accept:
     """A function that returns the coerced values, or graphql-core's errors."""
-    simple = _simple(schema, operation)
+    usual = _usual(schema, operation)
 
     def accept(inputs: Mapping[str, Any], hide: bool) -> internals.VariableValues | list[GraphQLError]:
-        if simple is not None:
+        if usual is not None:
             values: dict[str, Any] = {}
             sources: dict[str, Any] = {}
-            for name, signature, fits, is_required in simple:
+            for name, signature, coerce, is_required in usual:
                 value = inputs.get(name, _MISSING)
                 if value is _MISSING or value is None:
                     if is_required or (value is _MISSING and signature.default is not None):
@@ -33,9 +36,11 @@ def acceptor(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Accep
                     if value is _MISSING:
                         sources[name] = internals.VariableValueSource(signature)
                         continue
-                elif not fits(value):
-                    break
-                values[name] = value
+                    values[name] = None
+                else:
+                    values[name] = coerced = coerce(value)
+                    if coerced is Undefined:
+                        break
                 sources[name] = internals.VariableValueSource(signature, value)
             else:
                 return internals.VariableValues(sources, values)
@@ -44,34 +49,32 @@ def acceptor(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Accep
     return accept
 
 
-def _is_text(value: Any) -> bool:
-    return value.__class__ is str
+def _text(value: Any) -> Any:
+    return value if value.__class__ is str else Undefined
 
 
-def _is_bool(value: Any) -> bool:
-    return value is True or value is False
+def _bool(value: Any) -> Any:
+    return value if value is True or value is False else Undefined
 
 
-def _is_int(value: Any) -> bool:
-    return value.__class__ is int and _LEAST <= value <= _MOST
+def _int(value: Any) -> Any:
+    return value if value.__class__ is int and _LEAST <= value <= _MOST else Undefined
 
 
-_FITS: Final = {"ID": _is_text, "String": _is_text, "Boolean": _is_bool, "Int": _is_int}
+_SCALARS: Final[Mapping[str, Coerce]] = {"ID": _text, "String": _text, "Boolean": _bool, "Int": _int}
 
 
-def _simple(
-    schema: GraphQLSchema, operation: OperationDefinitionNode
-) -> list[tuple[str, Any, Callable[[Any], bool], bool]] | None:
-    found: list[tuple[str, Any, Callable[[Any], bool], bool]] = []
+def _usual(schema: GraphQLSchema, operation: OperationDefinitionNode) -> list[tuple[str, Any, Coerce, bool]] | None:
+    found: list[tuple[str, Any, Coerce, bool]] = []
     for definition in operation.variable_definitions or ():
         signature = internals.get_variable_signature(schema, definition)
         if isinstance(signature, GraphQLError):
             return None
         is_required, inner = _unwrapped(signature.type)
-        fits = _FITS.get(getattr(inner, "name", "")) or _list_fits(inner)
-        if fits is None:
+        coerce = _coercer(inner, ())
+        if coerce is None:
             return None
-        found.append((signature.name, signature, fits, is_required))
+        found.append((signature.name, signature, coerce, is_required))
     return found
 
 
@@ -80,12 +83,76 @@ def _unwrapped(given: Any) -> tuple[bool, Any]:
     return (True, given.of_type) if isinstance(given, GraphQLNonNull) else (False, given)
 
 
-def _list_fits(given: Any) -> Callable[[Any], bool] | None:
-    """Check for lists of non-null simple values; graphql-core coerces a single value to a list."""
-    if not isinstance(given, GraphQLList):
+def _coercer(type_: Any, above: tuple[Any, ...]) -> Coerce | None:
+    """For values other than null, as graphql-core coerces them; None if it must do that itself. `above` are the input
+    objects around it.
+    """
+    if isinstance(type_, GraphQLList):
+        return _list_coercer(type_, above)
+    if isinstance(type_, GraphQLInputObjectType):
+        return None if type_ in above else _object_coercer(type_, (*above, type_))
+    if isinstance(type_, GraphQLEnumType) or type_.name not in _SCALARS:
+        return _by_library(type_.coerce_input_value)
+    return _SCALARS[type_.name]
+
+
+def _by_library(convert: Coerce) -> Coerce:
+    def coerce(value: Any) -> Any:
+        try:
+            return convert(value)
+        except Exception:  # noqa: BLE001 - graphql-core repeats it and reports the error
+            return Undefined
+
+    return coerce
+
+
+def _list_coercer(type_: GraphQLList[Any], above: tuple[Any, ...]) -> Coerce | None:
+    is_required, inner = _unwrapped(type_.of_type)
+    item = _coercer(inner, above)
+    if item is None or not is_required:
         return None
-    is_required, item = _unwrapped(given.of_type)
-    fits = _FITS.get(getattr(item, "name", ""))
-    if fits is None or not is_required:
-        return None
-    return lambda value: value.__class__ is list and all(map(fits, value))
+
+    def coerce(value: Any) -> Any:
+        if value.__class__ is not list:
+            return Undefined
+        found = [Undefined if one is None else item(one) for one in value]
+        return Undefined if any(one is Undefined for one in found) else found
+
+    return coerce
+
+
+def _object_coercer(type_: GraphQLInputObjectType, above: tuple[Any, ...]) -> Coerce | None:
+    fields: list[tuple[str, Coerce, bool, bool, Any]] = []
+    for name, field in type_.fields.items():
+        is_required, inner = _unwrapped(field.type)
+        coerce_field = _coercer(inner, above)
+        if coerce_field is None or field.out_name:
+            return None
+        default = internals.coerce_default_value(field)
+        fields.append((name, coerce_field, is_required, is_required and default is Undefined, default))
+    names = type_.fields.keys()
+    finish = None if type_.out_type is GraphQLInputObjectType.out_type else _by_library(type_.out_type)
+
+    def coerce(value: Any) -> Any:
+        if value.__class__ is not dict or not value.keys() <= names:
+            return Undefined
+        made: dict[str, Any] = {}
+        for name, coerce_field, is_not_null, is_missed, default in fields:
+            if name in value:
+                given = value[name]
+                if given is not None:
+                    given = coerce_field(given)
+                    if given is Undefined:
+                        return Undefined
+                elif is_not_null:
+                    return Undefined
+                made[name] = given
+            elif is_missed:
+                return Undefined
+            elif default is not Undefined:
+                made[name] = default
+        if type_.is_one_of and (len(made) != 1 or None in made.values()):
+            return Undefined
+        return made if finish is None else finish(made)
+
+    return coerce

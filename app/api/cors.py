@@ -69,7 +69,7 @@ class OriginPolicy:
 
     def check_host(self, headers: Mapping[str, str]) -> None:
         """Raises RequestRefused if the Host header is not accepted, for example with DNS rebinding."""
-        if not self._is_own_host(headers):
+        if (self._hosts or self._serves) and not self._is_own_host(headers):
             raise RequestRefused("FORBIDDEN", "This host name is not served here.")
 
     def check_forgery(self, headers: Mapping[str, str], method: str) -> None:

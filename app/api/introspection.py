@@ -23,13 +23,18 @@ class IntrospectionCache:
 
     def key(self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Key | None:
         """The cache key, or None if the operation selects more than the schema."""
-        if not _is_static(document, operation):
+        name = operation.name.value if operation.name else None
+        try:
+            is_static = document.memo[_MEMO, name]
+        except KeyError:
+            is_static = document.memo[_MEMO, name] = _asks_for_the_schema(document, operation.selection_set)
+        if not is_static:
             return None
         try:
             given = orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
         except TypeError:  # integers beyond 64 bits: no introspection argument takes them
             return None
-        return document.text, operation.name.value if operation.name else None, given
+        return document.text, name, given
 
     def get(self, key: Key) -> orjson.Fragment | None:
         found = self._known.get(key)
@@ -38,14 +43,6 @@ class IntrospectionCache:
     def put(self, key: Key, data: orjson.Fragment) -> None:
         encoded = orjson.dumps(data)
         self._known.put(key, encoded, weight=len(key[0]) + len(key[2]) + len(encoded))
-
-
-def _is_static(document: Document, operation: OperationDefinitionNode) -> bool:
-    known: dict[int, bool] = document.memo.setdefault(_MEMO, {})
-    found = known.get(id(operation))  # the document keeps its nodes alive, so ids are not reused
-    if found is None:
-        found = known[id(operation)] = _asks_for_the_schema(document, operation.selection_set)
-    return found
 
 
 def _asks_for_the_schema(document: Document, selections: SelectionSetNode) -> bool:

@@ -21,13 +21,9 @@ class AnswerType(Enum):
     JSON = "application/json"
     JSON_BY_DEFAULT = "*/*"
 
-    @property
-    def content_type(self) -> str:
-        return _GRAPHQL_RESPONSE if self is AnswerType.GRAPHQL_RESPONSE else _JSON
-
-    @property
-    def refuses_with_200(self) -> bool:
-        return self is AnswerType.JSON
+    def __init__(self, media_type: str) -> None:
+        self.content_type = f"{'application/json' if media_type == '*/*' else media_type}; charset=utf-8"
+        self.refuses_with_200 = media_type == "application/json"
 
 
 class StreamType(Enum):
@@ -35,10 +31,6 @@ class StreamType(Enum):
 
     EVENTS = "text/event-stream"
     MULTIPART = "multipart/mixed"
-
-
-_GRAPHQL_RESPONSE: Final = "application/graphql-response+json; charset=utf-8"
-_JSON: Final = "application/json; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)

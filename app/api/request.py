@@ -76,7 +76,7 @@ def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = N
 
 def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
     """Read a decoded request (body, batch item or WebSocket payload); raises RequestRefused."""
-    if not isinstance(value, dict):
+    if value.__class__ is not dict:
         raise RequestRefused("BAD_REQUEST", "A request must be a JSON object.")
     given: dict[str, Any] = {**_ABSENT, **value}
     for name in _KINDS:

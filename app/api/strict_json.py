@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # matches any input, so it never backtracks
+_CONTAINERS: Final = frozenset({dict, list})
 _STEP: Final = {0x7B: 1, 0x5B: 1, 0x7D: -1, 0x5D: -1}
 
 
@@ -32,7 +33,7 @@ def loads(raw: bytes, *, max_depth: int) -> Any:
     except orjson.JSONDecodeError:
         raise NotStrictJson("it is not valid JSON in UTF-8") from None
     # Most clients serialise as orjson does. If the bytes are equal, no key was dropped as a duplicate.
-    if isinstance(value, dict | list) and orjson.dumps(value) != raw:
+    if value.__class__ in _CONTAINERS and orjson.dumps(value) != raw:
         _STRICT.decode(raw.decode())
     return value
 

@@ -45,9 +45,11 @@ class LruCache(Generic[Key, Value]):
 
     def get(self, key: Key) -> Value | None:
         """The value, which becomes the most recently used one; None if it is absent."""
-        value = self._entries.get(key)
-        if value is not None:
-            self._entries.move_to_end(key)
+        try:
+            value = self._entries[key]
+        except KeyError:
+            return None
+        self._entries.move_to_end(key)
         return value
 
     def put(self, key: Key, value: Value, *, weight: int = 1) -> None:

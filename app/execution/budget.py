@@ -181,5 +181,8 @@ class Overdue(Exception):
 
 def budget_of(context: Any) -> ExecutionBudget:
     """The budget in the context, or a new one without limits that still yields between slices."""
-    found = getattr(context, "budget", None)
+    try:
+        found: Any = context.budget
+    except AttributeError:
+        found = None
     return found if isinstance(found, ExecutionBudget) else ExecutionBudget()

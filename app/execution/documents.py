@@ -48,7 +48,7 @@ class Document:
     fragments: Mapping[str, FragmentDefinitionNode]
     parse_error: GraphQLError | None = None
     errors: Sequence[GraphQLError] = ()
-    memo: dict[str, Any] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict)
     plans: "Plans | None" = None
     sole: OperationDefinitionNode | None = field(init=False)
     """The operation, if there is only one."""

@@ -75,11 +75,11 @@ def listed(
         if len(value) * fields > SLICE or budget.until_turn < 0:
             return slices(run, value, path)
         before = budget.fields, budget.bytes
-        results: list[Any] = []
+        results: list[Any] = [None] * len(value)
         remaining: Remaining = []
         try:
             budget.take_items(value, fields, size)
-            make(value, budget, results, remaining)
+            make(value, budget, 0, results, remaining)
         except TooLarge:
             raise
         except Exception:  # noqa: BLE001 - the interpreter repeats it and reports the error
@@ -93,7 +93,7 @@ def listed(
         fields, size = shapes.weight
         at_once = max(1, SLICE // fields)
         before = budget.fields, budget.bytes
-        results: list[Any] = []
+        results: list[Any] = [None] * len(value)
         remaining: Remaining = []
         try:
             for start in range(0, len(value), at_once):
@@ -101,7 +101,7 @@ def listed(
                     await budget.turn()
                 part = value[start : start + at_once]
                 budget.take_items(part, fields, size)
-                make(part, budget, results, remaining)
+                make(part, budget, start, results, remaining)
         except TooLarge:
             raise
         except Exception:  # noqa: BLE001 - as above
@@ -110,8 +110,8 @@ def listed(
             return await done if done.__class__ is CoroutineType else done
         return await fill_in_turns(run, value, path, results, remaining, 0, [])
 
-    def make(value: list[Any], budget: ExecutionBudget, results: list[Any], remaining: Remaining) -> None:
-        for one in value:
+    def make(part: list[Any], budget: ExecutionBudget, start: int, results: list[Any], remaining: Remaining) -> None:
+        for index, one in enumerate(part, start):
             shape = shapes[one.__class__]
             try:
                 made = shape.whole(one, budget)
@@ -119,8 +119,8 @@ def listed(
                 raise
             except Exception:  # noqa: BLE001 - a field must be executed; other errors are raised again below
                 made = shape.plain(one, budget)
-                remaining.append((len(results), _fill_known(shape, one, made)))
-            results.append(made)
+                remaining.append((index, _fill_known(shape, one, made)))
+            results[index] = made
 
     def fill(
         run: Run, value: list[Any], path: Path, results: list[Any], remaining: Remaining

@@ -74,14 +74,15 @@ class Plan:
 
     def _variant(self, values: Mapping[str, Any], context: Any) -> Variant:
         measurement = self.measurement
-        conditions = tuple([values.get(name) for name in measurement.conditions])
-        if any(one is not True and one is not False for one in conditions):
-            raise Unsupported("condition", "a condition without a value")
+        conditions: tuple[Any, ...] = ()
+        if measurement.conditions:
+            conditions = tuple([values.get(name) for name in measurement.conditions])
+            if any(one is not True and one is not False for one in conditions):
+                raise Unsupported("condition", "a condition without a value")
         passed = tuple([guard.lets_pass(context) for guard in measurement.guards])
         key = conditions, passed
-        found = self._variants.get(key)
-        if found is not None:
-            return found
+        if key in self._variants:
+            return self._variants[key]
         found = self._variants[key] = Variant(
             self._strawberry,
             self._operation,

@@ -26,11 +26,12 @@ class ExecutionObserver(Protocol):
 
 @dataclass(slots=True)
 class _CacheEntry:
-    """A plan, or the reason why there is none; `weight` is its last counted size."""
+    """A plan, or the reason why there is none; `weight` is its last counted size, `runs` how often it ran."""
 
     plan: Plan | None
     reason: str
-    weight: int
+    weight: int = 0
+    runs: int = 0
 
 
 class Plans:
@@ -88,7 +89,9 @@ class Plans:
             return None
         self._observe("compiled")
         result = await started
-        self._reweigh(key, entry)
+        entry.runs = runs = entry.runs + 1
+        if runs & (runs - 1) == 0:  # after the 1st, 2nd, 4th ... run: the plan grows ever more rarely
+            self._reweigh(key, entry)
         return result
 
     def _find(self, document: Document, name: str | None) -> _CacheEntry:
@@ -98,9 +101,9 @@ class Plans:
             try:
                 plan = Plan(self._schema, document.operations[name], document.fragments)
             except Unsupported as unsupported:
-                found = _CacheEntry(None, unsupported.reason, 0)
+                found = _CacheEntry(None, unsupported.reason)
             else:
-                found = _CacheEntry(plan, "", 0)
+                found = _CacheEntry(plan, "")
             self._entries.put(key, found, weight=0)
             self._reweigh(key, found)
         return found

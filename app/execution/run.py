@@ -35,7 +35,7 @@ async def run_operation(
             document, operation_name, variables, context, hide_suggestions=not suggest
         )
         if planned is not None:
-            return _whole(planned)
+            return planned if planned.data is not None else _whole(planned)
     made = execute(
         schema._schema,
         document.node,

@@ -42,7 +42,7 @@ def hash_of(document_id: str) -> str | None:
 def id_of(request: GraphQLRequest) -> str | None:
     """The id that the request gives for its document, or None. Raises RequestRefused(BAD_REQUEST)."""
     named = None if request.document_id is None else _checked(request.document_id)
-    persisted = request.extensions.get("persistedQuery")
+    persisted = request.extensions.get("persistedQuery") if request.extensions else None
     if persisted is None:
         return named
     hashed = _of_extension(persisted)

@@ -46,8 +46,9 @@ def check_variables(document: Document, variables: Mapping[str, Any]) -> None:
     """Raises RequestRefused for the first variable that contains a card number."""
     if not variables:
         return
-    names: Sequence[str] | None = document.memo.get(_MEMO)
-    if names is None:
+    try:
+        names: Sequence[str] = document.memo[_MEMO]
+    except KeyError:
         names = document.memo[_MEMO] = _variables_of(document)
     for name in names:
         if name in variables and _holds_one(variables[name]):
@@ -69,7 +70,7 @@ def check_name(operation_name: str | None) -> None:
 
 
 def _holds_one(value: Any) -> bool:
-    if isinstance(value, str):
+    if value.__class__ is str:
         return len(value) >= _SHORTEST and looks_like_card_number(value)
     if isinstance(value, Mapping):
         return any(_holds_one(one) for pair in value.items() for one in pair)

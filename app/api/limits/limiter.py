@@ -41,7 +41,8 @@ class Estimate:
 
     @property
     def price(self) -> int:
-        return max(self.calls + self.statuses, self.fields // FIELDS_PER_CALL)
+        calls, work = self.calls + self.statuses, self.fields // FIELDS_PER_CALL
+        return calls if calls > work else work
 
     @property
     def summary(self) -> str:
@@ -112,7 +113,7 @@ class Limiter:
         row = self._row(document, operation)
         if row.introspects and EXPLORE not in caller.scopes:
             raise RequestRefused("INTROSPECTION_DISABLED")
-        found = row.estimate(variables)
+        found = row.estimate(variables) if row.varying else row.fixed
         limits = self.limits
         if found.calls > limits.cost:
             raise RequestRefused(
@@ -141,10 +142,11 @@ class Limiter:
                 self._row(document, operation)
 
     def _row(self, document: Document, operation: OperationDefinitionNode) -> _Row:
-        rows: dict[int, _Row] = document.memo.setdefault(_MEMO, {})
-        row = rows.get(id(operation))  # the document keeps its nodes alive, so ids are not reused
-        if row is None:
-            row = rows[id(operation)] = self._made(document, operation)
+        key = _MEMO, operation.name.value if operation.name else None
+        try:
+            row: _Row = document.memo[key]
+        except KeyError:
+            row = document.memo[key] = self._made(document, operation)
         return row
 
     def _made(self, document: Document, operation: OperationDefinitionNode) -> _Row:

@@ -56,8 +56,9 @@ class LocalBuckets:
 
     def take_now(self, client: str, budget: RateBudget, requests: float, cost: float) -> TokenGrant:
         now = self._clock()
-        level = self._levels.get(client)
-        if level is None:
+        try:
+            level = self._levels[client]
+        except KeyError:
             has_requests, has_cost = budget.requests_burst, budget.cost_burst
             if len(self._levels) >= self._most:
                 self._levels.popitem(last=False)

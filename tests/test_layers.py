@@ -61,6 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "resolvers": {
         "app.vault",
         "app.wallet",
+        "app.execution.inputs",
         "app.execution.selected",
         "app.api.sdl",
         "app.store.records",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.node import skipped_for_want
 from tests.support.sandbox import RunningSandbox
@@ -21,6 +22,10 @@ from tests.support.stores import (  # noqa: F401
     store_url,
 )
 from tests.support.transports import BOTH, CHOSEN, force_transport
+
+# A busy machine must not fail a property: neither by the time of one example nor by that of generating them.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:

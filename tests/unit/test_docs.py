@@ -56,7 +56,7 @@ def test_the_example_of_a_deployment_is_one(tmp_path: Path) -> None:
     """Its secret files apart, which only that machine has."""
     page = (ROOT / "docs" / "running.md").read_text("utf-8")
     examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 2
     for example in examples:
         path = tmp_path / "vaultgraph.toml"
         secret = tmp_path / "secret"

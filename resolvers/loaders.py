@@ -217,7 +217,8 @@ class Loaders:
         found: dict[tuple[str, ProviderName], SourceReading] = {}
         for customer_id, wallets in self._built.items():
             for built in wallets.values():
-                for row in self.sources(built.wallet):
+                rows = self.sources(built.wallet) if self._failed_statuses else built.wallet.sources.values()
+                for row in rows:
                     if row.state not in HARMLESS:
                         found[customer_id, row.provider] = row
         return [(customer_id, row) for (customer_id, _), row in found.items()]
@@ -278,8 +279,9 @@ class Loaders:
 
     async def _load_statuses(self, cards: Sequence[Card]) -> None:
         loads = [self.status_reads.load(status_key(card)) for card in cards]
+        statuses = self._services.reader.statuses
         for card, loading in zip(cards, loads, strict=True):
-            self._keep_status(card, self._services.reader.statuses.to_reading(card, await wait_shared(loading)))
+            self._keep_status(card, status_key(card), statuses.to_reading(card, await wait_shared(loading)))
 
     async def _load_status(self, card: Card) -> StatusReading:
         await self._load_statuses([card])
@@ -303,11 +305,11 @@ class Loaders:
             if found is None:
                 missing.append(card)
             else:
-                self._keep_status(card, found)
+                self._keep_status(card, key, found)
         return missing
 
-    def _keep_status(self, card: Card, status: StatusReading) -> None:
-        self._statuses[status_key(card)] = status
+    def _keep_status(self, card: Card, key: Key, status: StatusReading) -> None:
+        self._statuses[key] = status
         if status.failed:
             self._failed_statuses.add((card.provider, card.customer_ref))
 

@@ -44,10 +44,12 @@ def _rules(info: Info, given: Given) -> MethodFilter:
 
 
 def _limit(info: Info, first: object) -> int | None:
+    if first is None or first is strawberry.UNSET:
+        return None
     most = info.context.services.list_limit
-    if isinstance(first, int) and not 1 <= first <= most:
+    if not isinstance(first, int) or not 1 <= first <= most:
         raise BadUserInput(f"first must be from 1 to {most}.")
-    return first if isinstance(first, int) else None
+    return first
 
 
 def _vaults(info: Info, given: Given) -> Collection[ProviderName]:
@@ -166,10 +168,10 @@ class Customer(Node):
     @property
     def wallet(self) -> Wallet:
         """What the customer's vaults contain. Raises what prevented reading them."""
-        if isinstance(self.read, Exception):
-            raise self.read
-        assert self.read is not None, "the needs of the selection lack a field"
-        return self.read
+        if self.read.__class__ is Wallet:
+            return self.read
+        assert isinstance(self.read, Exception), "the needs of the selection lack a field"
+        raise self.read
 
     @scoped(
         READ_METHODS,

@@ -270,10 +270,9 @@ def _address(address: VaultAddress | None) -> GraphAddress | None:
 
 def auth_status_of(shown: PaymentMethod, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
     """At once if the needs of the selection included it."""
-    method = shown.source.method
-    if shown.auth_status_without_call is not None or not isinstance(method, VaultCard):
-        return shown.auth_status_without_call or AuthStatus.NOT_APPLICABLE
-    reading = info.context.loaders.status(method)
+    if shown.auth_status_without_call is not None:
+        return shown.auth_status_without_call
+    reading = info.context.loaders.status(shown.source.method)  # type: ignore[arg-type]  # only cards have such a call
     return reading.status if isinstance(reading, StatusReading) else _status_once_known(reading)
 
 

@@ -141,6 +141,7 @@ class ObservationQueue:
         self._pace = pace
         self._longest_read = timedelta(seconds=pace.longest_read_s)
         self._queue: asyncio.Queue[_Observation] = asyncio.Queue()
+        self._now: Callable[[], float] = self._loop_time
         self._queued = 0  # at most `_QUEUE`; `Queue.qsize` costs three calls
         self._last: LruCache[_Customer, float] = LruCache(_REMEMBERED)
         self._statuses: LruCache[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
@@ -150,7 +151,7 @@ class ObservationQueue:
     def record(self, wallet: VaultWallet) -> None:
         """Record a complete list that was just read from a vault."""
         # A write or an erasure drops the snapshot, and with it the reply: the same bytes are then another one.
-        now, reply = asyncio.get_running_loop().time(), wallet.reply
+        now, reply = self._now(), wallet.reply
         if self._queued >= _QUEUE or (reply is not None and now - reply.recorded_at < self._pace.unchanged_after_s):
             return
         key = wallet.provider, wallet.customer_ref
@@ -162,11 +163,15 @@ class ObservationQueue:
             reply.recorded_at = now
         self._put(_List(wallet, datetime.now(UTC) - self._longest_read))
 
+    def _loop_time(self) -> float:
+        self._now = asyncio.get_running_loop().time  # cached: belongs to one loop
+        return self._now()
+
     def record_status(self, card: Card, status: AuthStatus, asked_at: datetime) -> None:
         """Record a card's 3-D Secure status that was just read. The card's list was seen before it."""
         if self._queued >= _QUEUE:
             return
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         key = card.provider, card.customer_ref, card.method_ref
         last = self._statuses.get(key)
         if last is not None and last[0] is status and now - last[1] < self._pace.again_after_s:
@@ -178,7 +183,7 @@ class ObservationQueue:
         """Record that a vault does not know this customer."""
         if self._queued >= _QUEUE:
             return
-        now, key = asyncio.get_running_loop().time(), (provider, customer_ref)
+        now, key = self._now(), (provider, customer_ref)
         at = self._not_found.get(key)
         if at is not None and now - at < self._pace.again_after_s:
             return

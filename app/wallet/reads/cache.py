@@ -302,13 +302,13 @@ class SnapshotCache:
                     results[key] = Read(self._keep(key, reply, read, source, now, as_of), None, latency_s)
         except VaultError as error:
             results.update({key: self._refused(key, read, source, error) for key in keys})
-        except Exception as bug:
-            results.update(dict.fromkeys(keys, Read(None, bug=bug)))
-            if not read.waiting:
+        except BaseException as bug:
+            self._unregister(read)
+            if not isinstance(bug, Exception) or not read.waiting:
                 raise  # asyncio logs it
+            results.update(dict.fromkeys(keys, Read(None, bug=bug)))
         finally:
             read.is_done = True
-            self._unregister(read)
             for countdown in read.waiting:
                 countdown.left -= 1
                 if countdown.left == 0:
@@ -317,8 +317,10 @@ class SnapshotCache:
     def _refused(self, key: Key, read: InFlightRead, source: Source[Any], error: VaultError) -> Read[Any]:
         if source.on_error is not None:
             source.on_error(key, error)
-        if self._in_flight.get(key) is read and not _may_show_stale(error):
-            self._forget(key)
+        if self._in_flight.get(key) is read:
+            del self._in_flight[key]
+            if not _may_show_stale(error):
+                self._forget(key)
         return Read(None, error, self.now() - read.began, read.asked_at, self._utc_now())
 
     def _keep(
@@ -328,7 +330,10 @@ class SnapshotCache:
         value, prepared = source.prepare(reply, None if before is None else before.prepared)
         stale_for_s = source.stale_if_error_for_s
         snapshot = Snapshot(value, prepared, read.asked_at, as_of, now, prepared.size, _NEVER)
-        if not source.is_kept or self._in_flight.get(key) is not read:
+        if key not in self._in_flight or self._in_flight[key] is not read:
+            return snapshot
+        del self._in_flight[key]
+        if not source.is_kept:
             return snapshot
         if source.fresh_for_s > 0:
             snapshot.fresh_until = now + source.fresh_for_s
@@ -339,7 +344,7 @@ class SnapshotCache:
                 if better is not None and now - better.taken_at <= stale_for_s:
                     snapshot.better = better
                     snapshot.size += better.size
-        if key[2] is not None:
+        elif key[2] is not None:
             self._methods.setdefault(key[:2], set()).add(key)
         self._snapshots.put(key, snapshot, weight=snapshot.size)
         return snapshot

@@ -180,7 +180,7 @@ class WalletReader:
             return vault.wallets([key[1] for key in keys] if keys[1:] else (keys[0][1],), call)
 
         def prepare(wallet: VaultWallet, last: CachedWallet | None) -> tuple[VaultWallet, CachedWallet]:
-            if len(wallet.methods) > most:
+            if wallet.methods[most:]:
                 wallet = cut(wallet, most)
             if self._on_list is not None:
                 self._on_list(wallet)

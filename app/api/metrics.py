@@ -4,21 +4,26 @@ Counters are incremented where events happen, on objects looked up once; states 
 at scrape time. No label has a value that a client can choose.
 """
 
-import hmac
+import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from typing import Final, NamedTuple, Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.types import Receive, Scope, Send
-
-from app.api.response import HttpResponse
 
 _CALL_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
 _REQUEST_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
+_LAG_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_LAG_EVERY_S: Final = 0.25
 _CIRCUITS: Final = ("CLOSED", "HALF_OPEN", "OPEN")
 
 
@@ -33,6 +38,8 @@ class VaultTraffic(Protocol):
     def waiting(self) -> int: ...
     @property
     def retries(self) -> int: ...
+    @property
+    def connections(self) -> tuple[int, int]: ...  # in use, idle
 
 
 class Vault(Protocol):
@@ -52,13 +59,6 @@ class CacheStats(Protocol):
     def counts(self) -> Mapping[str, int]: ...
 
 
-class Listens(Protocol):
-    """Whether notifications of the store arrive."""
-
-    @property
-    def is_connected(self) -> bool: ...
-
-
 class Metrics:
     """The counters of one process. Also the `CallObserver` of the vault HTTP clients."""
 
@@ -70,6 +70,10 @@ class Metrics:
         self._request_seconds = _Took(_REQUEST_S)
         self._executions: dict[tuple[str, ...], int] = {}
         self._refusals: dict[tuple[str, ...], int] = {}
+        self._lag = _Took(_LAG_S)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
         self.registry.register(
             _Counted(
                 _Count(
@@ -102,9 +106,23 @@ class Metrics:
                     (),
                     {(): self._request_seconds},
                 ),
+                _Times(
+                    "vaultgraph_event_loop_lag_seconds",
+                    "How much later than planned the event loop ran a timer, four times a second.",
+                    (),
+                    {(): self._lag},
+                ),
             )
         )
         self.in_flight: Callable[[], int] = lambda: 0
+
+    async def watch_loop(self) -> None:
+        """Measure the event loop's lag, until cancelled."""
+        now = asyncio.get_running_loop().time
+        while True:
+            planned = now() + _LAG_EVERY_S
+            await asyncio.sleep(_LAG_EVERY_S)
+            self._lag.add(max(0.0, now() - planned))
 
     def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
         key = provider, route, outcome
@@ -130,14 +148,12 @@ class Metrics:
         key = (path,)
         self._executions[key] = self._executions.get(key, 0) + 1
 
+    def page(self) -> bytes:
+        return generate_latest(self.registry)
+
     def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: CacheStats, adapters: Mapping[str, Vault]) -> None:
         """Include these states in every scrape."""
         self.registry.register(_States(self, vaults, snapshots, adapters))
-
-    def watch_notifications(self, notifications: Listens) -> None:
-        about = "1 while the database notifies this process of others' commits; without it, they are found by polling."
-        gauge = Gauge("vaultgraph_store_notifications_connected", about, registry=self.registry)
-        gauge.set_function(lambda: notifications.is_connected)
 
 
 class _Took:
@@ -218,6 +234,13 @@ class _States(Collector):
         yield self._circuits()
         yield self._per_vault("in_flight", "Calls to the vault in flight.")
         yield self._per_vault("waiting", "Calls waiting for a slot of the vault's concurrency limit.")
+        pools = GaugeMetricFamily(
+            "vaultgraph_upstream_connections", "Open connections to the vault.", labels=("vault", "state")
+        )
+        for name, vault in self._vaults.items():
+            for state, count in zip(("busy", "idle"), vault.connections, strict=True):
+                pools.add_metric((name, state), count)
+        yield pools
         retries = CounterMetricFamily("vaultgraph_upstream_retries", "Retried calls.", labels=("vault",))
         for name, vault in self._vaults.items():
             retries.add_metric((name,), vault.retries)
@@ -260,28 +283,3 @@ def _gauge(name: str, about: str, value: float) -> Metric:
     family = GaugeMetricFamily(name, about)
     family.add_metric((), value)
     return family
-
-
-class MetricsPage:
-    """`GET /metrics`. With a `token`, requests without it as bearer token get 404."""
-
-    def __init__(self, metrics: Metrics, token: str = "") -> None:
-        self._metrics = metrics
-        self.require(token)
-
-    def require(self, token: str) -> None:
-        """Require this token from now on."""
-        self._expected = f"Bearer {token}".encode() if token else b""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if scope["type"] != "http" or not self._may_see(given):
-            answer = HttpResponse(404, b"")
-        elif scope["method"] not in ("GET", "HEAD"):
-            answer = HttpResponse(405, b"", headers={"allow": "GET, HEAD"})
-        else:
-            answer = HttpResponse(200, generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST)
-        await answer.send(send, body=scope["method"] != "HEAD")
-
-    def _may_see(self, given: bytes) -> bool:
-        return not self._expected or hmac.compare_digest(given, self._expected)

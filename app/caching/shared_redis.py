@@ -33,6 +33,10 @@ class SharedRedis:
         self._clock = clock
         self._rest_until = float("-inf")
 
+    @property
+    def is_up(self) -> bool:
+        return self._state.is_up
+
     async def attempt(self, call: Callable[[], Awaitable[T]]) -> T | None:
         """The result of `call`; None if the server is unavailable."""
         if self._clock() < self._rest_until:

@@ -129,6 +129,11 @@ class VaultHttpClient:
     def waiting(self) -> int:
         return self._cap.waiting
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """Open connections to the vault: in use, and idle."""
+        return self._transport.connections
+
     async def send(self, request: VaultRequest, call: CallLike) -> VaultReply:
         """See `VaultHttp.send`. Also raises `InvalidRequest`, before sending, for values unsafe in HTTP.
 

@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
+from app.store.backlog import Backlog, read_backlog
 from app.store.changelog import ChangeLog
 from app.store.clients import Clients
 from app.store.connection import Clock, Connection
@@ -90,6 +91,15 @@ class Store:
     async def erase(self, customer_id: str, *, keep_links: Collection[ProviderName] = ()) -> CustomerRecord:
         """Erase a customer, with the personal data in journal and events. Raises CustomerUnknown."""
         return await self._db.write(erase_everywhere, customer_id, keep_links=keep_links)
+
+    @property
+    def is_up(self) -> bool:
+        """False while the database cannot be used."""
+        return self._db.availability.is_up
+
+    async def backlog(self) -> Backlog:
+        """What is not finished yet. Raises StoreUnavailable."""
+        return await self._db.read(read_backlog)
 
     def now(self) -> datetime:
         return self._db.now()

@@ -49,6 +49,11 @@ class RedisBuckets:
         self._prefix = prefix
         self._local = local or LocalBuckets()
 
+    @property
+    def is_up(self) -> bool:
+        """False while the server is unavailable."""
+        return self._redis.is_up
+
     async def take(self, client: str, budget: RateBudget, requests: float, cost: float) -> TokenGrant:
         taken = await self._redis.attempt(lambda: self._take_shared(client, budget, requests, cost))
         return taken or self._local.take_now(client, budget, requests, cost)

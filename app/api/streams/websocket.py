@@ -100,6 +100,10 @@ class SocketServer:
         if not self.running[key]:
             del self.running[key]
 
+    def __len__(self) -> int:
+        """Open WebSockets."""
+        return len(self._connections)
+
     def begin_drain(self) -> None:
         """Close every connection as "going away" and accept no new ones."""
         self._is_draining = True

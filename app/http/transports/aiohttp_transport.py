@@ -109,7 +109,7 @@ class AiohttpTransport:
         proxy: str | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._connections = connections
+        self._limit = connections
         self._max_body_bytes = max_body_bytes
         self._proxy = proxy
         self._tls = tls
@@ -173,11 +173,19 @@ class AiohttpTransport:
             size += len(part)
         raise MaybeSent(Cause.TOO_LARGE)
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """See `Transport`."""
+        pool = None if self._session is None else self._session.connector
+        if pool is None:
+            return 0, 0
+        return len(pool._acquired), sum(map(len, pool._conns.values()))  # aiohttp has no public counts
+
     def _open(self) -> aiohttp.ClientSession:
         if self._is_closed:
             raise NotSent(Cause.CLOSED)
         session = aiohttp.ClientSession(
-            connector=connector(limit=self._connections, keepalive_s=KEEPALIVE_S, dns_ttl_s=_DNS_TTL_S, tls=self._tls),
+            connector=connector(limit=self._limit, keepalive_s=KEEPALIVE_S, dns_ttl_s=_DNS_TTL_S, tls=self._tls),
             auto_decompress=False,  # `decoded` supports more codings and detects truncated streams
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # `send` enforces the deadline

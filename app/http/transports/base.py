@@ -48,6 +48,11 @@ class Transport(Protocol):
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline_at: float
     ) -> VaultReply: ...
 
+    @property
+    def connections(self) -> tuple[int, int]:
+        """Open connections: in use, and idle."""
+        ...
+
     async def close(self) -> None: ...
 
 

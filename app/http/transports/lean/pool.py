@@ -38,6 +38,11 @@ class Pool:
         self._is_closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    @property
+    def size(self) -> int:
+        """Open connections, and those being opened."""
+        return self._slots
+
     def take(self, deadline_at: float) -> LeanConnection | None:
         """A free, usable connection, or None. Raises `NotSent` after the deadline."""
         loop, free = self._loop or self._bind(), self.free

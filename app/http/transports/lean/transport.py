@@ -40,7 +40,7 @@ class LeanTransport:
     """
 
     def __init__(self, *, connections: int, max_body_bytes: int, tls: ssl.SSLContext | None = None) -> None:
-        self._connections = connections
+        self._limit = connections
         self._max_body_bytes = max_body_bytes
         self._tls = tls
         self._hosts: dict[str, _Host] = {}
@@ -58,6 +58,13 @@ class LeanTransport:
         except asyncio.CancelledError:
             connection.give_up(waiter)
             raise
+
+    @property
+    def connections(self) -> tuple[int, int]:
+        """See `Transport`."""
+        pools = [host.pool for host in self._hosts.values()]
+        idle = sum(len(pool.free) for pool in pools)
+        return sum(pool.size for pool in pools) - idle, idle
 
     async def close(self) -> None:
         """Close every connection; idempotent. Calls in flight fail; later calls raise `NotSent`."""
@@ -97,9 +104,7 @@ class LeanTransport:
         if key not in self._hosts:
             default = _DEFAULT_PORTS[parts.scheme]
             shown = f"[{name}]" if ":" in name else name
-            pool = Pool(
-                name, port or default, self._context() if is_tls else None, self._connections, self._max_body_bytes
-            )
+            pool = Pool(name, port or default, self._context() if is_tls else None, self._limit, self._max_body_bytes)
             self._hosts[key] = _Host(shown if port in (None, default) else f"{shown}:{port}", pool)
         query = f"?{parts.query}" if parts.query else ""
         return self._hosts[key], (parts.path or "/") + query

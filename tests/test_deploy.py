@@ -152,6 +152,7 @@ def test_prometheus_reads_its_configuration(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("x")
     text = (DEPLOY / "compose" / "prometheus.yaml").read_text("utf-8").replace("/run/secrets/metrics-token", "token")
     (tmp_path / "prometheus.yaml").write_text(text)
+    shutil.copy(DEPLOY / "prometheus" / "vaultgraph.rules.yaml", tmp_path)
     subprocess.run(["promtool", "check", "config", "prometheus.yaml"], cwd=tmp_path, check=True)
 
 

@@ -20,8 +20,11 @@ from prometheus_client import (
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.api.operation_names import OperationNames
+
 _CALL_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
 _REQUEST_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
+_OPERATION_S: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 3.0)
 _LAG_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LAG_EVERY_S: Final = 0.25
 _CIRCUITS: Final = ("CLOSED", "HALF_OPEN", "OPEN")
@@ -70,6 +73,10 @@ class Metrics:
         self._request_seconds = _Took(_REQUEST_S)
         self._executions: dict[tuple[str, ...], int] = {}
         self._refusals: dict[tuple[str, ...], int] = {}
+        self._errors: dict[tuple[str, ...], int] = {}
+        self._operations: dict[tuple[str, ...], int] = {}
+        self._operation_seconds: dict[tuple[str, ...], _Took] = {}
+        self._names = OperationNames(self._forget_operation)
         self._lag = _Took(_LAG_S)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -82,7 +89,19 @@ class Metrics:
                     ("vault", "route", "outcome"),
                     self._calls,
                 ),
-                _Count("vaultgraph_requests", "Requests to /graphql by outcome.", ("outcome",), self._requests),
+                _Count(
+                    "vaultgraph_requests",
+                    "Requests to /graphql by outcome and kind of caller.",
+                    ("outcome", "caller"),
+                    self._requests,
+                ),
+                _Count(
+                    "vaultgraph_operations",
+                    "Operations by name: those of published documents, and the 200 most used others.",
+                    ("operation", "type", "outcome"),
+                    self._operations,
+                ),
+                _Count("vaultgraph_errors", "Requests by the code of their first error.", ("code",), self._errors),
                 _Count(
                     "vaultgraph_refusals",
                     "Requests refused because of credentials, scopes, grants or documents, by kind of caller and code.",
@@ -105,6 +124,12 @@ class Metrics:
                     "Duration of requests to /graphql.",
                     (),
                     {(): self._request_seconds},
+                ),
+                _Times(
+                    "vaultgraph_operation_seconds",
+                    "Duration of queries and mutations by name.",
+                    ("operation",),
+                    self._operation_seconds,
                 ),
                 _Times(
                     "vaultgraph_event_loop_lag_seconds",
@@ -132,11 +157,29 @@ class Metrics:
             took = self._call_seconds[(provider,)] = _Took(_CALL_S)
         took.add(seconds)
 
-    def on_request(self, outcome: str, seconds: float) -> None:
-        """`outcome`: see `RequestRecord.outcome`."""
-        key = (outcome,)
+    def on_request(self, outcome: str, seconds: float, caller: str, code: str | None) -> None:
+        """`outcome`: see `RequestRecord.outcome`. `caller`: its kind, or anonymous. `code`: the first error's."""
+        key = outcome, caller
         self._requests[key] = self._requests.get(key, 0) + 1
+        if code is not None:
+            self._errors[(code,)] = self._errors.get((code,), 0) + 1
         self._request_seconds.add(seconds)
+
+    def on_operation(self, name: str | None, kind: str, outcome: str, seconds: float, *, is_published: bool) -> None:
+        """`name` is the client's. `kind`: query, mutation, subscription."""
+        label = self._names.label(name, is_published=is_published)
+        key = label, kind, outcome
+        self._operations[key] = self._operations.get(key, 0) + 1
+        if kind != "subscription":
+            took = self._operation_seconds.get((label,))
+            if took is None:
+                took = self._operation_seconds[(label,)] = _Took(_OPERATION_S)
+            took.add(seconds)
+
+    def _forget_operation(self, name: str) -> None:
+        self._operation_seconds.pop((name,), None)
+        for key in [key for key in self._operations if key[0] == name]:
+            del self._operations[key]
 
     def on_refusal(self, caller: str, code: str) -> None:
         """`caller`: staff, user, partner, anonymous. `code`: an error code, never client input."""

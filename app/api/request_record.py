@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.api.documents.naming import ID
 from app.api.metrics import Metrics
+from app.api.operation_names import PUBLISHED
 from app.api.request import GraphQLRequest
 from app.telemetry.logs import LINES
 from app.telemetry.trace_context import TraceContext
@@ -74,12 +75,20 @@ class RequestObserver:
 
     def __call__(self, record: RequestRecord) -> None:
         seconds, outcome = perf_counter() - record.began_at, record.outcome
+        caller, trace, prepared = record.caller, record.trace, record.prepared
         if record.transport != "websocket":
-            self._metrics.on_request(outcome, seconds)
+            self._metrics.on_request(outcome, seconds, "anonymous" if caller is None else caller.kind, record.code)
+        for one in prepared:
+            self._metrics.on_operation(
+                one.operation.name.value if one.operation.name else None,
+                "mutation" if one.is_mutation else "subscription" if one.is_subscription else "query",
+                outcome,
+                seconds,
+                is_published=PUBLISHED in one.document.memo,
+            )
         write = LINES.info
         if write is None:
             return
-        caller, trace, prepared = record.caller, record.trace, record.prepared
         name = kind = document_id = None
         calls = price = 0
         for one in prepared:

@@ -1,10 +1,13 @@
 """`/metrics` after known traffic."""
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.wallet.reads.customers import CustomerCache
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import PROVIDERS, StartGateway, each_vault
 from tests.support.sandbox import RunningSandbox
@@ -38,7 +41,10 @@ def test_counts_follow_the_traffic(start_gateway: StartGateway, sandbox: Running
     assert {outcome for outcome, _, vault in calls if vault == "caselle"} == {"unavailable"}
     assert {outcome for outcome, _, vault in calls if vault != "caselle"} == {"ok"}
     assert not any("37" in route or "88420" in route for _, route, _ in calls), "routes, not paths"
-    assert seen["vaultgraph_requests_total"] == {("ok",): 3, ("refused",): 1}
+    assert seen["vaultgraph_requests_total"] == {("staff", "ok"): 3, ("staff", "refused"): 1}
+    assert seen["vaultgraph_operations_total"] == {("unnamed", "ok", "query"): 3}
+    assert seen["vaultgraph_errors_total"] == {("GRAPHQL_PARSE_FAILED",): 1}
+    assert seen["vaultgraph_operation_seconds_count"] == {("unnamed",): 3}
     reads = seen["vaultgraph_snapshot_reads_total"]
     assert (reads[("vault",)], reads[("fresh",)], reads[("none",)], reads[("stale",)]) == (3, 6, 3, 0)
     assert seen["vaultgraph_snapshots"] == {(): 3}
@@ -79,9 +85,52 @@ def test_a_token_protects_the_page(start_gateway: StartGateway) -> None:
     assert gateway.request("POST", "/metrics", headers=known).status == 405
 
 
+def test_states_are_shown(start_gateway: StartGateway) -> None:
+    gateway = start_gateway(**each_vault(fresh_for_s=0))
+    gateway.query(WALLET)
+    seen = scraped(gateway)
+    assert seen["vaultgraph_operations_open"] == {("PENDING",): 0, ("UNKNOWN",): 0}
+    assert seen["vaultgraph_webhook_deliveries"] == {("waiting",): 0, ("failed",): 0, ("dead",): 0}
+    connections = seen["vaultgraph_upstream_connections"]
+    assert {name: connections[("idle", name.lower())] for name in PROVIDERS} == dict.fromkeys(PROVIDERS, 1)
+    assert {seen[f"vaultgraph_{name}"][()] for name in ("websockets", "subscriptions")} == {0}
+    assert {seen[f"vaultgraph_{name}"][()] for name in ("store_up", "workers")} == {1}
+    assert seen["process_resident_memory_bytes"][()] > 30_000_000
+    assert seen["vaultgraph_build_info"].keys() == {(version("vaultgraph"),)}
+    assert "python_gc_collections_total" in seen
+
+
+def test_an_internal_error_is_no_success(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = start_gateway(**each_vault(fresh_for_s=0))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(CustomerCache, "cached", broken)
+    reply = gateway.query("query Broken " + WALLET)
+    assert [one["extensions"]["code"] for one in reply.body["errors"]] == ["INTERNAL_SERVER_ERROR"]
+    seen = scraped(gateway)
+    assert seen["vaultgraph_requests_total"] == {("staff", "failed"): 1}
+    assert seen["vaultgraph_errors_total"] == {("INTERNAL_SERVER_ERROR",): 1}
+
+
+def test_frequent_names_have_their_own_series(start_gateway: StartGateway) -> None:
+    gateway = start_gateway()
+    for name in [*["Often"] * 12, "Rare"]:
+        gateway.query(f"query {name} {{ __typename }}")
+    assert scraped(gateway)["vaultgraph_operations_total"] == {
+        ("Often", "ok", "query"): 3,
+        ("other", "ok", "query"): 10,
+    }
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "operations" / "metrics.md"
+
+
 def test_the_page_names_every_metric_and_no_other(demo_gateway: RunningGateway) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text("utf-8")
-    table = page.split("## Metrics")[1].split("## ")[0]
-    named = {name.removesuffix("_total") for name in re.findall(r"`(vaultgraph_[a-z_]+)`", table)}
+    named = {
+        name.removesuffix("_total") for name in re.findall(r"^\| `([a-z_]+)`", PAGE.read_text("utf-8"), re.MULTILINE)
+    }
     families = {family.name for family in demo_gateway.gateway.metrics.registry.collect()}
-    assert named == families
+    libraries = {name for name in families if not name.startswith("vaultgraph_")}
+    assert named == (families - libraries) | {"vaultgraph_redis_up"}

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.cli.demo_data import link_demo_customers
 from app.store import Store, migrate
@@ -24,6 +26,7 @@ from tests.support.waiting import eventually
 
 WALLET = '{ customer(id: "cus_alex") { name paymentMethods { id last4 } } }'
 VAULTS = ("loanpro", "aloha", "jpmorgan", "caselle")
+METRICS = "the scraper's own token of the tests"
 SCOPE = "customers:read payment_methods:read payment_methods:write explore"
 
 
@@ -156,3 +159,40 @@ def test_development_has_one_worker(sandbox: RunningSandbox, tmp_path: Path) -> 
     with served.running as running:
         assert running.ended() == 1
     assert running.text == "vaultgraph: mode development runs one worker: set mode to production, or workers to 1"
+
+
+def test_one_page_adds_up_all_workers(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    with TwoWorkers(sandbox, tmp_path, metrics_token=METRICS) as served:
+        with served.load(12) as load:
+            load.more(100)
+        made = sum(load.replies.values())
+        eventually(lambda: counted(served) == made, "all requests on one page")
+        assert scrape(served)["vaultgraph_workers"] == 2
+        assert {worker for worker in served.pids if (Path("/proc") / str(worker)).exists()} == served.pids
+        os.kill(victim := min(served.pids), signal.SIGKILL)
+        served.running.until(f"worker process {victim} has ended")
+        eventually(lambda: scrape(served)["vaultgraph_workers"] == 2, "the new worker")
+        assert counted(served) == made, "the counts of an ended worker stay"
+        served.reload()
+        eventually(lambda: len(served.pids) == 2, "the old workers have ended")
+        eventually(lambda: scrape(served)["vaultgraph_workers"] == 2, "the new workers")
+        assert counted(served) == made
+        served.ask("{ __typename }")
+        eventually(lambda: counted(served) == made + 1, "counting goes on")
+
+
+def scrape(served: TwoWorkers) -> dict[str, float]:
+    """The samples of `/metrics`, added up over their labels."""
+    request = Request(f"{served.url}/metrics", headers={"authorization": f"Bearer {METRICS}"})
+    found: dict[str, float] = {}
+    with urlopen(request, timeout=30) as reply:
+        for family in text_string_to_metric_families(reply.read().decode()):
+            for sample in family.samples:
+                found[sample.name] = found.get(sample.name, 0) + sample.value
+    return found
+
+
+def counted(served: TwoWorkers) -> float:
+    seen = scrape(served)
+    assert seen["vaultgraph_request_seconds_count"] == seen["vaultgraph_requests_total"]
+    return seen["vaultgraph_requests_total"]

@@ -10,6 +10,7 @@ from app.api.documents.apq import AutomaticPersistedQueries, digest_of
 from app.api.documents.catalogue import Catalogue
 from app.api.documents.naming import hash_of, id_of, is_hash_extension
 from app.api.limits.card_numbers import check_text
+from app.api.operation_names import PUBLISHED
 from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
 from app.execution.documents import Document, DocumentCache
@@ -65,6 +66,7 @@ class DocumentResolver:
         if found is None:
             raise RequestRefused("PERSISTED_QUERY_NOT_IN_LIST")
         self._catalogue.count(found)
+        found.document.memo[PUBLISHED] = True
         return found.document
 
     async def _by_id(self, document_id: str, caller: Caller) -> Document:
@@ -72,6 +74,7 @@ class DocumentResolver:
             found = self._catalogue.find(self._rules.own_client, document_id)
             if found is not None:
                 self._catalogue.count(found)
+                found.document.memo[PUBLISHED] = True
                 return found.document
         if self._automatic is None:
             raise RequestRefused("PERSISTED_QUERY_NOT_SUPPORTED")

@@ -52,7 +52,6 @@ from app.store.records import ChangeNotice, EventOrigin, EventType, MethodAddres
 from app.telemetry.trace_context import TraceContext
 from app.vault.enums import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
-from app.vault.webhooks import ReportsPayment, RereadsCustomer, RereadsMethods, WebhookEffect
 from app.wallet.caller import Caller
 from app.wallet.changes.daily_jobs import DailyJobs
 from app.wallet.changes.detector import ChangeDetector
@@ -60,13 +59,8 @@ from app.wallet.changes.feed import Feed, FeedPace
 from app.wallet.changes.follower import ChangeFollower
 from app.wallet.changes.poller import Poller, PollerPace
 from app.wallet.changes.recorder import ObservationPace, ObservationQueue
-from app.wallet.changes.webhook_worker import (
-    Handler,
-    WebhookDeps,
-    WebhookWorker,
-    reread_customer,
-    reread_named_methods,
-)
+from app.wallet.changes.webhook_handlers import webhook_handlers
+from app.wallet.changes.webhook_worker import WebhookDeps, WebhookWorker
 from app.wallet.defaults.kept_default import DefaultKeeper
 from app.wallet.defaults.stored_choice import ChoiceChange, StoredChoices
 from app.wallet.keys import derive_key
@@ -79,7 +73,6 @@ from app.wallet.reads.shared_snapshots import SharedSnapshotCache
 from app.wallet.writes import WalletWriter
 from app.wallet.writes.deps import Deps
 from app.wallet.writes.lease import WorkerLease
-from app.wallet.writes.payment_status import payment_status_handler
 from app.wallet.writes.reconcile import Reconciler
 from resolvers.context import Context, Services
 from resolvers.inputs.urls import ReturnOrigins
@@ -148,7 +141,9 @@ class Gateway:
         self.services = self._services()
         deps = WebhookDeps(self.store, self.providers, self.snapshots, self.change_detector, self.choices)
         self.sweep = DailyJobs(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
-        self.webhook_worker = WebhookWorker(deps, _webhook_handlers(deps), name=self.owner.id, gone=self.owner.killed)
+        effects = {name: spec.webhooks.effects for name, spec in specs().items() if spec.webhooks is not None}
+        handlers = webhook_handlers(deps, effects)
+        self.webhook_worker = WebhookWorker(deps, handlers, name=self.owner.id, gone=self.owner.killed)
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
         self.app = self._build_app()
         self._background: list[asyncio.Task[None]] = []
@@ -493,22 +488,3 @@ def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
             three_ds_concurrency=getattr(section, "three_ds_concurrency", ReadPolicy().three_ds_concurrency),
         )
     return found
-
-
-def _webhook_handlers(deps: WebhookDeps) -> dict[tuple[str, str], Handler]:
-    return {
-        (spec.name, event_type): _handler(deps, name, effect)
-        for name, spec in specs().items()
-        if spec.webhooks is not None
-        for event_type, effect in spec.webhooks.effects.items()
-    }
-
-
-def _handler(deps: WebhookDeps, name: ProviderName, effect: WebhookEffect) -> Handler:
-    match effect:
-        case RereadsMethods(field):
-            return reread_named_methods(deps, name, field)
-        case RereadsCustomer(field):
-            return reread_customer(deps, name, field)
-        case ReportsPayment(state):
-            return payment_status_handler(deps.store, name, state)

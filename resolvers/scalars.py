@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any, Final, NewType, NoReturn
 from urllib.parse import urlsplit
 
@@ -120,7 +121,7 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
         parse_value=_parse_instant,
     ),
     Expiry: strawberry.scalar(
-        name="YearMonth", description='A month: "2028-03".', serialize=str, parse_value=_parse_month
+        name="YearMonth", description='A month: "2028-03".', serialize=attrgetter("text"), parse_value=_parse_month
     ),
     date: strawberry.scalar(
         name="Date", description='A day: "2028-03-31".', serialize=date.isoformat, parse_value=_parse_date

@@ -6,7 +6,6 @@ Immutable values without behaviour. Months are 1 to 12, years have four digits, 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from functools import lru_cache
 
 from app.vault.enums import (
     AddRoute,
@@ -34,22 +33,19 @@ from app.vault.secret import Secret
 
 @dataclass(frozen=True, slots=True, order=True)
 class Expiry:
-    """Valid through the last day of this month."""
+    """Valid through the last day of this month. `text` is ``YYYY-MM``, needed for every card of every response."""
 
     year: int
     month: int
+    text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not (1 <= self.month <= 12 and 1900 <= self.year <= 9999):
             raise ValueError("not a month of a four-digit year")
+        object.__setattr__(self, "text", f"{self.year:04d}-{self.month:02d}")
 
     def __str__(self) -> str:
-        return _spelled(self.year, self.month)
-
-
-@lru_cache(maxsize=1_200)  # a hundred years; needed for every card of every response
-def _spelled(year: int, month: int) -> str:
-    return f"{year:04d}-{month:02d}"
+        return self.text
 
 
 @value(frozen=True, slots=True, kw_only=True)

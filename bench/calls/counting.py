@@ -13,7 +13,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import FrameType
+from types import BuiltinFunctionType, CodeType, FrameType, MethodDescriptorType
 from typing import Any, Final
 
 import uvloop
@@ -31,6 +31,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "store": ("app.store", "sqlite3", "psycopg"),
 }
 OTHER: Final = "other"
+_BUILTINS: Final = frozenset({BuiltinFunctionType, MethodDescriptorType})  # not classes and Cython: as cProfile does
 _TIMERS_WAIT_S: Final = 0.02
 _OWN: Final = __name__.rpartition(".")[0]
 
@@ -124,8 +125,8 @@ class Counter:
             if threading.get_ident() not in excluded:
                 self._add(self.count.python, sys._getframe(1))
 
-        def returned(*_: Any) -> None:
-            if threading.get_ident() not in excluded:
+        def returned(_: CodeType, __: int, function: object, ___: object) -> None:
+            if type(function) in _BUILTINS and threading.get_ident() not in excluded:
                 self._add(self.count.builtin, sys._getframe(1))
 
         monitoring.use_tool_id(tool, "bench.calls")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,7 @@ from app.store.errors import StoreUnavailable
 from app.store.notifications import Signal
 from app.store.records import ChangeNotice, EventOrigin, EventType, MethodAddress, NewDelivery, Topic
 from app.telemetry.trace_context import TraceContext
+from app.telemetry.tracing import start_tracing
 from app.vault.enums import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
 from app.wallet.caller import Caller
@@ -150,6 +152,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Migrate the store or check its schema, run the hooks, start the background tasks. Raises SchemaDiffers."""
+        self._tracing = start_tracing(os.environ)
         if self.settings.mode == "development" or not self.settings.store.url:
             self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             await migrate(self.store.engine)
@@ -189,6 +192,8 @@ class Gateway:
         await self.store.close()
         if self._shared_metrics is not None:
             self._shared_metrics.copy()
+        if self._tracing is not None:
+            await self._tracing.stop()
 
     def replace_vault(self, name: ProviderName, vault: VaultProvider) -> None:
         """Use this adapter for calls that begin from now on; the old one is closed when its last call must be over."""

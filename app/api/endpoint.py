@@ -33,6 +33,7 @@ from app.api.streams.websocket import SocketLimits, SocketServer
 from app.telemetry.redact import RedactingFilter
 from app.telemetry.request_id import REQUEST_ID, new_request_id
 from app.telemetry.trace_context import read_trace_context
+from app.telemetry.tracing import SPANS
 from app.vault.pan import looks_like_card_number
 
 _METHODS: Final = "GET, POST, OPTIONS"
@@ -117,7 +118,7 @@ class GraphQLEndpoint:
         headers, repeated = read_headers(scope["headers"])
         request_id = request_id_from(headers)
         REQUEST_ID.set(request_id)
-        record.request_id, record.headers = request_id, headers
+        record.request_id, record.headers, record.method = request_id, headers, scope["method"]
         if "traceparent" in headers:
             record.trace = read_trace_context(headers)
         extra = [(b"x-request-id", request_id.encode())]
@@ -190,6 +191,8 @@ class GraphQLEndpoint:
         record.request = request
         prepared = await self._operations.prepare(request, caller, streams=allowed.stream is not None)
         record.prepared = (prepared,)
+        if SPANS.tracer is not None:
+            SPANS.tracer.begin(record)
         if prepared.is_subscription:
             if self._draining.is_set():
                 raise RequestRefused("OVERLOADED", headers={"retry-after": "1", "connection": "close"})
@@ -248,6 +251,8 @@ class GraphQLEndpoint:
             raise RequestRefused("BATCH_LIMIT" if batch.items else "BAD_REQUEST", limit=self._limits.batch_items)
         ready: list[PreparedOperation | RequestRefused] = [await self._prepared(item, caller) for item in batch.items]
         record.prepared = [one for one in ready if isinstance(one, PreparedOperation)]
+        if SPANS.tracer is not None:
+            SPANS.tracer.begin(record)
         bodies: list[dict[str, Any]] = []
         for one in ready:
             if isinstance(one, RequestRefused):

@@ -12,6 +12,7 @@ from app.api.operation_names import PUBLISHED
 from app.api.request import GraphQLRequest
 from app.telemetry.logs import LINES
 from app.telemetry.trace_context import TraceContext
+from app.telemetry.tracing import SPANS
 from app.wallet.caller import Caller
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class RequestRecord:
     status: int | None = None
     code: str | None = None
     has_failed: bool = False
+    method: str = "POST"
+    span: Any = None
 
     @property
     def outcome(self) -> str:
@@ -54,6 +57,18 @@ class RequestRecord:
         if self.status < 500:
             return "refused"
         return "shed" if self.status == 503 else "failed"
+
+    def described(self) -> tuple[str | None, str | None, str | None]:
+        """Type and name of the operation, and the document's id."""
+        if len(self.prepared) == 1:
+            (one,) = self.prepared
+            name = None if one.operation.name is None else one.operation.name.value
+            kind = "mutation" if one.is_mutation else "subscription" if one.is_subscription else "query"
+            document_id = one.document.memo.get(_DIGEST) if one.request.query else None
+            return kind, name, document_id or _document_id(one)
+        if self.prepared:
+            return "batch", None, None
+        return None, None, None if self.request is None else _named(self.request)
 
     def note(self, outcome: "Outcome") -> None:
         """Note what failed in an executed operation."""
@@ -75,7 +90,7 @@ class RequestObserver:
 
     def __call__(self, record: RequestRecord) -> None:
         seconds, outcome = perf_counter() - record.began_at, record.outcome
-        caller, trace, prepared = record.caller, record.trace, record.prepared
+        caller, prepared = record.caller, record.prepared
         if record.transport != "websocket":
             self._metrics.on_request(outcome, seconds, "anonymous" if caller is None else caller.kind, record.code)
         for one in prepared:
@@ -86,26 +101,18 @@ class RequestObserver:
                 seconds,
                 is_published=PUBLISHED in one.document.memo,
             )
+        if SPANS.tracer is not None:
+            SPANS.tracer.end(record)
         write = LINES.info
         if write is None:
             return
-        name = kind = document_id = None
+        trace = record.trace
+        kind, name, document_id = record.described()
         calls = price = 0
         for one in prepared:
             if one.context is not None:
                 calls += one.context.upstream_calls
             price += one.admission.requested
-        if len(prepared) == 1:
-            one = prepared[0]
-            name = one.operation.name and one.operation.name.value
-            kind = "mutation" if one.is_mutation else "subscription" if one.is_subscription else "query"
-            document_id = one.document.memo.get(_DIGEST) if one.request.query else None
-            if document_id is None:
-                document_id = _document_id(one)
-        elif prepared:
-            kind = "batch"
-        elif record.request is not None:
-            document_id = _named(record.request)
         write(
             "request",
             request_id=record.request_id,

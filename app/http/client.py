@@ -32,6 +32,7 @@ from app.http.transports.base import Cause, NotSent, Transport, TransportError
 from app.http.transports.choice import kind_of, open_transport
 from app.telemetry.dependency import Dependency
 from app.telemetry.logs import LINES
+from app.telemetry.tracing import SPANS
 
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
@@ -145,10 +146,14 @@ class VaultHttpClient:
         deadline_at = started_at + (settings.deadline_s if effect is Effect.READ else settings.write_deadline_s)
         if call.deadline_at < deadline_at:
             deadline_at = call.deadline_at
-        outcome, failures, is_second_try, last_status = "cancelled", 0, False, None
+        outcome, failures, is_second_try, last_status, span = "cancelled", 0, False, None, None
         try:
             own = {"x-request-id": call.request_id}
-            if (trace := call.trace) is not None:
+            trace = call.trace
+            if SPANS.tracer is not None:
+                span = SPANS.tracer.begin_call(self.name, self._base_url, request.method, request.route)
+                trace = trace if span is None else span.trace
+            if trace is not None:
                 own["traceparent"] = trace.traceparent
                 if trace.tracestate is not None:
                     own["tracestate"] = trace.tracestate
@@ -215,6 +220,9 @@ class VaultHttpClient:
         finally:
             seconds = now() - started_at
             self._observer.on_call(self.name, request.route, outcome, seconds)
+            retries = failures if outcome in ("ok", "client_error") else max(0, failures - 1)
+            if span is not None:
+                span.end(last_status, outcome, retries)
             if LINES.debug is not None:
                 LINES.debug(
                     "vault_call",
@@ -225,7 +233,7 @@ class VaultHttpClient:
                     route=request.route,
                     status=last_status,
                     outcome=outcome,
-                    retries=failures if outcome in ("ok", "client_error") else max(0, failures - 1),
+                    retries=retries,
                     duration_ms=int(seconds * 100_000) / 100,
                 )
 

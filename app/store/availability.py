@@ -33,7 +33,10 @@ class Availability:
         self._failed_at = self._clock()
         was_settled, self.is_settled = self.is_settled, False
         if was_settled:
-            _log.error("the store is unavailable (%s); requests that need it fail until it recovers", cause)
+            fields = {"dependency": "store", "state": "down", "cause": cause}
+            _log.error(
+                "the store is unavailable (%s); requests that need it fail until it recovers", cause, extra=fields
+            )
         self._failing.add(kind)
 
     def worked(self, kind: str) -> None:
@@ -43,7 +46,7 @@ class Availability:
         self._failing.discard(kind)
         self.is_settled = not self._failing
         if was_failing and self.is_settled:
-            _log.warning("the store is available again")
+            _log.warning("the store is available again", extra={"dependency": "store", "state": "up"})
 
 
 class Access:

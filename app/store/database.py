@@ -18,6 +18,7 @@ from app.store.errors import StoreUnavailable
 from app.store.outbox import Transaction
 from app.store.records import ChangeNotice
 from app.store.threads import ThreadPool
+from app.telemetry.tracing import SPANS
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,16 +82,18 @@ class Database:
         self._readers: Final = engine.pool(engine.readers)
         self._writers: Final = engine.pool(engine.writers)
         self._listeners: list[OnChange] = []
+        self._system: Final = "sqlite" if engine.is_sqlite else "postgresql"
 
     def read(
         self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, T]:
         """Run `step` outside of a transaction: each of its statements sees what is committed."""
-        return self.run(
+        running = self.run(
             self._readers,
             self.availability.reads,
             lambda driver: step(Connection(driver, self.tenant, self.now), *args, **kwargs),
         )
+        return running if SPANS.tracer is None else SPANS.tracer.in_span(self._system, step, running)
 
     def write(
         self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
@@ -115,7 +118,8 @@ class Database:
             changes = tx.changes
             return found
 
-        return self.run(self._writers, self.availability.writes, work, lambda _: self.notify(changes))
+        running = self.run(self._writers, self.availability.writes, work, lambda _: self.notify(changes))
+        return running if SPANS.tracer is None else SPANS.tracer.in_span(self._system, step, running)
 
     async def run(
         self,

@@ -26,7 +26,6 @@ _LEVELS: Final[Mapping[str, int]] = logging.getLevelNamesMapping()
 _EXTRA: Final[Any] = structlog.stdlib.ExtraAdder()
 _OWN: Final = "vaultgraph"
 _LIBRARIES_FROM: Final = logging.WARNING
-_JSON_OPTIONS: Final = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
 class _Lines:
@@ -137,11 +136,13 @@ def _of_process(_: Any, level: str, event: Event) -> Event:
 
 
 def _render_json(_: Any, __: str, event: Event) -> str:
+    time = event.pop("time").isoformat(timespec="microseconds")
     try:
-        line = orjson.dumps(event, str, _JSON_OPTIONS).decode()
+        line = orjson.dumps(event, str, orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # lone surrogates, integers beyond 64 bits
-        line = json.dumps({**event, "time": event["time"].isoformat()}, default=str)
-    return REDACTOR.text(line)
+        line = json.dumps(event, default=str)
+    # The time has the 12 digits that make the redactor look closely, which takes longer than all else.
+    return f'{{"time":"{time[:-6]}Z",{REDACTOR.text(line)[1:]}'
 
 
 def _console() -> Render:

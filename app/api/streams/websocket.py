@@ -30,6 +30,7 @@ from app.store.errors import StoreUnavailable
 from app.telemetry.redact import RedactingFilter
 from app.telemetry.request_id import REQUEST_ID, new_request_id
 from app.telemetry.trace_context import read_trace_context
+from app.telemetry.tracing import SPANS
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
 _log = logging.getLogger("vaultgraph.websocket")
@@ -327,7 +328,7 @@ class _Connection:
 
     async def _operate(self, name: str, payload: dict[str, Any]) -> None:
         record = RequestRecord(new_request_id(), self._headers, transport="websocket", caller=self._caller)
-        record.trace = read_trace_context(self._headers)
+        record.method, record.trace = "GET", read_trace_context(self._headers)
         REQUEST_ID.set(record.request_id)
         try:
             await self._operate_or_refuse(name, payload, record)
@@ -350,6 +351,8 @@ class _Connection:
         record.request = self._request(payload)
         prepared = await operations.prepare(record.request, self._caller, streams=True)
         record.prepared = (prepared,)
+        if SPANS.tracer is not None:
+            SPANS.tracer.begin(record)
         if prepared.is_subscription:
             async with aclosing(operations.events(prepared, record)) as outcomes:  # type: ignore[type-var]
                 async for outcome in outcomes:

@@ -107,8 +107,8 @@ class Database:
         def work(driver: Driver) -> T:
             nonlocal changes
             tx = Transaction(driver, self.tenant, self.now)
-            driver.begin()
             try:
+                driver.begin()
                 found = step(tx, *args, **kwargs)
                 tx.flush()
                 driver.commit()

@@ -26,9 +26,11 @@ class FileLocks:
     def try_lock(self, key: int) -> bool:
         """Raises StoreUnavailable."""
         try:
-            self._set(fcntl.F_WRLCK, key)
-        except (BlockingIOError, PermissionError):
-            return False
+            self._open()
+            try:
+                self._set(fcntl.F_WRLCK, key)
+            except (BlockingIOError, PermissionError):  # held: EAGAIN or EACCES
+                return False
         except OSError as error:
             raise StoreUnavailable(type(error).__name__) from None
         return True
@@ -42,7 +44,10 @@ class FileLocks:
             os.close(self._fd)
             self._fd = None
 
-    def _set(self, kind: int, key: int) -> None:
+    def _open(self) -> int:
         if self._fd is None:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, key % _POSITIONS, 1, 0))
+        return self._fd
+
+    def _set(self, kind: int, key: int) -> None:
+        fcntl.fcntl(self._open(), fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, key % _POSITIONS, 1, 0))

@@ -23,9 +23,9 @@ LOCK_TIMEOUT_S: Final = 10
 STATEMENT_TIMEOUT_S: Final = 15
 # SQLSTATE classes and codes (PostgreSQL, appendix A) of an unavailable server: connection, authorization, no such
 # database, insufficient resources, a lock that was not had in time, operator intervention (also a statement that took
-# too long), system error, read-only standby.
-_OUTAGES: Final = frozenset({"08", "28", "3D", "53", "55", "57", "58"})
-_READ_ONLY: Final = "25006"
+# too long), system error, a deadlock; and a read-only standby, a transaction that was idle or took too long.
+_OUTAGES: Final = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58"})
+_OTHER_OUTAGES: Final = frozenset({"25006", "25P03", "25P04"})
 _CONSTRAINT: Final = "23"
 _DATA: Final = "22"
 _PREPARED_STATEMENTS: Final = 400  # kept per connection; the store has about 130, some with two sets of types
@@ -56,16 +56,21 @@ class PostgresDriver:
         self._poll.register(self._raw.fileno(), select.POLLIN)
 
     def begin(self) -> None:
-        self._pipeline = self._stack.enter_context(self._raw.pipeline())
+        try:
+            self._pipeline = self._stack.enter_context(self._raw.pipeline())
+        except psycopg.Error as error:
+            raise _own_error(error) from None
         self.run(_BEGIN, {})
 
     def commit(self) -> None:
-        self.run(_COMMIT, {})
-        self._pipeline = None
         try:
+            cursor = self._sent(_COMMIT, {})
+            self._pipeline = None
             self._stack.close()  # waits for all that was sent; raises the first error
         except psycopg.Error as error:
             raise _own_error(error) from None
+        if cursor.statusmessage != "COMMIT":  # PostgreSQL rolls a failed transaction back, which is no error
+            raise StatementFailed("RolledBack", "a failed statement was ignored")
 
     def rollback(self) -> None:
         self._pipeline = None
@@ -189,7 +194,7 @@ def _own_error(error: psycopg.Error) -> Exception:
     cause, state = type(error).__name__, error.sqlstate
     if state is None:  # not from the server: the session is lost, or the call is wrong
         return StoreUnavailable(cause) if isinstance(error, psycopg.OperationalError) else StatementFailed(cause)
-    if state[:2] in _OUTAGES or state == _READ_ONLY:
+    if state[:2] in _OUTAGES or state in _OTHER_OUTAGES:
         return StoreUnavailable(cause)
     if state[:2] == _CONSTRAINT:
         return ConstraintViolated(cause)

@@ -59,7 +59,7 @@ class SqliteDriver:
             raise _own_error(error) from None
 
     def is_usable(self) -> bool:
-        return True
+        return not self._raw.in_transaction  # else its rollback failed
 
     def abort(self) -> None:
         self._raw.interrupt()

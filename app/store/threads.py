@@ -73,9 +73,9 @@ class ThreadPool:
         """Run `work` in a thread. If the caller is cancelled, a job that has begun still runs to its end, and the
         cancellation is raised afterwards. `then` runs on the event loop if and only if `work` succeeded."""
         job = _Job(work, then)
-        self._unfinished += 1
-        if self._unfinished > len(self._threads) < self._size:
+        if self._unfinished >= len(self._threads) < self._size:
             self._start_thread()
+        self._unfinished += 1
         self._jobs.put(job)
         timer = None if self._limit_s is None else job.loop.call_later(self._limit_s, self._expire, job)
         try:
@@ -91,22 +91,29 @@ class ThreadPool:
 
     async def close(self) -> None:
         """End the threads and close their connections, after the jobs that were submitted."""
-        threads, self._threads = self._threads, []
-        for _ in threads:
-            self._jobs.put(None)
-        for thread in threads:
-            await asyncio.to_thread(thread.join)
+        while self._threads:  # jobs that are submitted meanwhile start new threads, with a queue of their own
+            threads, self._threads = self._threads, []
+            jobs, self._jobs = self._jobs, SimpleQueue()
+            for _ in threads:
+                jobs.put(None)
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
 
     def _start_thread(self) -> None:
         # A daemon: an open connection must not keep the process from exiting.
-        thread = threading.Thread(target=self._serve, name="vaultgraph-store", daemon=True)
+        thread = threading.Thread(target=self._serve, args=(self._jobs,), name="vaultgraph-store", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads
+            if not self._threads:
+                raise StoreUnavailable(type(error).__name__) from None
+            return
         self._threads.append(thread)
-        thread.start()
 
-    def _serve(self) -> None:
+    def _serve(self, jobs: "SimpleQueue[_Job[Any] | None]") -> None:
         driver: Driver | None = None
-        while (job := self._jobs.get()) is not None:
-            if not job.claim.acquire(blocking=False):
+        while (job := jobs.get()) is not None:
+            if job.claim.locked():
                 continue
             found, error = None, None
             try:
@@ -115,8 +122,16 @@ class ThreadPool:
                     driver = None
                 if driver is None:
                     driver = self._connect()
-                job.driver = driver
-                found = job.work(driver)
+            except BaseException as raised:  # noqa: BLE001 - raised in the caller
+                error = raised
+            job.driver = driver
+            # Taken with a connection: a caller that gives up while the thread connects does not wait for it.
+            if not job.claim.acquire(blocking=False):
+                job.driver = None
+                continue
+            try:
+                if driver is not None and error is None:
+                    found = job.work(driver)
             except BaseException as raised:  # noqa: BLE001 - raised in the caller
                 error = raised
             job.driver = None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.store import Store
-from app.store.errors import LockTimeout
+from app.store.errors import LockTimeout, StoreUnavailable
 from app.vault.enums import CustomerRef, ProviderName
 from tests.support.stores import sql
 
@@ -182,3 +182,13 @@ async def test_locks_recover_from_a_lost_session(pg_store: Store, postgres_url: 
             assert conn.exec_driver_sql(held_by).scalars().all() == [True]
     async with vault_lock(pg_store, wait_s=5), vault_lock(pg_store, OTHER_REF, wait_s=5):
         pass
+
+
+async def test_a_lock_file_that_cannot_be_opened_is_an_outage(sqlite_url: str) -> None:
+    """Not a lock that another process holds."""
+    Path(f"{sqlite_url.removeprefix('sqlite:///')}-locks").mkdir()
+    opened = Store.open(sqlite_url)
+    with pytest.raises(StoreUnavailable):
+        async with vault_lock(opened, wait_s=0.1):
+            pass
+    await opened.close()

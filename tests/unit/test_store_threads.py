@@ -202,6 +202,69 @@ async def test_a_job_that_takes_too_long_is_ended() -> None:
     await pool.close()
 
 
+async def test_a_job_may_be_submitted_while_the_pool_closes() -> None:
+    pool, drivers = pool_of(1)
+    gate = Gate()
+    first = asyncio.create_task(pool.run(gate))
+    await gate.reached()
+    closing = asyncio.create_task(pool.close())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(pool.run(lambda _: "second"))
+    await asyncio.sleep(0)
+    gate.open()
+    async with asyncio.timeout(20):
+        assert list(await asyncio.gather(first, second, closing)) == ["passed", "second", None]
+    assert all(driver.closed_in is not None for driver in drivers)
+
+
+async def test_a_job_whose_time_passes_while_its_thread_connects_is_ended() -> None:
+    """It has no connection that could be closed; it must not run without a limit afterwards."""
+    gate, ran = Gate(), list[str]()
+
+    def connect() -> NoDriver:
+        gate()
+        return NoDriver()
+
+    pool = ThreadPool(connect, 1, 0.05)
+    with pytest.raises(StoreUnavailable):
+        await pool.run(lambda _: ran.append("late"))
+    gate.open()
+    assert await pool.run(lambda _: "next") == "next"
+    assert ran == []
+    await pool.close()
+
+
+async def test_a_caller_need_not_wait_for_a_connection_after_it_is_cancelled() -> None:
+    gate = Gate()
+
+    def connect() -> NoDriver:
+        gate()
+        return NoDriver()
+
+    pool = ThreadPool(connect, 1)
+    task = asyncio.create_task(pool.run(lambda _: None))
+    await gate.reached()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    gate.open()
+    await pool.close()
+
+
+async def test_a_thread_that_cannot_start_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool, drivers = pool_of(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(StoreUnavailable):
+            await pool.run(lambda _: None)
+    await pool.run(lambda _: None)
+    await pool.close()
+    assert len(drivers) == 1
+
+
 async def test_errors_reach_the_caller_and_leave_the_thread_running(store: Store) -> None:
     def fail(_: Connection) -> None:
         raise KeyError("mine")

@@ -140,7 +140,7 @@ def _create(gateway: RunningGateway, key: str, at: Sequence[str] = ()) -> GraphQ
 def _outcomes(gateway: RunningGateway) -> dict[str, int]:
     text = gateway.request("GET", "/metrics").raw.decode()
     rows = [line for line in text.splitlines() if line.startswith("vaultgraph_requests_total{")]
-    return {line.split('"')[1]: int(float(line.rsplit(" ", 1)[1])) for line in rows}
+    return {line.split('outcome="')[1].split('"')[0]: int(float(line.rsplit(" ", 1)[1])) for line in rows}
 
 
 def _until(holds: Callable[[], bool]) -> None:

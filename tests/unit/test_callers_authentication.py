@@ -49,6 +49,21 @@ async def test_tokens_and_keys_by_header(callers: Authenticator, tokens: DevToke
     assert await callers.authenticate({"x-api-key": f" {KEY} "}) is ACME
 
 
+async def test_a_caller_is_known_only_after_its_token_was_verified_and_until_issuers_change(
+    callers: Authenticator, tokens: DevTokens
+) -> None:
+    headers = {"authorization": f"Bearer {tokens.mint()}"}
+    assert callers.known(headers) is None
+    found = await callers.authenticate(headers)
+    assert callers.known(headers) is found
+    assert callers.known({**headers, "x-api-key": KEY}) is None, "two kinds of credentials"
+    assert callers.known({"authorization": f"Bearer {tokens.mint()}x"}) is None
+    assert callers.known({"authorization": f"Bearer {KEY}"}) is None
+    assert callers.known({}) is None
+    callers.accept_tokens(None, {})
+    assert callers.known(headers) is None
+
+
 async def test_one_kind_of_credentials_is_enough(callers: Authenticator, tokens: DevTokens) -> None:
     with pytest.raises(RequestRefused) as refused:
         await callers.authenticate({"authorization": f"Bearer {tokens.mint()}", "x-api-key": KEY})

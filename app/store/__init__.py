@@ -84,6 +84,10 @@ class Store:
         """Run `step` in a transaction: committed if it returns, rolled back if it raises."""
         return await self._db.write(step, *args, **kwargs)
 
+    async def statement(self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `step`, which writes with one statement and publishes nothing: a transaction without BEGIN and COMMIT."""
+        return await self._db.write_statement(step, *args, **kwargs)
+
     async def read(self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `step`, which reads, outside of a transaction."""
         return await self._db.read(step, *args, **kwargs)

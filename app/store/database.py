@@ -121,6 +121,16 @@ class Database:
         running = self.run(self._writers, self.availability.writes, work, lambda _: self.notify(changes))
         return running if SPANS.tracer is None else SPANS.tracer.in_span(self._system, step, running)
 
+    def write_statement(
+        self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]:
+        """Run `step`, which writes with one statement and publishes nothing: the database makes a transaction of it."""
+
+        def work(driver: Driver) -> T:
+            return step(Transaction(driver, self.tenant, self.now), *args, **kwargs)
+
+        return self.run(self._writers, self.availability.writes, work)
+
     async def run(
         self,
         pool: ThreadPool,

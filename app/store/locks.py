@@ -8,7 +8,7 @@ holders do not notice; the journal's check for `unreconciled` operations then pr
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from hashlib import sha256
 from typing import Final
 
@@ -37,29 +37,29 @@ class Locks:
         elif IS_SUPPORTED:
             self._shared = _OfFile(database.engine.address)
 
-    @asynccontextmanager
-    async def customer_vault_lock(
+    def customer_vault_lock(
         self, provider: ProviderName, customer_ref: CustomerRef, *, wait_s: float = 8.0
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """The lock for writes to one customer at one vault. Raises LockTimeout after `wait_s` seconds."""
-        async with self.hold(f"vault|{provider.value}|{customer_ref}", wait_s=wait_s):
-            yield
+        return self.hold(f"vault|{provider.value}|{customer_ref}", wait_s=wait_s)
 
-    @asynccontextmanager
-    async def hold(self, name: str, *, wait_s: float) -> AsyncIterator[None]:
+    def hold(self, name: str, *, wait_s: float) -> AbstractAsyncContextManager[None]:
         """A named lock; not re-entrant. Raises LockTimeout after `wait_s` seconds."""
         name = f"{self._tenant}|{name}"
+        if self._shared is None:
+            return self._local.hold(name, wait_s)
+        return self._hold_everywhere(self._shared, name, wait_s)
+
+    @asynccontextmanager
+    async def _hold_everywhere(self, shared: "_SharedLocks", name: str, wait_s: float) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_s
         async with self._local.hold(name, wait_s):
-            if self._shared is None:
-                yield
-                return
-            await self._shared.acquire(name, until - loop.time())
+            await shared.acquire(name, until - loop.time())
             try:
                 yield
             finally:
-                await self._shared.release(name)
+                await shared.release(name)
 
     @asynccontextmanager
     async def leadership(self, duty: str) -> AsyncIterator[bool]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from app.store.connection import Clock, Driver, WriteConnection
@@ -27,13 +28,20 @@ _ADD_CHANGE: Final = Statement(
     "INSERT INTO changes (tenant, version, topic, key, changed_at)"
     " VALUES (:tenant, :version, :topic, :key, :changed_at)"
 )
-_EVENT: Final = (
+_INTO_EVENTS: Final = (
     "INSERT INTO events (tenant, id, type, origin, occurred_at, customer_id, provider, customer_ref, method_ref, actor,"
-    " outcome, request_id, once, detail) VALUES (:tenant, :id, :type, :origin, :occurred_at, :customer_id, :provider,"
-    " :customer_ref, :method_ref, :actor, :outcome, :request_id, :once, :detail)"
+    " outcome, request_id, once, detail) VALUES "
 )
-_ADD_EVENT: Final = Statement(_EVENT)
-_ADD_EVENT_ONCE: Final = Query(str, "{insert} ON CONFLICT (tenant, once) DO NOTHING RETURNING id", insert=_EVENT)
+_EVENT: Final = (
+    "(:tenant, :id{n}, :type{n}, :origin{n}, :occurred_at{n}, :customer_id{n}, :provider{n}, :customer_ref{n},"
+    " :method_ref{n}, :actor{n}, :outcome{n}, :request_id{n}, :once{n}, :detail{n})"
+)
+_ADD_EVENT_ONCE: Final = Query(
+    str,
+    "{insert} ON CONFLICT (tenant, once) DO NOTHING RETURNING id",
+    insert=_INTO_EVENTS + _EVENT.format(n=""),
+)
+_EVENTS_AT_ONCE: Final = 8
 
 
 class Transaction(WriteConnection):
@@ -96,8 +104,17 @@ class Transaction(WriteConnection):
             elif self.one(_ADD_EVENT_ONCE, **row) is None:
                 continue
             stored.append(record)
-        self.execute_many(_ADD_EVENT, plain)
+        for start in range(0, len(plain), _EVENTS_AT_ONCE):
+            rows = plain[start : start + _EVENTS_AT_ONCE]
+            values = {f"{name}{place}": value for place, row in enumerate(rows) for name, value in row.items()}
+            self.execute(_add_events(len(rows)), **values)
         return tuple(stored)
+
+
+@cache
+def _add_events(count: int) -> Statement:
+    """For `count` rows, with the row's place after each parameter's name."""
+    return Statement(_INTO_EVENTS + ", ".join(_EVENT.format(n=place) for place in range(count)))
 
 
 def _row(record: EventRecord, once: str | None) -> dict[str, Any]:

@@ -14,12 +14,17 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from msgspec import DecodeError
+from msgspec.json import Decoder, Encoder
+
 T = TypeVar("T")
 Row = tuple[Any, ...]
 Convert = Callable[[Any], Any]
 
 _PARAMETER: Final = re.compile(r"(?<![\w:]):(\w+)")
 _LIST: Final = re.compile(r"\b(NOT )?IN :(\w+)")
+_encode: Final = Encoder().encode
+_decode: Final = Decoder().decode
 _ROW_LOCK: Final = re.compile(r"\s+FOR UPDATE(?: SKIP LOCKED)?")
 
 
@@ -68,7 +73,10 @@ def _in_array(found: re.Match[str]) -> str:
 
 
 def to_json(value: Any) -> str:
-    return json.dumps(value)
+    try:
+        return _encode(value).decode()
+    except UnicodeEncodeError:  # a lone surrogate from a vault: the standard library escapes it
+        return json.dumps(value)
 
 
 # ---- rows to records -----------------------------------------------------------------------------------------
@@ -180,4 +188,9 @@ def _to_instant(value: str | datetime) -> datetime:
 
 
 def _from_json(value: Any) -> Any:
-    return json.loads(value) if value.__class__ is str else value
+    if value.__class__ is not str:
+        return value
+    try:
+        return _decode(value)
+    except DecodeError:  # an escaped lone surrogate, see `to_json`
+        return json.loads(value)

@@ -10,6 +10,5 @@ def is_storable(text: str) -> bool:
 
 def storable(*texts: str | None) -> None:
     """Raise UnstorableText, because a database driver's error would contain the value."""
-    for text in texts:
-        if text is not None and not is_storable(text):
-            raise UnstorableText("text with characters that cannot be stored")
+    if not is_storable("".join([text for text in texts if text is not None])):
+        raise UnstorableText("text with characters that cannot be stored")

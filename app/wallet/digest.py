@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from hashlib import sha256
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -48,9 +48,8 @@ def input_digest(key: bytes | str, values: Mapping[str, Any]) -> str:
     The order of keys does not matter; that of sequences does. None and absent differ. Raises TypeError, which never
     contains the value, for an unmarked Secret or an unsupported type.
     """
-    token_key = derive_key(key, "digest/token")
-    canonical = orjson.dumps(_plain(values, token_key), option=orjson.OPT_SORT_KEYS)
-    return hmac.new(derive_key(key, "digest/input"), canonical, sha256).hexdigest()
+    canonical = orjson.dumps(_plain(values, _derived(key, "digest/token")), option=orjson.OPT_SORT_KEYS)
+    return hmac.digest(_derived(key, "digest/input"), canonical, "sha256").hex()
 
 
 def matching_key(keys: DigestKeys, digest: str, values: Mapping[str, Any]) -> str | None:
@@ -62,19 +61,24 @@ def matching_key(keys: DigestKeys, digest: str, values: Mapping[str, Any]) -> st
 def holder_digest(key: bytes | str, name: str) -> str:
     """32 hex characters that identify a cardholder's name, ignoring case and spacing."""
     words = " ".join(name.split()).casefold()
-    return hmac.new(derive_key(key, "digest/holder"), words.encode(), sha256).hexdigest()[:32]
+    return hmac.digest(_derived(key, "digest/holder"), words.encode(), "sha256").hex()[:32]
 
 
 def token_digest(key: bytes | str, token: Secret) -> str:
     """32 hex characters that identify a vault's token."""
-    return hmac.new(derive_key(key, "digest/token use"), token.reveal().encode(), sha256).hexdigest()[:32]
+    return hmac.digest(_derived(key, "digest/token use"), token.reveal().encode(), "sha256").hex()[:32]
+
+
+@lru_cache(maxsize=32)
+def _derived(key: bytes | str, purpose: str) -> bytes:
+    return derive_key(key, purpose)
 
 
 def _plain(value: Any, token_key: bytes) -> Any:
     """Unambiguous JSON: a value of another type becomes an object with one ``$`` key."""
     match value:
         case Token():
-            return {f"{_MARK}token": hmac.new(token_key, value.secret.reveal().encode(), sha256).hexdigest()}
+            return {f"{_MARK}token": hmac.digest(token_key, value.secret.reveal().encode(), "sha256").hex()}
         case Number():
             return {f"{_MARK}number": True}
         case Enum():

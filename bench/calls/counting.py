@@ -33,13 +33,15 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
 OTHER: Final = "other"
 _BUILTINS: Final = frozenset({BuiltinFunctionType, MethodDescriptorType})  # not classes and Cython: as cProfile does
 _TIMERS_WAIT_S: Final = 0.02
+_WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE"})
+_ENDS: Final = frozenset({"COMMIT", "ROLLBACK"})
 _OWN: Final = __name__.rpartition(".")[0]
 
 
 @dataclass
 class Count:
-    """Figures of one request. `statements` includes BEGIN and COMMIT; `transactions` counts BEGIN. `hops`: results
-    handed from another thread to the event loop.
+    """Figures of one request. `statements` includes BEGIN and COMMIT; `transactions` counts BEGIN, and writes outside
+    of it, which are transactions of their own. `hops`: results handed from another thread to the event loop.
     """
 
     python: Tally[Any] = field(default_factory=Tally)
@@ -154,9 +156,14 @@ def _trace_statements(counter: Counter) -> None:
     def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
         connection = connect(*arguments, **options)
 
+        is_open = False
+
         def on_statement(text: str) -> None:
+            nonlocal is_open
             counter.count.statements += 1
-            counter.count.transactions += text.lstrip()[:5].upper() == "BEGIN"
+            word = text.split(None, 1)[0].upper()
+            counter.count.transactions += word == "BEGIN" or (not is_open and word in _WRITES)
+            is_open = word == "BEGIN" or (is_open and word not in _ENDS)
 
         connection.set_trace_callback(on_statement)
         return connection

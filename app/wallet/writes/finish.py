@@ -53,11 +53,12 @@ class WriteFinisher:
             done = await self._finish(run, _failed(run, refused.problems, final=refused.is_final), handler)
         if handler.changes_methods:
             self.refresh.schedule(run, done)
-        return replace(done.result, next_action=run.next_action)
+        return replace(done.result, operation=run.operation, next_action=run.next_action)
 
     async def give_up(self, run: WriteRun[Intent], problem: WriteProblem) -> WriteResult:
         """Nothing was sent: mark it FAILED, so that the same key may run again."""
-        return (await self._finish(run, _failed(run, (problem,), final=False))).result
+        done = await self._finish(run, _failed(run, (problem,), final=False))
+        return replace(done.result, operation=run.operation)
 
     async def nothing_sent(self, operation: OperationRecord) -> OperationRecord:
         """Mark an orphan that had sent nothing."""
@@ -135,13 +136,13 @@ class WriteFinisher:
     async def _finish(
         self, run: WriteRun[Intent], done: CompletedWrite, handler: WriteHandler[Any, Any] | None = None
     ) -> CompletedWrite:
-        """`done` as it was stored, with the operation."""
+        """`done` as it was stored; `run` has the operation as it is now."""
         self._deps.reached("finishing")
         store = self._deps.store
         try:
-            done = await store.transaction(self._commit, run, done, handler, with_changes=True)
+            done, run.operation = await store.transaction(self._commit, run, done, handler, with_changes=True)
         except CustomerUnknown:  # erased meanwhile: no customer data is left to change
-            done = await store.transaction(self._commit, run, done, handler, with_changes=False)
+            done, run.operation = await store.transaction(self._commit, run, done, handler, with_changes=False)
         self._deps.reached("finished")
         return done
 
@@ -153,7 +154,7 @@ class WriteFinisher:
         handler: WriteHandler[Any, Any] | None,
         *,
         with_changes: bool,
-    ) -> CompletedWrite:
+    ) -> tuple[CompletedWrite, OperationRecord]:
         if handler is not None:
             if run.operation.sent_at is None:
                 run.refuse_unreconciled(tx)
@@ -169,8 +170,7 @@ class WriteFinisher:
                 apply(tx)
         if is_news:
             append_events(tx, [run.attributed(_audit_event(run, done))])
-        operation = self._mark(tx, run.operation, done, run.progress.to_json())
-        return replace(done, result=replace(done.result, operation=operation))
+        return done, self._mark(tx, run.operation, done, run.progress.to_json())
 
     def _mark(
         self, tx: Transaction, operation: OperationRecord, done: CompletedWrite, intent: dict[str, Any] | None = None

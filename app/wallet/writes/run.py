@@ -123,12 +123,19 @@ class WriteRun(Generic[IntentT_co]):
 
     def attributed(self, event: NewEvent) -> NewEvent:
         """Completes an event with this operation's origin, actor, customer and request id."""
-        return replace(
-            event,
+        return NewEvent(  # `replace` makes a call for each field
+            type=event.type,
             origin=EventOrigin.RECONCILIATION if self.is_resumed else EventOrigin.GATEWAY,
-            actor=self.progress.by,
+            occurred_at=event.occurred_at,
             customer_id=self.operation.customer_id,
+            provider=event.provider,
+            customer_ref=event.customer_ref,
+            method_ref=event.method_ref,
+            actor=self.progress.by,
+            outcome=event.outcome,
             request_id=self.operation.request_id,
+            once=event.once,
+            detail=event.detail,
         )
 
     def vault(self, name: ProviderName) -> VaultProvider:
@@ -254,29 +261,38 @@ class WriteRun(Generic[IntentT_co]):
             if self.operation.sent_at is not None:
                 deadline_at = max(deadline_at, self.operation.deadline_at)
             try:
-                self.operation = await self.deps.store.transaction(self._record_step, deadline_at, within)
+                self.operation = await self._record(deadline_at, within)
             except BaseException:
                 self.progress.doing.remove(step)
                 raise
+
+    async def _record(self, deadline_at: datetime, within: Callable[[Transaction], None] | None) -> OperationRecord:
+        store = self.deps.store
+        prepared = await store.statement(self._prepared, deadline_at) if within is None else None
+        if prepared is None:  # only a transaction sees why not
+            prepared = await store.transaction(self._record_step, deadline_at, within)
+        return prepared
 
     def _record_step(
         self, tx: Transaction, deadline_at: datetime, within: Callable[[Transaction], None] | None
     ) -> OperationRecord:
         if within is not None:
             within(tx)
-        is_first = self.operation.sent_at is None
-        prepared = prepare_operation(
+        prepared = self._prepared(tx, deadline_at)
+        if prepared is None:
+            if self.operation.sent_at is None:
+                self.refuse_unreconciled(tx)
+            raise LeaseLost
+        return prepared
+
+    def _prepared(self, tx: Transaction, deadline_at: datetime) -> OperationRecord | None:
+        return prepare_operation(
             tx,
             self.operation,
             self.progress.to_json(),
             deadline_at=deadline_at,
-            alone_at=self._vaults() if is_first else (),
+            alone_at=self._vaults() if self.operation.sent_at is None else (),
         )
-        if prepared is None:
-            if is_first:
-                self.refuse_unreconciled(tx)
-            raise LeaseLost
-        return prepared
 
     def refuse_unreconciled(self, tx: Connection) -> None:
         """Raises WritesUnreconciled."""

@@ -9,7 +9,7 @@ import pytest
 
 from app.store import Connection, Store, Transaction
 from app.store.errors import ConstraintViolated, StatementFailed
-from app.store.statements import Json, Query, Statement
+from app.store.statements import Json, Query, Statement, record_maker, to_json
 
 
 class Colour(StrEnum):
@@ -161,3 +161,15 @@ async def test_a_statement_that_fails_unread_fails_the_transaction(store: Store)
     assert await store.read(Connection.all, NAMES, names=["one", "two"], others=[]) == ["one", "two"]
     removed = Statement("DELETE FROM things WHERE name IN :names")
     assert await store.transaction(Transaction.count, removed, names=["one", "two", "three"]) == 2
+
+
+@pytest.mark.parametrize("value", [{"code": "bad \ud800 text"}, {"amount": 2**70}, {"name": "Zoë", "list": [1, None]}])
+def test_json_of_a_column_returns_as_it_was(value: dict[str, Any]) -> None:
+    """Vaults send lone surrogates and integers beyond 64 bits."""
+    found = record_maker(_Kept)((to_json(value),))
+    assert found.value == value
+
+
+@dataclass(frozen=True)
+class _Kept:
+    value: dict[str, Any]

@@ -86,6 +86,7 @@ class Worker(Process):
                     self.pong()
             except (OSError, EOFError):  # closed when the supervisor has sent SIGTERM, or has died
                 is_open = False
+        shutil.rmtree(self.seat.folder, ignore_errors=True)  # open files stay usable
         os.kill(os.getpid(), signal.SIGTERM)
 
     def is_alive(self, timeout: float = _PING_S) -> bool:

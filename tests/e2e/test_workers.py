@@ -116,6 +116,19 @@ def test_all_workers_drain(served: TwoWorkers) -> None:
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+def test_workers_drain_without_their_supervisor(served: TwoWorkers) -> None:
+    pids = served.pids
+    (folder,) = {
+        Path(file).parent
+        for pid in pids
+        for fd in Path(f"/proc/{pid}/fd").iterdir()
+        if (file := os.readlink(fd)).endswith("/rates")
+    }
+    served.running.process.kill()
+    eventually(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "no worker is left")
+    assert not folder.exists()
+
+
 def test_a_rate_limit_holds_across_workers(sandbox: RunningSandbox, tmp_path: Path) -> None:
     few = {"requests_burst": 20, "requests_per_s": 0.001}
     with (

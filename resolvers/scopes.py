@@ -66,7 +66,7 @@ class ScopeGuard(FieldExtension):
         self.scopes = scopes
         self._enough = frozenset(scopes)
 
-    def lets_pass(self, context: Any) -> bool:
+    def allows(self, context: Any) -> bool:
         """True if `resolve` would only call the next resolver; compiled plans then skip it."""
         return not self._enough.isdisjoint(context.caller.scopes)
 
@@ -123,7 +123,7 @@ def enforce(schema: GraphQLSchema) -> None:
             else:
                 continue
             # Compiled plans read the definition and would bypass `field.resolve`, except for an extension without
-            # `lets_pass`.
+            # `allows`.
             own.extensions = [*own.extensions, FieldExtension()]  # type: ignore[union-attr]
 
 

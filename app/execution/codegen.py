@@ -46,7 +46,7 @@ class Code:
 
 
 def compile_selection(selection: "Selection", *, at_once: bool = False) -> Code | None:
-    """None if no field is plain. `at_once` also generates fields that `known_at_once` covers."""
+    """None if no field is plain. `at_once` also generates fields that `precomputed_enum` covers."""
     writer = _Writer(selection.variant, at_once=at_once)
     holes = [entry.key for entry in selection.entries if not writer.add(selection.type, entry)]
     if len(holes) == len(selection.entries):
@@ -145,7 +145,7 @@ class _Writer:
             if expression is not None:
                 self._members.append(f"{entry.key!r}: {expression}")
                 return True
-        known = internals.known_at_once(entry.place, entry.resolution) if self._at_once else None
+        known = internals.precomputed_enum(entry.place, entry.resolution) if self._at_once else None
         if known is not None:  # a value of None falls back: not known
             self._members.append(f"{entry.key!r}: {self._enum(known.names, f'o.{known.attribute}')}")
             return True

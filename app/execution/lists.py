@@ -225,7 +225,7 @@ class _Shapes(dict[type, _Shape]):
         asked: list[tuple[str, Execute]] = []
         for key, execute in selection.dynamic_fields():
             place, resolution = selection.resolved(key)
-            known = internals.known_at_once(place, resolution)
+            known = internals.precomputed_enum(place, resolution)
             if known is None:
                 asked.append((key, execute))
             else:

@@ -79,7 +79,7 @@ class Plan:
             conditions = tuple([values.get(name) for name in measurement.conditions])
             if any(one is not True and one is not False for one in conditions):
                 raise Unsupported("condition", "a condition without a value")
-        passed = tuple([guard.lets_pass(context) for guard in measurement.guards])
+        passed = tuple([guard.allows(context) for guard in measurement.guards])
         key = conditions, passed
         if key in self._variants:
             return self._variants[key]

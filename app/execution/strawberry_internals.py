@@ -81,7 +81,7 @@ __all__ = [
 ]
 
 CAST_MARK: Final = TYPE_CAST_ATTRIBUTE
-AT_ONCE: Final = "known_at_once"
+PRECOMPUTED: Final = "precomputed"
 Details = list[FieldDetails]
 PathLike = tuple[Any, ...]  # (previous or None, key, type name or None): the fields of graphql-core's Path
 
@@ -89,11 +89,11 @@ PathLike = tuple[Any, ...]  # (previous or None, key, type name or None): the fi
 class Guard(Protocol):
     """A field extension that only rejects unauthorized callers and can be evaluated beforehand.
 
-    `lets_pass` depends on the request's context alone. If it returns True, the extension's `resolve` would only call
+    `allows` depends on the request's context alone. If it returns True, the extension's `resolve` would only call
     the next one, so it is skipped; if False, the extension runs.
     """
 
-    def lets_pass(self, context: Any) -> bool: ...
+    def allows(self, context: Any) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,27 +122,27 @@ def strawberry_field(field: GraphQLField) -> StrawberryField | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class PrecomputedEnum:
     """The field equals this attribute of its source, an enum member, if that is not None."""
 
     attribute: str
     names: "EnumNames"
 
 
-def known_attribute(field: GraphQLField) -> str | None:
-    """The attribute named in ``metadata={AT_ONCE: name}``: if not None, it equals the resolver's result."""
+def precomputed_attribute(field: GraphQLField) -> str | None:
+    """The attribute named in ``metadata={PRECOMPUTED: name}``: if not None, it equals the resolver's result."""
     own = strawberry_field(field)
-    return None if own is None else own.metadata.get(AT_ONCE)
+    return None if own is None else own.metadata.get(PRECOMPUTED)
 
 
-def known_at_once(place: "FieldSite", resolution: Attribute | FieldResolver | None) -> Known | None:
+def precomputed_enum(place: "FieldSite", resolution: Attribute | FieldResolver | None) -> PrecomputedEnum | None:
     """Enum fields only; fields of other types are always resolved."""
-    attribute = known_attribute(place.field)
+    attribute = precomputed_attribute(place.field)
     type_ = place.field.type
     inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
     if attribute is None or not isinstance(resolution, FieldResolver) or not isinstance(inner, GraphQLEnumType):
         return None
-    return Known(attribute, EnumNames.of(inner))
+    return PrecomputedEnum(attribute, EnumNames.of(inner))
 
 
 def definition_of(type_: Any) -> StrawberryObjectDefinition | None:
@@ -180,7 +180,7 @@ def is_passed(field: GraphQLField, context: Any) -> bool:
     own = strawberry_field(field)
     if own is None:
         return True
-    return all(one.lets_pass(context) for one in own.extensions if hasattr(one, "lets_pass"))
+    return all(one.allows(context) for one in own.extensions if hasattr(one, "allows"))
 
 
 def _guards(extensions: Iterable[FieldExtension]) -> tuple[Guard, ...] | None:
@@ -188,7 +188,7 @@ def _guards(extensions: Iterable[FieldExtension]) -> tuple[Guard, ...] | None:
     found: list[Any] = []
     for extension in extensions:
         changes_arguments = type(extension).map_arguments is not FieldExtension.map_arguments
-        if changes_arguments or not callable(getattr(extension, "lets_pass", None)):
+        if changes_arguments or not callable(getattr(extension, "allows", None)):
             return None
         found.append(extension)
     return tuple(found)

@@ -124,7 +124,7 @@ class PaymentMethod(Node):
     @strawberry.field(
         graphql_type=AuthStatus,
         description="The last known 3-D Secure result; UNKNOWN when the vault cannot report it now.",
-        metadata={"known_at_once": "auth_status_without_call", **needs(Part.STATUS)},
+        metadata={"precomputed": "auth_status_without_call", **needs(Part.STATUS)},
         directives=[UpstreamCost(calls=1, per_method=True)],
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:

@@ -64,7 +64,7 @@ class Shout(FieldExtension):
 class Pass(FieldExtension):
     """A guard in the sense of `app.execution.strawberry_internals.Guard`."""
 
-    def lets_pass(self, context: Any) -> bool:
+    def allows(self, context: Any) -> bool:
         return bool(context.allowed)
 
     def resolve(self, next_: Any, source: Any, info: Any, **kwargs: Any) -> Any:

@@ -70,7 +70,7 @@ def test_only_fields_with_guards_alone_can_be_planned() -> None:
 
 def test_an_extension_that_maps_arguments_is_not_a_guard() -> None:
     class Rewrites(FieldExtension):
-        def lets_pass(self, context: Any) -> bool:
+        def allows(self, context: Any) -> bool:
             return True
 
         def map_arguments(self, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def test_what_is_known_at_once_is_an_attribute_of_every_class() -> None:
         for type_ in GRAPH.type_map.values()
         if isinstance(type_, GraphQLObjectType)
         for name, field in type_.fields.items()
-        if (attribute := internals.known_attribute(field)) is not None
+        if (attribute := internals.precomputed_attribute(field)) is not None
     }
     kinds = ("Card", "BankAccount", "OtherMethod")
     assert named == {(kind, "authStatus"): "auth_status_without_call" for kind in kinds}

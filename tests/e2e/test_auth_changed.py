@@ -47,7 +47,7 @@ def noted(gateway: RunningGateway) -> Mapping[str, Any]:
     """The recorded status of each card, by the vault's ref."""
 
     async def read() -> dict[str, Any]:
-        seen = gateway.gateway.store.seen
+        seen = gateway.gateway.store.observed_methods
         records = [one for one in await seen.of_customer("cus_alex") if one.provider.value == "jpmorgan"]
         known = {one.method_ref: await seen.status(one.provider, one.customer_ref, one.method_ref) for one in records}
         return {str(ref): status.status for ref, status in known.items() if status is not None and status.status}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import PROVIDERS, StartGateway, each_vault, sources, upstream
-from tests.support.raw_server import Asked, raw_server
+from tests.support.raw_server import ReceivedRequest, raw_server
 from tests.support.sandbox import RunningSandbox
 
 WALLET = '{ customer(id: "cus_alex") { paymentMethods { id } sources { provider state } } }'
@@ -81,7 +81,7 @@ async def _until(condition: Any, within_s: float = 5.0) -> None:
         await asyncio.sleep(0.01)
 
 
-async def _silent(asked: Asked) -> bytes:
+async def _silent(asked: ReceivedRequest) -> bytes:
     return b""
 
 
@@ -109,7 +109,7 @@ async def test_a_shared_call_continues_for_remaining_clients(start_gateway: Star
     """
     may_answer = asyncio.Event()
 
-    async def later(asked: Asked) -> bytes:
+    async def later(asked: ReceivedRequest) -> bytes:
         await may_answer.wait()
         return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]"
 

@@ -57,7 +57,7 @@ def test_each_card_causes_one_event_however_often_and_wherever_the_job_runs(
     first, second = (start_gateway(store={"url": postgres_url}) for _ in range(2))
     (card,) = first.data(CARDS)["customer"]["paymentMethods"]
     assert card["expiry"] == "2034-03"
-    seen = first.gateway.store.seen
+    seen = first.gateway.store.observed_methods
     eventually(lambda: first.on_loop(seen.expiring("2034-03", "2034-03")), "the card noted")
     clock = Clock()
     with ExitStack() as stack:

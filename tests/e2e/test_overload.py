@@ -14,7 +14,7 @@ from app.store.directory import create_customer, link_customer
 from app.vault.enums import CustomerRef, LinkProof, ProviderName
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, each_vault, sources
-from tests.support.raw_server import Asked, raw_server, reply
+from tests.support.raw_server import ReceivedRequest, raw_server, reply
 from tests.support.sandbox import RunningSandbox
 
 ALOHA_ONLY = """query ($id: ID!) { customer(id: $id) {
@@ -32,7 +32,7 @@ class Vault:
         self.order: list[str] = []
         self._moment_s = moment_s
 
-    async def __call__(self, asked: Asked) -> bytes:
+    async def __call__(self, asked: ReceivedRequest) -> bytes:
         self.now += 1
         self.most = max(self.most, self.now)
         self.order.append(asked.target.split("/")[-2])
@@ -198,7 +198,7 @@ async def test_the_retry_budget_limits_calls_to_an_unavailable_vault_to_a_tenth(
 ) -> None:
     """Two retries per read are allowed, and the circuit is held closed: only the retry budget limits calls."""
 
-    async def down(asked: Asked) -> bytes | None:
+    async def down(asked: ReceivedRequest) -> bytes | None:
         return answer
 
     async with raw_server(down) as server:
@@ -210,7 +210,7 @@ async def test_the_retry_budget_limits_calls_to_an_unavailable_vault_to_a_tenth(
 
 
 async def test_an_open_circuit_protects_an_unavailable_vault(start_gateway: StartGateway) -> None:
-    async def down(asked: Asked) -> bytes:
+    async def down(asked: ReceivedRequest) -> bytes:
         return reply(500)
 
     async with raw_server(down) as server:

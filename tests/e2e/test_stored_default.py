@@ -113,7 +113,7 @@ def test_a_notification_and_a_list_without_it_clear_it(start_gateway: StartGatew
     assert codes(run(gateway, SET_DEFAULT, {"customerId": "cus_alex", "paymentMethodId": method})) == []
     address = gateway.gateway.ids.decode(method)
     assert address is not None
-    seen = gateway.gateway.store.seen
+    seen = gateway.gateway.store.observed_methods
     eventually(lambda: bool(asked(gateway) and gateway.on_loop(seen.owners(address.provider, [address.method_ref]))))
     sandbox.control("POST", "/webhooks", {"provider": "caselle", "url": f"{gateway.url}/webhooks/caselle/pa_7Qm2"})
     try:

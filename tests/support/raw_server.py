@@ -9,7 +9,7 @@ Answer = bytes | None  # None: close without a reply
 
 
 @dataclass
-class Asked:
+class ReceivedRequest:
     method: str
     target: str
     headers: dict[str, str]
@@ -21,8 +21,8 @@ class Asked:
 class RawServer:
     """`answer` is called with each request; it may sleep. `b""` keeps the connection open and silent."""
 
-    answer: Callable[[Asked], Awaitable[Answer]]
-    asked: list[Asked] = field(default_factory=list)
+    answer: Callable[[ReceivedRequest], Awaitable[Answer]]
+    asked: list[ReceivedRequest] = field(default_factory=list)
     connections: int = 0
     port: int = 0
     tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
@@ -54,7 +54,7 @@ class RawServer:
             writer.close()
 
 
-async def read_request(reader: asyncio.StreamReader, connection: int) -> Asked | None:
+async def read_request(reader: asyncio.StreamReader, connection: int) -> ReceivedRequest | None:
     first = await reader.readline()
     if not first:
         return None
@@ -64,7 +64,7 @@ async def read_request(reader: asyncio.StreamReader, connection: int) -> Asked |
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Asked(method, target, headers, body, connection)
+    return ReceivedRequest(method, target, headers, body, connection)
 
 
 def reply(status: int = 200, body: bytes = b"{}", headers: str = "") -> bytes:
@@ -74,7 +74,7 @@ def reply(status: int = 200, body: bytes = b"{}", headers: str = "") -> bytes:
 
 
 @asynccontextmanager
-async def raw_server(answer: Callable[[Asked], Awaitable[Answer]]) -> AsyncIterator[RawServer]:
+async def raw_server(answer: Callable[[ReceivedRequest], Awaitable[Answer]]) -> AsyncIterator[RawServer]:
     server = RawServer(answer)
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     server.port = listener.sockets[0].getsockname()[1]

@@ -78,14 +78,16 @@ async def test_a_key_from_before_is_accepted_and_stored_anew(store: Store, clock
 
 async def test_a_key_stays_as_it_is_while_another_process_lacks_the_new_secret(store: Store, clock: HandClock) -> None:
     key = await add(store, BEFORE)
-    await store.owners.register("own_other", host="another-machine", pid=1, keys={DIGEST_KEY: list(BEFORE.keys.keys)})
+    await store.worker_leases.register(
+        "own_other", host="another-machine", pid=1, keys={DIGEST_KEY: list(BEFORE.keys.keys)}
+    )
     process = Process(store, clock, AFTER)
     assert await process.accepts(key)
     assert (await stored(store)).digest_key == BEFORE.keys.first_name
     assert await Process(store, clock, BEFORE).accepts(key)
     for known in (KeyHasher(OLD, NEW), AFTER):  # the other process learns the new secret, then uses it
         assert (await stored(store)).digest_key == BEFORE.keys.first_name
-        await store.owners.beat("own_other", keys={DIGEST_KEY: list(known.keys.keys)})
+        await store.worker_leases.beat("own_other", keys={DIGEST_KEY: list(known.keys.keys)})
         assert await process.accepts(key)
     assert (await stored(store)).digest_key == AFTER.keys.first_name
 

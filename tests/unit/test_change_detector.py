@@ -155,10 +155,10 @@ async def test_ordinary_reads_are_recorded_rate_limited(store: Store) -> None:
         observations.record(wallet(card("1")))
         observations.record(wallet(card("1"), card("2")))
         async with asyncio.timeout(10):
-            while not await store.seen.owners(ProviderName.LOANPRO, [MethodRef("1")]):
+            while not await store.observed_methods.owners(ProviderName.LOANPRO, [MethodRef("1")]):
                 await asyncio.sleep(0.01)
-        assert await store.seen.owners(ProviderName.LOANPRO, [MethodRef("2")]) == []
-        assert await store.seen.unseen_links(ProviderName.LOANPRO, limit=10) == []
+        assert await store.observed_methods.owners(ProviderName.LOANPRO, [MethodRef("2")]) == []
+        assert await store.observed_methods.unseen_links(ProviderName.LOANPRO, limit=10) == []
     finally:
         working.cancel()
 
@@ -198,7 +198,7 @@ async def test_identical_list_is_recorded_once_unless_that_failed(store: Store, 
                 await asyncio.sleep(0.01)
             for seen in (one, two, two):
                 observations.record(seen)
-            while not await store.seen.owners(ProviderName.LOANPRO, [MethodRef("2")]):
+            while not await store.observed_methods.owners(ProviderName.LOANPRO, [MethodRef("2")]):
                 await asyncio.sleep(0.01)
     finally:
         working.cancel()
@@ -237,7 +237,7 @@ async def test_one_observation_that_cannot_be_recorded_does_not_keep_the_others(
     working = asyncio.create_task(observations.run())
     try:
         async with asyncio.timeout(10):
-            while not await store.seen.of_customer(customer_id):
+            while not await store.observed_methods.of_customer(customer_id):
                 await asyncio.sleep(0.01)
     finally:
         working.cancel()

@@ -20,7 +20,7 @@ from app.http.message import Effect, VaultRequest
 from app.http.settings import ProviderSettings
 from app.telemetry.redact import MASK, REDACTOR
 from app.vault.provider import Call
-from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
+from tests.support.raw_server import Answer, ReceivedRequest, RawServer, raw_server, reply
 
 GET = VaultRequest(method="GET", path="things", route="things")
 POST = VaultRequest(method="POST", path="things", route="things", effect=Effect.WRITE, json={})
@@ -50,7 +50,7 @@ class Vault:
         self.token_headers: list[dict[str, str]] = []
         self.calls = 0
 
-    async def answer(self, asked: Asked) -> Answer:
+    async def answer(self, asked: ReceivedRequest) -> Answer:
         if asked.target != "/token":
             self.calls += 1
             bearer = asked.headers.get("authorization", "").removeprefix("Bearer ")
@@ -333,9 +333,9 @@ async def test_closing_during_a_refresh_fails_the_waiters() -> None:
 
 async def test_a_write_lost_after_the_401_repeat_is_unknown() -> None:
     vault = Vault()
-    answers: list[Callable[[Asked], Awaitable[Answer]]] = []
+    answers: list[Callable[[ReceivedRequest], Awaitable[Answer]]] = []
 
-    async def answer(asked: Asked) -> Answer:
+    async def answer(asked: ReceivedRequest) -> Answer:
         if asked.target != "/token" and len(answers) == 0 and vault.calls == 1:
             vault.calls += 1
             return None

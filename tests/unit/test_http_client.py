@@ -27,7 +27,7 @@ from app.http.settings import BreakerSettings, ProviderSettings
 from app.http.transports.base import Cause, MaybeSent, NotSent, Transport, TransportError
 from app.http.transports.choice import Kind
 from app.vault.provider import Call
-from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
+from tests.support.raw_server import Answer, ReceivedRequest, RawServer, raw_server, reply
 from tests.support.transports import BOTH, force_transport
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -58,7 +58,7 @@ class Noted:
 
 @asynccontextmanager
 async def client_to(
-    answer: Callable[[Asked], Awaitable[Answer]],
+    answer: Callable[[ReceivedRequest], Awaitable[Answer]],
     credentials: Credentials | None = None,
     observer: Noted | None = None,
     **settings: Any,
@@ -74,22 +74,22 @@ async def client_to(
             await client.close()
 
 
-def always(answer: Answer) -> Callable[[Asked], Awaitable[Answer]]:
-    async def say(asked: Asked) -> Answer:
+def always(answer: Answer) -> Callable[[ReceivedRequest], Awaitable[Answer]]:
+    async def say(asked: ReceivedRequest) -> Answer:
         return answer
 
     return say
 
 
-async def never(asked: Asked) -> Answer:
+async def never(asked: ReceivedRequest) -> Answer:
     await asyncio.sleep(60)
     return None
 
 
-def in_turn(*answers: Answer) -> Callable[[Asked], Awaitable[Answer]]:
+def in_turn(*answers: Answer) -> Callable[[ReceivedRequest], Awaitable[Answer]]:
     left = list(answers)
 
-    async def say(asked: Asked) -> Answer:
+    async def say(asked: ReceivedRequest) -> Answer:
         return left.pop(0) if len(left) > 1 else left[0]
 
     return say
@@ -302,7 +302,7 @@ async def test_calls_over_the_concurrency_limit_are_rejected_unsent() -> None:
     seen = 0
     most = 0
 
-    async def slow(asked: Asked) -> Answer:
+    async def slow(asked: ReceivedRequest) -> Answer:
         nonlocal seen, most
         seen += 1
         most = max(most, seen)

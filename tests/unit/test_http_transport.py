@@ -17,7 +17,7 @@ from app.http.transports import aiohttp_transport
 from app.http.transports.aiohttp_transport import CAUSES, AiohttpTransport, cause_of
 from app.http.transports.base import Cause, MaybeSent, NotSent, Transport, TransportError
 from app.http.transports.choice import Kind, open_transport
-from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
+from tests.support.raw_server import Answer, ReceivedRequest, RawServer, raw_server, reply
 from tests.support.transports import BOTH
 
 Connects = Callable[..., AbstractAsyncContextManager[tuple[Transport, RawServer]]]
@@ -37,7 +37,10 @@ def transport_to(kind: Kind) -> Connects:
 
 @asynccontextmanager
 async def _transport_to(
-    kind: Kind, answer: Callable[[Asked], Awaitable[Answer]], connections: int = 4, max_body_bytes: int = 100_000
+    kind: Kind,
+    answer: Callable[[ReceivedRequest], Awaitable[Answer]],
+    connections: int = 4,
+    max_body_bytes: int = 100_000,
 ) -> AsyncIterator[tuple[Transport, RawServer]]:
     async with raw_server(answer) as server:
         transport = open_transport(kind, connections=connections, max_body_bytes=max_body_bytes)
@@ -80,11 +83,11 @@ def test_an_unknown_exception_class_inherits_its_parents_cause() -> None:
     assert cause_of(ConnectionResetError()) is Cause.RESET
 
 
-def keeps_then_drops() -> Callable[[Asked], Awaitable[Answer]]:
+def keeps_then_drops() -> Callable[[ReceivedRequest], Awaitable[Answer]]:
     """Replies to the first request of each connection and closes it after reading the second."""
     seen: dict[int, int] = {}
 
-    async def answer(asked: Asked) -> Answer:
+    async def answer(asked: ReceivedRequest) -> Answer:
         seen[asked.connection] = seen.get(asked.connection, 0) + 1
         return reply() if seen[asked.connection] == 1 else None
 
@@ -148,7 +151,7 @@ async def test_nothing_is_sent_to_a_server_without_tls(kind: Kind) -> None:
 
 
 async def test_a_timeout_in_the_pool_is_not_sent_and_in_the_reply_may_be_sent(transport_to: Connects) -> None:
-    async def silent(asked: Asked) -> Answer:
+    async def silent(asked: ReceivedRequest) -> Answer:
         await asyncio.sleep(30)
         return None
 
@@ -193,7 +196,7 @@ BAD_GZIP = reply(200, b"this is not gzip", "content-encoding: gzip\r\nconnection
     ],
 )
 async def test_unusable_replies(transport_to: Connects, answer: Answer, cause: Cause) -> None:
-    async def say(asked: Asked) -> Answer:
+    async def say(asked: ReceivedRequest) -> Answer:
         return answer
 
     async with transport_to(say) as (transport, server):
@@ -222,7 +225,7 @@ async def test_bodies_are_complete_in_every_framing(transport_to: Connects) -> N
     ]
     left = list(answers)
 
-    async def say(asked: Asked) -> Answer:
+    async def say(asked: ReceivedRequest) -> Answer:
         return left.pop(0)
 
     async with transport_to(say) as (transport, server):
@@ -232,7 +235,7 @@ async def test_bodies_are_complete_in_every_framing(transport_to: Connects) -> N
 
 
 async def test_cookies_are_ignored_and_urls_unchanged(transport_to: Connects) -> None:
-    async def say(asked: Asked) -> Answer:
+    async def say(asked: ReceivedRequest) -> Answer:
         return reply(302, b"", "Set-Cookie: tenant=1; Path=/\r\nLocation: /y\r\n")
 
     async with transport_to(say) as (transport, server):
@@ -257,7 +260,7 @@ async def test_idle_connections_are_closed_before_common_servers_close_them(monk
     assert aiohttp_transport.KEEPALIVE_S < 5
     monkeypatch.setattr(aiohttp_transport, "KEEPALIVE_S", 0.05)
 
-    async def say(asked: Asked) -> Answer:
+    async def say(asked: ReceivedRequest) -> Answer:
         return reply()
 
     async with _transport_to("aiohttp", say) as (transport, server):
@@ -270,7 +273,7 @@ async def test_idle_connections_are_closed_before_common_servers_close_them(monk
 
 
 async def test_cancelling_closes_a_half_read_connection(transport_to: Connects) -> None:
-    async def slow(asked: Asked) -> Answer:
+    async def slow(asked: ReceivedRequest) -> Answer:
         await asyncio.sleep(0.1)
         return reply(200, asked.target.encode())
 

@@ -17,7 +17,7 @@ from app.http.message import VaultReply
 from app.http.transports.base import Cause, MaybeSent, NotSent
 from app.http.transports.choice import KINDS, open_transport
 from app.http.transports.lean import LeanTransport, connection, pool
-from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
+from tests.support.raw_server import Answer, ReceivedRequest, RawServer, raw_server, reply
 from tests.support.threaded_server import ThreadedServer
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -40,7 +40,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @asynccontextmanager
 async def lean_to(
-    answer: Callable[[Asked], Awaitable[Answer]], connections: int = 4
+    answer: Callable[[ReceivedRequest], Awaitable[Answer]], connections: int = 4
 ) -> AsyncIterator[tuple[LeanTransport, RawServer]]:
     async with raw_server(answer) as server:
         transport = LeanTransport(connections=connections, max_body_bytes=100_000)
@@ -58,8 +58,8 @@ async def get(transport: LeanTransport, url: str, seconds: float = 5.0, method: 
     return await transport.send(method, url + "/x", {}, None, soon(seconds))
 
 
-def always(answer: Answer) -> Callable[[Asked], Awaitable[Answer]]:
-    async def say(asked: Asked) -> Answer:
+def always(answer: Answer) -> Callable[[ReceivedRequest], Awaitable[Answer]]:
+    async def say(asked: ReceivedRequest) -> Answer:
         return answer
 
     return say
@@ -161,7 +161,7 @@ def test_keep_alive_is_shorter_than_that_of_common_servers() -> None:
 def test_a_burst_stays_within_the_limit_and_is_served_completely(run: Run) -> None:
     busy, most = 0, 0
 
-    async def slow(asked: Asked) -> Answer:
+    async def slow(asked: ReceivedRequest) -> Answer:
         nonlocal busy, most
         busy += 1
         most = max(most, busy)
@@ -182,7 +182,7 @@ def test_a_burst_stays_within_the_limit_and_is_served_completely(run: Run) -> No
 
 
 def test_cancelled_waiters_do_not_leak_connections(run: Run) -> None:
-    async def slow(asked: Asked) -> Answer:
+    async def slow(asked: ReceivedRequest) -> Answer:
         await asyncio.sleep(0.01)
         return reply()
 
@@ -209,7 +209,7 @@ def test_a_cancelled_call_closes_its_connection_and_no_other(run: Run) -> None:
     async def main() -> None:
         release = asyncio.Event()
 
-        async def answer(asked: Asked) -> Answer:
+        async def answer(asked: ReceivedRequest) -> Answer:
             if asked.target == "/hang":
                 await release.wait()
             return reply(200, asked.target.encode())
@@ -260,7 +260,7 @@ def test_a_connection_assigned_to_a_cancelled_waiter_goes_to_the_next(
     async def main() -> None:
         release = asyncio.Event()
 
-        async def answer(asked: Asked) -> Answer:
+        async def answer(asked: ReceivedRequest) -> Answer:
             await release.wait()
             return None if first_ends == "cut" and len(server.asked) == 1 else reply()
 
@@ -324,7 +324,7 @@ def test_a_vault_that_closes_immediately_is_not_sent(run: Run, monkeypatch: pyte
 
 
 def test_every_request_has_its_own_deadline(run: Run) -> None:
-    async def answer(asked: Asked) -> Answer:
+    async def answer(asked: ReceivedRequest) -> Answer:
         return b"" if asked.target == "/silent" else reply()
 
     async def main() -> None:
@@ -344,7 +344,7 @@ def test_every_request_has_its_own_deadline(run: Run) -> None:
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_replies_without_a_body_keep_the_connection_reusable(run: Run, status: int) -> None:
-    async def answer(asked: Asked) -> Answer:
+    async def answer(asked: ReceivedRequest) -> Answer:
         return f"HTTP/1.1 {status} X\r\ncontent-type: x\r\n\r\n".encode() if asked.target == "/empty" else reply()
 
     async def main() -> None:
@@ -359,7 +359,7 @@ def test_replies_without_a_body_keep_the_connection_reusable(run: Run, status: i
 
 
 def test_a_reply_to_head_has_no_body(run: Run) -> None:
-    async def answer(asked: Asked) -> Answer:
+    async def answer(asked: ReceivedRequest) -> Answer:
         whole = reply(200, b"12345")
         return whole[:-5] if asked.method == "HEAD" else whole
 

@@ -164,7 +164,7 @@ async def test_refs_are_normalised_in_all_tables(old: str) -> None:
     assert entry is not None
     assert entry.choice is not None
     assert (entry.choice.customer_ref, entry.nicknames) == (GUID, {address: "ada's card"})
-    assert [row.customer_ref for row in await store.seen.of_customer(ada)] == [GUID]
+    assert [row.customer_ref for row in await store.observed_methods.of_customer(ada)] == [GUID]
     with sql(old) as conn:
         for table in ("events", "payments", "operation_results"):
             assert conn.execute(text(f"SELECT customer_ref FROM {table}")).scalars().all() == [GUID]
@@ -207,7 +207,7 @@ async def test_the_first_link_stays_and_later_ones_are_set_aside(old: str) -> No
         lost = await store.directory.entry(other)
         assert lost is not None
         assert (lost.choice, dict(lost.nicknames)) == (None, {})
-        assert await store.seen.of_customer(other) == []
+        assert await store.observed_methods.of_customer(other) == []
     with sql(old) as conn:
         detail = conn.execute(text("SELECT detail FROM link_conflicts ORDER BY customer_id")).scalars().all()
     kept = [json.loads(one) if isinstance(one, str) else one for one in detail]
@@ -279,10 +279,10 @@ async def test_a_link_unknown_to_its_vault_is_reported_once(store: Store) -> Non
     mark = partial(store.link_health.mark_not_found, *where)
     assert sorted(await asyncio.gather(mark(), mark(), mark()), key=str) == [None, None, ada]
     assert await store.link_health.is_marked(*where)
-    assert not await store.seen.is_unchanged(*where, [])
-    assert (await store.seen.note(*where, [])).is_found_again
+    assert not await store.observed_methods.is_unchanged(*where, [])
+    assert (await store.observed_methods.note(*where, [])).is_found_again
     assert not await store.link_health.is_marked(*where)
-    assert not (await store.seen.note(*where, [])).is_found_again
+    assert not (await store.observed_methods.note(*where, [])).is_found_again
     assert await mark() == ada
 
 

@@ -266,18 +266,18 @@ async def test_orphans_are_pending_operations_of_dead_processes(store: Store, cl
         return {record.owner_id for record in await store.journal.orphans(**known)}
 
     for owner in ("alive", "stopped", "silent"):
-        await store.owners.register(owner, host="h", pid=1)
+        await store.worker_leases.register(owner, host="h", pid=1)
         await sent(store, clock, idempotency_key=owner, owner_id=owner)
     await sent(store, clock, idempotency_key="never", owner_id="never registered")
     done = await sent(store, clock, idempotency_key="done", owner_id="never registered 2")
     await store.journal.mark(done, SUCCEEDED)
     assert await orphans() == {"never registered"}
-    await store.owners.stop("stopped")
+    await store.worker_leases.stop("stopped")
     assert await orphans() == {"never registered", "stopped"}
     clock.advance(seconds=16)
-    assert await store.owners.beat("alive")
-    assert not await store.owners.beat("stopped")
-    assert not await store.owners.beat("never registered")
+    assert await store.worker_leases.beat("alive")
+    assert not await store.worker_leases.beat("stopped")
+    assert not await store.worker_leases.beat("never registered")
     assert await orphans() == {"never registered", "stopped", "silent"}
     assert await orphans(dead=["alive"]) == {"never registered", "stopped", "silent", "alive"}
     assert await orphans(lease=timedelta(minutes=1)) == {"never registered", "stopped"}
@@ -285,13 +285,13 @@ async def test_orphans_are_pending_operations_of_dead_processes(store: Store, cl
 
 
 async def test_owners_are_deleted_once_they_have_no_open_operations(store: Store, clock: HandClock) -> None:
-    old = await store.owners.register("old", host="h", pid=1)
-    busy = await store.owners.register("busy", host="h", pid=2)
+    old = await store.worker_leases.register("old", host="h", pid=1)
+    busy = await store.worker_leases.register("busy", host="h", pid=2)
     await begun(store, clock, owner_id="busy")
-    new = await store.owners.register("new", host="h", pid=clock.advance(days=2).day)
-    assert await store.owners.all() == [busy, old, new]
-    assert await store.owners.forget(clock() - timedelta(days=1)) == 1
-    assert await store.owners.all() == [busy, new]
+    new = await store.worker_leases.register("new", host="h", pid=clock.advance(days=2).day)
+    assert await store.worker_leases.all() == [busy, old, new]
+    assert await store.worker_leases.forget(clock() - timedelta(days=1)) == 1
+    assert await store.worker_leases.all() == [busy, new]
 
 
 async def test_rows_are_replaced_and_paged(store: Store, clock: HandClock) -> None:

@@ -71,40 +71,40 @@ async def test_an_import_resumes_where_it_stopped(store: Store, clock: HandClock
 
 async def test_the_first_list_has_no_changes_and_each_difference_is_reported_once(store: Store) -> None:
     customer = await linked(store)
-    first = await store.seen.note(CASELLE, REF, [method("1"), method("2")])
+    first = await store.observed_methods.note(CASELLE, REF, [method("1"), method("2")])
     assert first == ObservedChanges((MethodRef("1"), MethodRef("2")), (), (), is_first=True)
-    assert await store.seen.note(CASELLE, REF, [method("2"), method("1")]) == NOTHING
+    assert await store.observed_methods.note(CASELLE, REF, [method("2"), method("1")]) == NOTHING
     news = [method("1", "e2"), method("3")]
-    answers = await asyncio.gather(*(store.seen.note(CASELLE, REF, news) for _ in range(5)))
+    answers = await asyncio.gather(*(store.observed_methods.note(CASELLE, REF, news) for _ in range(5)))
     changes = ObservedChanges((MethodRef("3"),), (MethodRef("1"),), (MethodRef("2"),), is_first=False)
     assert sorted(answers, key=bool) == [NOTHING] * 4 + [changes]
-    assert [record.method_ref for record in await store.seen.of_customer(customer)] == ["1", "3"]
+    assert [record.method_ref for record in await store.observed_methods.of_customer(customer)] == ["1", "3"]
 
 
 async def test_a_method_after_an_empty_first_list_is_a_change(store: Store) -> None:
     await linked(store)
-    assert await store.seen.note(CASELLE, REF, []) == ObservedChanges((), (), (), is_first=True)
-    assert await store.seen.note(CASELLE, REF, [method("1")]) == ObservedChanges(
+    assert await store.observed_methods.note(CASELLE, REF, []) == ObservedChanges((), (), (), is_first=True)
+    assert await store.observed_methods.note(CASELLE, REF, [method("1")]) == ObservedChanges(
         (MethodRef("1"),), (), (), is_first=False
     )
 
 
 async def test_lists_of_unlinked_customers_are_not_stored(store: Store) -> None:
     customer = await linked(store)
-    assert await store.seen.note(CASELLE, CustomerRef("C9"), [method("1")]) == ObservedChanges(
+    assert await store.observed_methods.note(CASELLE, CustomerRef("C9"), [method("1")]) == ObservedChanges(
         (), (), (), is_first=True
     )
-    await store.seen.note(CASELLE, REF, [method("1")])
+    await store.observed_methods.note(CASELLE, REF, [method("1")])
     await store.directory.unlink(customer, CASELLE)
-    assert await store.seen.owners(CASELLE, [MethodRef("1")]) == []
+    assert await store.observed_methods.owners(CASELLE, [MethodRef("1")]) == []
 
 
 async def test_owners_of_methods_are_found(store: Store, clock: HandClock) -> None:
     ann = await linked(store)
     bob = await linked(store, "user-2", CustomerRef("C2"))
-    await store.seen.note(CASELLE, REF, [method("1", expiry="2026-03")])
-    await store.seen.note(CASELLE, CustomerRef("C2"), [method("1"), method("2")])
-    found = await store.seen.owners(CASELLE, [MethodRef("1"), MethodRef("9"), MethodRef("nul\x00")])
+    await store.observed_methods.note(CASELLE, REF, [method("1", expiry="2026-03")])
+    await store.observed_methods.note(CASELLE, CustomerRef("C2"), [method("1"), method("2")])
+    found = await store.observed_methods.owners(CASELLE, [MethodRef("1"), MethodRef("9"), MethodRef("nul\x00")])
     assert found == [
         ObservedRecord(
             customer_id=customer,
@@ -117,15 +117,17 @@ async def test_owners_of_methods_are_found(store: Store, clock: HandClock) -> No
         )
         for customer, ref, expiry in ((ann, REF, "2026-03"), (bob, CustomerRef("C2"), None))
     ]
-    assert await store.seen.owners(ProviderName.LOANPRO, [MethodRef("1")]) == []
+    assert await store.observed_methods.owners(ProviderName.LOANPRO, [MethodRef("1")]) == []
 
 
 async def test_expiring_methods_are_paged(store: Store) -> None:
     await linked(store)
     months = ["2025-12", "2026-01", "2026-02", "2026-02", "2026-03", None]
-    await store.seen.note(CASELLE, REF, [method(str(number), expiry=month) for number, month in enumerate(months)])
-    first = await store.seen.expiring("2026-01", "2026-02", limit=2)
-    rest = await store.seen.expiring("2026-01", "2026-02", after=first[-1], limit=2)
+    await store.observed_methods.note(
+        CASELLE, REF, [method(str(number), expiry=month) for number, month in enumerate(months)]
+    )
+    first = await store.observed_methods.expiring("2026-01", "2026-02", limit=2)
+    rest = await store.observed_methods.expiring("2026-01", "2026-02", after=first[-1], limit=2)
     assert [record.method_ref for record in first + rest] == ["1", "2", "3"]
 
 
@@ -193,7 +195,7 @@ async def test_concurrent_changes_of_a_payment_are_serialised(store: Store, cloc
 
 async def test_erasing_removes_personal_data_from_journal_and_events(store: Store, clock: HandClock) -> None:
     customer = await linked(store)
-    await store.seen.note(CASELLE, REF, [method("1")])
+    await store.observed_methods.note(CASELLE, REF, [method("1")])
     begun = await store.journal.begin(
         NewOperation(
             caller="staff:ann",
@@ -214,5 +216,5 @@ async def test_erasing_removes_personal_data_from_journal_and_events(store: Stor
     assert operation is not None
     assert operation.intent == {}
     assert [event.detail for event in await store.events.after(None)] == [{}]
-    assert await store.seen.of_customer(customer) == []
-    assert await store.seen.owners(CASELLE, [MethodRef("1")]) == []
+    assert await store.observed_methods.of_customer(customer) == []
+    assert await store.observed_methods.owners(CASELLE, [MethodRef("1")]) == []

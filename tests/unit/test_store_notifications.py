@@ -55,9 +55,9 @@ async def test_a_commit_elsewhere_is_received(stores: tuple[Store, Store], postg
     await other_tenant.close()
     await others.directory.create(external_id="one")
     await received.until(lambda: len(received.signals) > 2)
-    await others.owners.register("own_1", host="other", pid=1)
-    await others.owners.beat("own_1")
-    await others.owners.stop("own_1")
+    await others.worker_leases.register("own_1", host="other", pid=1)
+    await others.worker_leases.beat("own_1")
+    await others.worker_leases.stop("own_1")
     await received.until(lambda: len(received.signals) > 3)
     assert received.signals[2:] == [Signal.CHANGES, Signal.WORK]
 

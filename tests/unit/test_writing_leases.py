@@ -57,14 +57,14 @@ async def test_operations_of_stopped_or_unknown_owners_are_abandoned(opened: Sto
     owner, other = WorkerLease(opened, clock), WorkerLease(opened, clock)
     await owner.start()
     assert await owner.is_abandoned(await begun(opened, "own_unknown"))
-    await opened.owners.register(other.id, host="elsewhere", pid=1)
+    await opened.worker_leases.register(other.id, host="elsewhere", pid=1)
     operation = await begun(opened, other.id)
     assert not await owner.is_abandoned(operation)
     clock.advance(seconds=16)
     assert await owner.is_abandoned(operation)
-    await opened.owners.beat(other.id)
+    await opened.worker_leases.beat(other.id)
     assert not await owner.is_abandoned(operation)
-    await opened.owners.stop(other.id)
+    await opened.worker_leases.stop(other.id)
     assert await owner.is_abandoned(operation)
     await owner.stop()
 
@@ -74,7 +74,7 @@ async def test_killed_process_on_this_host_is_detected_at_once(opened: Store, cl
     await owner.start()
     running = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
-        await opened.owners.register("own_alive", host=owner.host, pid=running.pid)
+        await opened.worker_leases.register("own_alive", host=owner.host, pid=running.pid)
         assert await owner.killed() == set()
     finally:
         running.kill()
@@ -85,8 +85,8 @@ async def test_killed_process_on_this_host_is_detected_at_once(opened: Store, cl
     assert await owner.killed() == {"own_alive"}
     running.wait(10)
     assert await owner.killed() == {"own_alive"}
-    await opened.owners.register("own_elsewhere", host="another-machine", pid=running.pid)
-    await opened.owners.register("own_before_restart", host=owner.host, pid=os.getpid())
+    await opened.worker_leases.register("own_elsewhere", host="another-machine", pid=running.pid)
+    await opened.worker_leases.register("own_before_restart", host=owner.host, pid=os.getpid())
     assert await owner.killed() == {"own_alive", "own_before_restart"}
     await owner.stop()
 
@@ -97,19 +97,19 @@ async def test_heartbeat_registers_again_if_its_row_is_gone(opened: Store, clock
     first = owner.id
     clock.advance(seconds=5)
     for _ in range(500):
-        (row,) = await opened.owners.all()
+        (row,) = await opened.worker_leases.all()
         if row.beat_at > row.started_at:
             break
         await asyncio.sleep(0.01)
     assert row.beat_at - row.started_at >= timedelta(seconds=5)
-    await opened.owners.stop(first)
+    await opened.worker_leases.stop(first)
     for _ in range(500):
         if owner.id != first:
             break
         await asyncio.sleep(0.01)
-    assert {one.id for one in await opened.owners.all()} == {first, owner.id}
+    assert {one.id for one in await opened.worker_leases.all()} == {first, owner.id}
     await owner.stop()
-    assert all(one.stopped_at for one in await opened.owners.all())
+    assert all(one.stopped_at for one in await opened.worker_leases.all())
 
 
 async def test_reconciler_survives_a_failure(opened: Store, clock: AheadClock, sandbox: RunningSandbox) -> None:
@@ -154,4 +154,4 @@ async def test_expired_keys_and_dead_owners_are_deleted(
         clock.advance(days=2)
         await reconciler.clean()
         assert await opened.journal.of_customer(ALEX.id) == []
-        assert await opened.owners.all() == []
+        assert await opened.worker_leases.all() == []

@@ -77,7 +77,7 @@ async def test_operations_are_taken_over_after_the_lease_expires(two: tuple[Benc
     assert [problem.code for problem in waiting.problems] == [ProblemCode.IDEMPOTENCY_IN_PROGRESS]
     assert await Reconciler(other.writer).sweep() == 0
     dying.clock.advance(seconds=20)
-    await other.store.owners.beat(other.deps.owner.id)
+    await other.store.worker_leases.beat(other.deps.owner.id)
     result = await other.until_settled(lambda: other.writer.run(command, STAFF, soon()))
     assert result.operation is not None
     assert result.operation.state is OperationState.SUCCEEDED

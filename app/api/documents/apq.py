@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from app.caching.lru import LruCache
 from app.caching.shared_redis import SharedRedis
 
-_KEPT_FOR_S: Final = 7 * 24 * 3600
+_RETENTION_S: Final = 7 * 24 * 3600
 _SHARE_PERIOD_S: Final = 24 * 3600
 _OVERHEAD: Final = 200  # bytes per entry besides its text
 
@@ -95,7 +95,7 @@ class RedisApqStore:
 
     async def text(self, digest: str) -> str | None:
         """The text, if its hash matches."""
-        text = await self._redis.attempt(lambda: self._redis.client.getex(self._prefix + digest, ex=_KEPT_FOR_S))
+        text = await self._redis.attempt(lambda: self._redis.client.getex(self._prefix + digest, ex=_RETENTION_S))
         if not isinstance(text, bytes) or sha256(text).hexdigest() != digest:
             return None
         return text.decode("utf-8", "surrogatepass")
@@ -110,7 +110,7 @@ class RedisApqStore:
                 pipe.incrby(account, len(body) + _OVERHEAD)
                 _, spent = await pipe.execute()
             if spent <= self._share_bytes:
-                await self._redis.client.set(self._prefix + digest, body, ex=_KEPT_FOR_S, nx=True)
+                await self._redis.client.set(self._prefix + digest, body, ex=_RETENTION_S, nx=True)
 
         await self._redis.attempt(add)
 

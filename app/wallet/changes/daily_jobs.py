@@ -81,7 +81,7 @@ class DailyJobs:
         first_month, last_month = _month(ExpiryClock.at(now - _LOOK_BACK, 0).current), _month(self._clock(now).soon)
         last: ObservedRecord | None = None
         while True:
-            page = await self._store.seen.expiring(first_month, last_month, after=last, limit=_PAGE)
+            page = await self._store.observed_methods.expiring(first_month, last_month, after=last, limit=_PAGE)
             if page:
                 yield page
             if len(page) < _PAGE:

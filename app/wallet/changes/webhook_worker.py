@@ -283,7 +283,7 @@ async def _owners(
 ) -> tuple[dict[CustomerRef, str], _Lists]:
     """Maps the vault's customer refs that hold the methods to gateway customer ids, and returns the lists read to find
     them; methods of no linked customer are omitted."""
-    known = await deps.store.seen.owners(provider, named)
+    known = await deps.store.observed_methods.owners(provider, named)
     found = {record.customer_ref: record.customer_id for record in known}
     missing = set(named) - {record.method_ref for record in known}
     if not missing:
@@ -301,7 +301,7 @@ async def _search(
     """
     found: dict[CustomerRef, str] = {}
     searched = _Lists()
-    unseen = await deps.store.seen.unseen_links(provider, limit=_SEARCH_LIMIT)
+    unseen = await deps.store.observed_methods.unseen_links(provider, limit=_SEARCH_LIMIT)
     for start in range(0, len(unseen), _SEARCH_AT_ONCE):
         some, asked_at = dict(unseen[start : start + _SEARCH_AT_ONCE]), datetime.now(UTC)
         lists = await _read(deps, provider, list(some))

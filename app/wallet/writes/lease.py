@@ -83,7 +83,7 @@ class WorkerLease:
         return self.writing[provider, ref] > 0
 
     async def start(self) -> None:
-        await self._store.owners.register(self.id, host=self.host, pid=os.getpid(), keys=self._keys())
+        await self._store.worker_leases.register(self.id, host=self.host, pid=os.getpid(), keys=self._keys())
         self._heartbeat = asyncio.create_task(self._beat())
 
     async def stop(self) -> None:
@@ -94,31 +94,31 @@ class WorkerLease:
         await asyncio.gather(self._heartbeat, return_exceptions=True)
         self._heartbeat = None
         with suppress(StoreUnavailable):  # the lease expires instead
-            await self._store.owners.stop(self.id)
+            await self._store.worker_leases.stop(self.id)
 
     async def is_abandoned(self, operation: OperationRecord) -> bool:
         """True if no process works on this PENDING operation."""
         if operation.owner_id == self.id:
             return operation.id not in self.running
-        owner = next((one for one in await self._store.owners.all() if one.id == operation.owner_id), None)
+        owner = next((one for one in await self._store.worker_leases.all() if one.id == operation.owner_id), None)
         if owner is None or owner.stopped_at is not None or owner.beat_at < self._utc_now() - self.lease:
             return True
         return self._is_killed(owner)
 
     async def killed(self) -> set[str]:
         """Owners that are known to be dead although their lease is still valid."""
-        return {one.id for one in await self._store.owners.all() if one.id != self.id and self._is_killed(one)}
+        return {one.id for one in await self._store.worker_leases.all() if one.id != self.id and self._is_killed(one)}
 
     async def announce_keys(self) -> None:
         """Publish the keys that this process knows, after a change. Raises StoreUnavailable."""
-        await self._store.owners.beat(self.id, keys=self._keys())
+        await self._store.worker_leases.beat(self.id, keys=self._keys())
 
     async def others(self) -> list[LeaseRecord]:
         """The other live processes. Raises StoreUnavailable."""
         since = self._utc_now() - self.lease
         return [
             one
-            for one in await self._store.owners.all()
+            for one in await self._store.worker_leases.all()
             if one.id != self.id and one.stopped_at is None and one.beat_at >= since and not self._is_killed(one)
         ]
 
@@ -139,10 +139,10 @@ class WorkerLease:
         while True:
             await asyncio.sleep(self.lease.total_seconds() / 3)
             try:
-                if not await self._store.owners.beat(self.id, keys=self._keys()):
+                if not await self._store.worker_leases.beat(self.id, keys=self._keys()):
                     # Register the new id before operations use it: otherwise they would look abandoned.
                     fresh = _new_id()
-                    await self._store.owners.register(fresh, host=self.host, pid=os.getpid(), keys=self._keys())
+                    await self._store.worker_leases.register(fresh, host=self.host, pid=os.getpid(), keys=self._keys())
                     self.id = fresh
             except StoreUnavailable:
                 continue

@@ -47,7 +47,7 @@ from app.wallet.writes.interrupts import StillUnknown, WriteRefused
 from app.wallet.writes.payment_status import (
     StatusUpdate,
     capture_unknown,
-    ending_of,
+    capture_result_of,
     exclusive_of,
     is_decided,
     quote_of,
@@ -280,7 +280,7 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
         return done if payment is None else self._with_payment_outcome(payment, done)
 
     def _with_payment_outcome(self, payment: PaymentRecord, done: CompletedWrite) -> CompletedWrite:
-        ending = ending_of(payment)
+        ending = capture_result_of(payment)
         if ending is None or (ending.state is done.state and done.state is not OperationState.FAILED):
             return done
         problems = ending.problems

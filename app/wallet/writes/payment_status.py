@@ -76,7 +76,7 @@ class StatusUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class CaptureResult:
     """The outcome of a capture's operation, given its payment's state."""
 
     state: OperationState
@@ -107,14 +107,14 @@ def is_decided(payment: PaymentRecord) -> bool:
     return has_moved_money(payment.state) or has_ended_unpaid(payment.state)
 
 
-def ending_of(payment: PaymentRecord) -> Ending | None:
+def capture_result_of(payment: PaymentRecord) -> CaptureResult | None:
     """None while the payment's state does not decide its capture."""
     if has_moved_money(payment.state):
-        return Ending(OperationState.SUCCEEDED, WriteOutcome.APPLIED)
+        return CaptureResult(OperationState.SUCCEEDED, WriteOutcome.APPLIED)
     if has_ended_unpaid(payment.state):
-        return Ending(OperationState.FAILED, WriteOutcome.NOT_APPLIED, (unpaid(payment),))
+        return CaptureResult(OperationState.FAILED, WriteOutcome.NOT_APPLIED, (unpaid(payment),))
     if payment.state is PaymentState.UNKNOWN:
-        return Ending(OperationState.UNKNOWN, WriteOutcome.UNKNOWN, (capture_unknown(payment.method.provider),))
+        return CaptureResult(OperationState.UNKNOWN, WriteOutcome.UNKNOWN, (capture_unknown(payment.method.provider),))
     return None
 
 
@@ -173,7 +173,7 @@ def settle_payment(
 def _end_capture(tx: Transaction, payment: PaymentRecord) -> None:
     """End the operation of the capture with its payment's outcome; a running one ends itself."""
     capture = find_operation(tx, payment.capture_id) if payment.capture_id else None
-    ending = ending_of(payment)
+    ending = capture_result_of(payment)
     if capture is None or ending is None or capture.state in (OperationState.PENDING, ending.state):
         return
     result = WriteResult(customer_id=payment.customer_id, payment_id=payment.id, problems=ending.problems)

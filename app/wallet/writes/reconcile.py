@@ -71,7 +71,7 @@ class Reconciler:
         """Delete expired idempotency keys and records of dead processes."""
         now = self._deps.utc_now()
         await self._deps.store.journal.expire(now - KEEP_KEYS)
-        await self._deps.store.owners.forget(now - KEEP_OWNERS)
+        await self._deps.store.worker_leases.forget(now - KEEP_OWNERS)
 
     async def _resume(self, operation: OperationRecord) -> None:
         async with self._gate:

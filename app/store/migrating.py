@@ -6,14 +6,14 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy import Engine as SqlAlchemyEngine
-from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from app.store.database import Engine
 from app.store.errors import StatementFailed
 
-_MIGRATING = 0x7661756C74  # PostgreSQL advisory lock: one migration at a time
+MIGRATING = 0x7661756C74  # PostgreSQL advisory lock: one migration at a time
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -32,13 +32,21 @@ def _change(engine: Engine, work: Callable[[Config], None]) -> None:
             if engine.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+                _wait_for_other_migrations(connection)
             config = _config()
             config.attributes["connection"] = connection
             work(config)
             connection.commit()
     except DBAPIError as error:
         raise StatementFailed(type(error.orig or error).__name__) from error
+
+
+def _wait_for_other_migrations(connection: Connection) -> None:
+    """However long they take. The limit for locks then holds again: queries queue behind DDL that waits."""
+    limit = connection.execute(text("SELECT current_setting('lock_timeout'), set_config('lock_timeout', '0', true)"))
+    before = limit.one()[0]
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATING})
+    connection.execute(text("SELECT set_config('lock_timeout', :before, true)"), {"before": before})
 
 
 def sqlalchemy_engine(engine: Engine) -> SqlAlchemyEngine:

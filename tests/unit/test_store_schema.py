@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from app.store import Store, make_engine, migrate, require_schema
+from app.store import Store, make_engine, migrate, postgres, require_schema
 from app.store.errors import SchemaDiffers
-from app.store.migrating import downgrade, revisions, sqlalchemy_engine, upgrade
+from app.store.migrating import MIGRATING, downgrade, revisions, sqlalchemy_engine, upgrade
 from app.store.schema import NEWEST_REVISION
 from app.store.statements import Statement
 from app.store.tables import metadata
 from tests.support.stores import sql
+from tests.support.waiting import eventually
 
 _START = """
 import asyncio, sys
@@ -164,6 +166,27 @@ async def test_concurrent_migrations_wait_for_each_other(empty_url: str) -> None
     engines = [make_engine(empty_url) for _ in range(6)]
     await asyncio.gather(*(migrate(engine) for engine in engines))
     await require_schema(engines[0])
+
+
+def test_a_migration_waits_longer_than_other_locks_may(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL. Another process migrates for longer than the limit for locks."""
+    monkeypatch.setattr(postgres, "LOCK_TIMEOUT_S", 0.05)
+    lock = text("SELECT pg_advisory_xact_lock(:key)")
+    waits = text(
+        "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
+        " AND locktype = 'advisory' AND NOT granted AND clock_timestamp() - query_start > interval '0.3 s'"
+    )
+
+    def is_waiting() -> bool:
+        with sql(postgres_url) as look:
+            return look.execute(waits).first() is not None
+
+    with ThreadPoolExecutor(1) as thread, sql(postgres_url) as other:
+        other.execute(lock, {"key": MIGRATING})
+        migration = thread.submit(upgrade, make_engine(postgres_url))
+        eventually(lambda: migration.done() or is_waiting())
+        other.rollback()
+        migration.result()
 
 
 async def test_a_new_sqlite_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from app.http.message import Effect, VaultRequest
 from app.http.settings import ProviderSettings
 from app.telemetry.redact import MASK, REDACTOR
 from app.vault.provider import Call
-from tests.support.raw_server import Answer, ReceivedRequest, RawServer, raw_server, reply
+from tests.support.raw_server import Answer, RawServer, ReceivedRequest, raw_server, reply
 
 GET = VaultRequest(method="GET", path="things", route="things")
 POST = VaultRequest(method="POST", path="things", route="things", effect=Effect.WRITE, json={})

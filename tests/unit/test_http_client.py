@@ -27,7 +27,7 @@ from app.http.settings import BreakerSettings, ProviderSettings
 from app.http.transports.base import Cause, MaybeSent, NotSent, Transport, TransportError
 from app.http.transports.choice import Kind
 from app.vault.provider import Call
-from tests.support.raw_server import Answer, ReceivedRequest, RawServer, raw_server, reply
+from tests.support.raw_server import Answer, RawServer, ReceivedRequest, raw_server, reply
 from tests.support.transports import BOTH, force_transport
 
 pytestmark = pytest.mark.usefixtures("transport")

@@ -17,7 +17,7 @@ from app.http.transports import aiohttp_transport
 from app.http.transports.aiohttp_transport import CAUSES, AiohttpTransport, cause_of
 from app.http.transports.base import Cause, MaybeSent, NotSent, Transport, TransportError
 from app.http.transports.choice import Kind, open_transport
-from tests.support.raw_server import Answer, ReceivedRequest, RawServer, raw_server, reply
+from tests.support.raw_server import Answer, RawServer, ReceivedRequest, raw_server, reply
 from tests.support.transports import BOTH
 
 Connects = Callable[..., AbstractAsyncContextManager[tuple[Transport, RawServer]]]

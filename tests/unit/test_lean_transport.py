@@ -17,7 +17,7 @@ from app.http.message import VaultReply
 from app.http.transports.base import Cause, MaybeSent, NotSent
 from app.http.transports.choice import KINDS, open_transport
 from app.http.transports.lean import LeanTransport, connection, pool
-from tests.support.raw_server import Answer, ReceivedRequest, RawServer, raw_server, reply
+from tests.support.raw_server import Answer, RawServer, ReceivedRequest, raw_server, reply
 from tests.support.threaded_server import ThreadedServer
 
 Run = Callable[[Coroutine[Any, Any, None]], None]

@@ -46,8 +46,8 @@ from app.wallet.writes.intents import CaptureFacts, CapturePaymentIntent, QuoteF
 from app.wallet.writes.interrupts import StillUnknown, WriteRefused
 from app.wallet.writes.payment_status import (
     StatusUpdate,
-    capture_unknown,
     capture_result_of,
+    capture_unknown,
     exclusive_of,
     is_decided,
     quote_of,

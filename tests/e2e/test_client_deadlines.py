@@ -119,9 +119,9 @@ async def test_a_shared_call_continues_for_remaining_clients(start_gateway: Star
         await _until(lambda: vault.asked)
         second = asyncio.create_task(asyncio.to_thread(gateway.query, WALLET))
         counts = gateway.gateway.snapshots
-        await _until(lambda: any(flight.waiters == 2 for flight in list(counts._in_flight.values())))
+        await _until(lambda: any(len(flight.waiting) == 2 for flight in list(counts._in_flight.values())))
         first.close()
-        await _until(lambda: all(flight.waiters == 1 for flight in list(counts._in_flight.values())))
+        await _until(lambda: all(len(flight.waiting) == 1 for flight in list(counts._in_flight.values())))
         assert vault.tasks, "the call is still there"
         may_answer.set()
         reply = await second
@@ -134,10 +134,10 @@ async def test_the_last_disconnect_cancels_a_shared_call(start_gateway: StartGat
         gateway = await asyncio.to_thread(start_gateway, **_at(vault.url))
         snapshots = gateway.gateway.snapshots
         clients = [await _ask(gateway) for _ in range(5)]
-        await _until(lambda: any(flight.waiters == 5 for flight in list(snapshots._in_flight.values())))
+        await _until(lambda: any(len(flight.waiting) == 5 for flight in list(snapshots._in_flight.values())))
         for client in clients[:4]:
             client.close()
-        await _until(lambda: any(flight.waiters == 1 for flight in list(snapshots._in_flight.values())))
+        await _until(lambda: any(len(flight.waiting) == 1 for flight in list(snapshots._in_flight.values())))
         assert vault.tasks
         clients[4].close()
         await _until(lambda: not vault.tasks)

@@ -41,7 +41,7 @@ _ADD_EVENT_ONCE: Final = Query(
     "{insert} ON CONFLICT (tenant, once) DO NOTHING RETURNING id",
     insert=_INTO_EVENTS + _EVENT.format(n=""),
 )
-_EVENTS_AT_ONCE: Final = 8
+_EVENTS_PER_INSERT: Final = 8
 
 
 class Transaction(WriteConnection):
@@ -104,8 +104,8 @@ class Transaction(WriteConnection):
             elif self.one(_ADD_EVENT_ONCE, **row) is None:
                 continue
             stored.append(record)
-        for start in range(0, len(plain), _EVENTS_AT_ONCE):
-            rows = plain[start : start + _EVENTS_AT_ONCE]
+        for start in range(0, len(plain), _EVENTS_PER_INSERT):
+            rows = plain[start : start + _EVENTS_PER_INSERT]
             values = {f"{name}{place}": value for place, row in enumerate(rows) for name, value in row.items()}
             self.execute(_add_events(len(rows)), **values)
         return tuple(stored)

@@ -137,7 +137,7 @@ class ThreadPool:
             job.driver = None
             try:  # noqa: SIM105 - `suppress` is three calls more for each job
                 job.loop.call_soon_threadsafe(job.finish, found, error)
-            except RuntimeError:  # the event loop is closed: nobody waits
+            except RuntimeError:  # the event loop is closed: no caller waits
                 pass
             del job, found, error
         if driver is not None:

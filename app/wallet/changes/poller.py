@@ -27,7 +27,7 @@ from app.wallet.defaults.stored_choice import StoredChoices
 from app.wallet.reads.reader import WalletReader, is_not_found
 
 _log = logging.getLogger("vaultgraph.poller")
-_AT_ONCE: Final = 20
+_BATCH: Final = 20
 _CALL_S: Final = 10.0
 _FAILURES_UNTIL_DEGRADED: Final = 2
 _STATUSES: Final = 4
@@ -100,8 +100,8 @@ class Poller:
                 _log.exception("polling %s failed; retrying in the next round", provider.value)
 
     async def _read_all(self, provider: ProviderName, watched: Sequence[Watched]) -> None:
-        for start in range(0, len(watched), _AT_ONCE):
-            calls = await self._read(provider, watched[start : start + _AT_ONCE])
+        for start in range(0, len(watched), _BATCH):
+            calls = await self._read(provider, watched[start : start + _BATCH])
             await asyncio.sleep(calls / self._pace.calls_per_s)
 
     async def _read(self, provider: ProviderName, watched: Sequence[Watched]) -> int:

@@ -42,7 +42,7 @@ _IDLE_S: Final = 0.5
 _RELEASE_EVERY_S: Final = 5.0
 _CALL_S: Final = 10.0
 _SEARCH_LIMIT: Final = 5_000
-_SEARCH_AT_ONCE: Final = 8
+_SEARCH_BATCH: Final = 8
 _STATUSES: Final = 16
 _WEBHOOK: Final = EventOrigin.PROVIDER_WEBHOOK
 
@@ -302,8 +302,8 @@ async def _search(
     found: dict[CustomerRef, str] = {}
     searched = _Lists()
     unseen = await deps.store.observed_methods.unseen_links(provider, limit=_SEARCH_LIMIT)
-    for start in range(0, len(unseen), _SEARCH_AT_ONCE):
-        some, asked_at = dict(unseen[start : start + _SEARCH_AT_ONCE]), datetime.now(UTC)
+    for start in range(0, len(unseen), _SEARCH_BATCH):
+        some, asked_at = dict(unseen[start : start + _SEARCH_BATCH]), datetime.now(UTC)
         lists = await _read(deps, provider, list(some))
         lists.failures = [one for one in lists.failures if not isinstance(one, VaultReplyUnreadable)]
         searched = searched.merged(replace(lists, wallets={}))

@@ -51,7 +51,7 @@ from app.wallet.writes.vault_results import VaultResult, run_at_vault
 from app.wallet.writes.wallets import with_short_deadline
 
 MOST_ROWS: Final = 500
-_AT_ONCE: Final = 8
+_CONCURRENCY: Final = 8
 _LONGEST_REF: Final = 255
 _LONGEST_KEY: Final = 255
 
@@ -134,16 +134,16 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(run.intent.rows)
         settled = await self._settled_rows(run.operation)
         open_rows = [number for number in range(len(rows)) if number not in settled]
-        gate = asyncio.Semaphore(_AT_ONCE)
+        slots = asyncio.Semaphore(_CONCURRENCY)
         if command is not None:
-            await self._prefetch_customers(run, [command.rows[number] for number in open_rows], gate)
+            await self._prefetch_customers(run, [command.rows[number] for number in open_rows], slots)
         linked = {number: await self._link_row(run, number, rows[number], actor) for number in open_rows}
-        at_once = {row.place: asyncio.Lock() for row in run.intent.rows}
+        place_locks = {row.place: asyncio.Lock() for row in run.intent.rows}
 
         async def store(number: int) -> tuple[VaultResult, MethodRef | None]:
             if linked[number].state is not OperationState.SUCCEEDED or not self._has_card(run, number):
                 return linked[number], None
-            async with gate, at_once[run.intent.rows[number].place]:
+            async with slots, place_locks[run.intent.rows[number].place]:
                 return await self._store_row(run, number, rows[number])
 
         ended_now = await asyncio.gather(*(store(number) for number in open_rows))
@@ -154,11 +154,11 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
                 for number, (_, ref) in found.items()
                 if ref is not None
             ]
-            await self._keep_defaults(run, frozenset(stored), gate)
+            await self._keep_defaults(run, frozenset(stored), slots)
         return _summary(found, settled.values(), dry_run=run.intent.dry_run)
 
     async def _keep_defaults(
-        self, run: WriteRun[ImportMethodsIntent], stored: frozenset[MethodAddress], gate: asyncio.Semaphore
+        self, run: WriteRun[ImportMethodsIntent], stored: frozenset[MethodAddress], slots: asyncio.Semaphore
     ) -> None:
         """Stored cards and new links do not change the default of a customer that had one."""
         directory = self.deps.store.directory
@@ -179,7 +179,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
 
         async def keep(entry: DirectoryEntry) -> None:
             if any((link.provider, link.customer_ref) not in linked for link in entry.links):
-                async with gate:
+                async with slots:
                     await keeper.keep(entry.customer.id, is_new, by, with_short_deadline(run.call))
 
         await asyncio.gather(*(keep(entry) for entry in entries))
@@ -245,7 +245,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         run.memory(_Memory).linked.add((row.provider, ref))
 
     async def _prefetch_customers(
-        self, run: WriteRun[ImportMethodsIntent], rows: Sequence[ImportRow], gate: asyncio.Semaphore
+        self, run: WriteRun[ImportMethodsIntent], rows: Sequence[ImportRow], slots: asyncio.Semaphore
     ) -> None:
         """Ask the vaults for all customers in advance, in as few calls as possible, some concurrently.
 
@@ -257,7 +257,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
                 by_vault.setdefault(row.provider, []).append(row.customer_ref)
 
         async def ask(vault: VaultProvider, refs: Sequence[CustomerRef]) -> None:
-            async with gate:
+            async with slots:
                 with suppress(VaultError):
                     for ref, found in (await vault.wallets(refs, run.call)).items():
                         if not isinstance(found, VaultError):
@@ -271,13 +271,13 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
                 unique = list(dict.fromkeys(refs))
                 work += [ask(vault, unique[start : start + size]) for start in range(0, len(unique), size)]
             elif vault is not None:
-                work += [self._prefetch_customer(run, vault, ref, gate) for ref in dict.fromkeys(refs)]
+                work += [self._prefetch_customer(run, vault, ref, slots) for ref in dict.fromkeys(refs)]
         await asyncio.gather(*work)
 
     async def _prefetch_customer(
-        self, run: WriteRun[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef, gate: asyncio.Semaphore
+        self, run: WriteRun[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef, slots: asyncio.Semaphore
     ) -> None:
-        async with gate:
+        async with slots:
             with suppress(VaultError):
                 exists = run.memory(_Memory).exists
                 exists[vault.name, ref] = await vault.customer_exists(ref, run.call)

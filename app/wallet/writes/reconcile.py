@@ -27,7 +27,7 @@ class Pace:
 
     sweep_every_s: float = 1.0
     clean_every_s: float = 3600.0
-    at_once: int = 4
+    concurrency: int = 4
 
 
 class Reconciler:
@@ -38,7 +38,7 @@ class Reconciler:
         self._deps = writer.deps
         self._pace = pace or Pace()
         self._tasks: list[asyncio.Task[None]] = []
-        self._gate = asyncio.Semaphore(self._pace.at_once)
+        self._gate = asyncio.Semaphore(self._pace.concurrency)
         self._sweep_wake = Wake()
 
     async def start(self) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from app.cli.open_store import CommandFailed
-from app.cli.options import Source, source_options
+from app.cli.options import ConfigLocation, source_options
 from app.cli.startup_errors import name_store, sqlite_file
 from app.errors import StoreUnavailable
 
@@ -16,7 +16,7 @@ from app.errors import StoreUnavailable
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @source_options
-def command(source: Source, file: Path) -> None:
+def command(source: ConfigLocation, file: Path) -> None:
     from app.store.backup import back_up
 
     settings = source.settings()

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from app.cli.check_parts import check_parts
-from app.cli.options import SANDBOX_URL, Source, source_options
+from app.cli.options import SANDBOX_URL, ConfigLocation, source_options
 from app.cli.output import JSON, print_rows
 from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultReplyUnreadable
 from app.http.tls import client_certificate_end
@@ -43,7 +43,9 @@ _TOKEN_ENDPOINT: Final = ("The token endpoint", "No access token")  # prefix of 
 @SANDBOX_URL
 @JSON
 @source_options
-def command(source: Source, checks_links: bool, calls_per_s: float, sandbox_url: str | None, as_json: bool) -> None:
+def command(
+    source: ConfigLocation, checks_links: bool, calls_per_s: float, sandbox_url: str | None, as_json: bool
+) -> None:
     if checks_links:
         from app.cli.check_links import check_links
 

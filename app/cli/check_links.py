@@ -12,7 +12,7 @@ import click
 
 from app.cli.local_gateway import settings_of_writes
 from app.cli.open_store import open_store
-from app.cli.options import Source
+from app.cli.options import ConfigLocation
 from app.cli.output import print_json, progress
 from app.errors import VaultError
 from app.providers.registry import build_providers
@@ -42,7 +42,7 @@ class _Report:
             click.echo(f"{provider.value:<9} {customer_id} {words}")
 
 
-def check_links(source: Source, sandbox_url: str | None, calls_per_s: float, *, as_json: bool) -> bool:
+def check_links(source: ConfigLocation, sandbox_url: str | None, calls_per_s: float, *, as_json: bool) -> bool:
     """Print one line per broken link; True if there is none. A vault that does not answer is not a broken link."""
     with progress("Checking links") as advance:
         report = _Report(not as_json, advance)
@@ -58,7 +58,7 @@ def check_links(source: Source, sandbox_url: str | None, calls_per_s: float, *, 
 
 
 async def _run(
-    source: Source, sandbox_url: str | None, calls_per_s: float, report: _Report
+    source: ConfigLocation, sandbox_url: str | None, calls_per_s: float, report: _Report
 ) -> Collection[ProviderName]:
     settings = await settings_of_writes(source, sandbox_url)
     async with open_store(settings) as store, AsyncExitStack() as opened:

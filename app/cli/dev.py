@@ -18,7 +18,7 @@ import click
 from app.api.auth import development
 from app.api.cors import is_local_host
 from app.cli.development import SandboxSilent, credentials_of, dev_keys, dev_settings, is_development, note_sandbox
-from app.cli.options import Source, source_options
+from app.cli.options import ConfigLocation, source_options
 from app.cli.sandbox import control, naming_the_option
 from app.cli.startup_errors import described_store, store_startup_errors
 from app.errors import SettingsError
@@ -40,7 +40,9 @@ _LOOPBACK: Final = "127.0.0.1"
 @click.option("--sandbox-url", default=None, help="Use a running sandbox; overrides --sandbox-port.")
 @click.option("--reset", is_flag=True, help="Delete what earlier runs stored, and start from the demo data again.")
 @source_options
-def command(source: Source, host: str, port: int, sandbox_port: int, sandbox_url: str | None, reset: bool) -> None:
+def command(
+    source: ConfigLocation, host: str, port: int, sandbox_port: int, sandbox_url: str | None, reset: bool
+) -> None:
     folder = source.folder
     if reset:
         _check_reset(source)
@@ -64,7 +66,7 @@ def command(source: Source, host: str, port: int, sandbox_port: int, sandbox_url
     run_until_signal(main)
 
 
-def _check_reset(source: Source) -> None:
+def _check_reset(source: ConfigLocation) -> None:
     """Raises SettingsError unless `dev` made the data directory: the store of a `serve` is never deleted."""
     if source.settings().store.url:
         raise SettingsError("--reset deletes the embedded store only: empty the database of store.url yourself")

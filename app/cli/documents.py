@@ -11,7 +11,7 @@ from app.api.documents.check import CheckedDocuments, Checker
 from app.api.documents.formats import ManifestFault, read
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note, some_of
-from app.cli.options import CREATE, SCOPES, Source, TakesScopes, checked_scopes, source_options
+from app.cli.options import CREATE, SCOPES, ConfigLocation, TakesScopes, checked_scopes, source_options
 from app.cli.output import JSON, print_rows, progress
 from app.settings.model import Settings
 from app.store import Store, Transaction
@@ -69,7 +69,7 @@ def check(file: Path, schema_file: Path | None, scopes: tuple[str, ...]) -> None
 @CREATE
 @click.option("--replace", is_flag=True, help="Retire published documents that are not in the file.")
 @source_options
-def publish(source: Source, partner: str, file: Path, replace: bool) -> None:
+def publish(source: ConfigLocation, partner: str, file: Path, replace: bool) -> None:
     settings = store_settings(source)
 
     async def work(store: Store) -> None:
@@ -101,7 +101,7 @@ def publish(source: Source, partner: str, file: Path, replace: bool) -> None:
 @click.argument("partner")
 @click.argument("file", type=_FILE)
 @source_options
-def diff(source: Source, partner: str, file: Path) -> None:
+def diff(source: ConfigLocation, partner: str, file: Path) -> None:
     settings = store_settings(source)
 
     async def work(store: Store) -> None:
@@ -131,7 +131,7 @@ def diff(source: Source, partner: str, file: Path) -> None:
 @click.option("--retired", is_flag=True, help="Retired ones too.")
 @JSON
 @source_options
-def list_documents(source: Source, partner: str | None, usage: bool, retired: bool, as_json: bool) -> None:
+def list_documents(source: ConfigLocation, partner: str | None, usage: bool, retired: bool, as_json: bool) -> None:
     async def work(store: Store) -> list[dict[str, Any]]:
         partners = [partner] if partner is not None else [client.name for client in await store.clients.all()]
         rows: list[dict[str, Any]] = []
@@ -163,7 +163,7 @@ def _row(partner: str, record: DocumentRecord) -> dict[str, Any]:
 @click.argument("partner")
 @click.argument("ids", nargs=-1, required=True)
 @source_options
-def retire(source: Source, partner: str, ids: tuple[str, ...]) -> None:
+def retire(source: ConfigLocation, partner: str, ids: tuple[str, ...]) -> None:
     def save(tx: Transaction) -> tuple[str, ...]:
         gone = retire_documents(tx, partner, ids)
         note(tx, "documents retire", partner=partner, retired=some_of(gone))

@@ -20,7 +20,7 @@ from ulid import ULID
 from app.cli.import_file import CARD, REQUIRED, TOKENS, WITHHELD, ImportRefused, measure, rows_of
 from app.cli.import_rejects import Reject, RejectsFile
 from app.cli.local_gateway import OPERATOR, call_of_command, deadline_in, local_gateway
-from app.cli.options import CREATE, SANDBOX_URL, Source, source_options
+from app.cli.options import CREATE, SANDBOX_URL, ConfigLocation, source_options
 from app.cli.output import JSON, print_json, progress
 from app.providers.registry import import_token_field
 from app.store.records import ImportRecord, OperationState
@@ -70,7 +70,7 @@ class ImportFileUnreadable(ValueError):
 @JSON
 @source_options
 def command(
-    source: Source,
+    source: ConfigLocation,
     file: Path,
     dry_run: bool,
     create_customers: bool,

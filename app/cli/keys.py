@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
-from app.cli.options import Source, source_options
+from app.cli.options import ConfigLocation, source_options
 from app.cli.output import JSON, print_rows
 from app.server.reload import ID_KEY, key_names
 from app.settings.model import Settings
@@ -37,7 +37,7 @@ def command() -> None:
 @click.option("--to", "file", type=click.Path(dir_okay=False, path_type=Path), help="The new file for the key.")
 @click.option("--stdout", "prints", is_flag=True, help="Print the key on standard output, and the rest on the other.")
 @source_options
-def rotate(source: Source, which: str, file: Path | None, prints: bool) -> None:
+def rotate(source: ConfigLocation, which: str, file: Path | None, prints: bool) -> None:
     if prints == (file is not None):
         raise click.UsageError("say where the new key goes: --to FILE or --stdout")
     settings = source.settings()  # which need not hold any key yet
@@ -78,7 +78,7 @@ def _steps(setting: str, current: list[str], made: str, file: Path | None) -> It
 )
 @JSON
 @source_options
-def status(source: Source, as_json: bool) -> None:
+def status(source: ConfigLocation, as_json: bool) -> None:
     settings = store_settings(source)
     rows = run_with_store(settings, lambda store: _rows(store, settings))
     print_rows(_COLUMNS, rows, as_json=as_json)

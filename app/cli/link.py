@@ -7,7 +7,7 @@ from ulid import ULID
 
 from app.cli.local_gateway import OPERATOR, call_of_command, local_gateway
 from app.cli.open_store import CommandFailed
-from app.cli.options import SANDBOX_URL, Source, VaultName, source_options
+from app.cli.options import SANDBOX_URL, ConfigLocation, VaultName, source_options
 from app.vault.enums import CustomerRef, ProviderName
 from app.wallet.commands import LinkCustomer, WriteResult
 
@@ -18,7 +18,7 @@ from app.wallet.commands import LinkCustomer, WriteResult
 @click.argument("customer_ref")
 @SANDBOX_URL
 @source_options
-def command(source: Source, customer: str, provider: str, customer_ref: str, sandbox_url: str | None) -> None:
+def command(source: ConfigLocation, customer: str, provider: str, customer_ref: str, sandbox_url: str | None) -> None:
     async def main() -> WriteResult:
         async with local_gateway(source, sandbox_url) as gateway:
             directory = gateway.store.directory

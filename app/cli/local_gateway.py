@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ulid import ULID
 
 from app.cli.development import credentials_of, dev_keys, dev_settings, noted_sandbox
-from app.cli.options import Source
+from app.cli.options import ConfigLocation
 from app.cli.startup_errors import name_store, require_store, store_startup_errors
 from app.settings.model import Settings
 from app.vault.provider import Call
@@ -23,7 +23,7 @@ OPERATOR: Final = Actor(caller=Caller(name=OPERATOR_KEY, kind=CallerKind.OPERATO
 
 
 @asynccontextmanager
-async def local_gateway(source: Source, sandbox_url: str | None) -> AsyncIterator["Gateway"]:
+async def local_gateway(source: ConfigLocation, sandbox_url: str | None) -> AsyncIterator["Gateway"]:
     """A started gateway without a listening socket; stopped on exit. Raises SettingsError."""
     from app.main import Gateway
 
@@ -38,7 +38,7 @@ async def local_gateway(source: Source, sandbox_url: str | None) -> AsyncIterato
         await gateway.stop()
 
 
-async def settings_of_writes(source: Source, sandbox_url: str | None) -> Settings:
+async def settings_of_writes(source: ConfigLocation, sandbox_url: str | None) -> Settings:
     """The settings of `serve` or, without a digest key, of `dev` in the same data directory."""
     settings = source.settings()
     if settings.digest_key:

@@ -5,7 +5,7 @@ import asyncio
 import click
 
 from app.cli.open_store import CommandFailed
-from app.cli.options import Source, source_options
+from app.cli.options import ConfigLocation, source_options
 from app.cli.startup_errors import described_store, name_store, store_startup_errors, usable_folder
 
 
@@ -20,7 +20,7 @@ from app.cli.startup_errors import described_store, name_store, store_startup_er
     help="Go back to an older schema, before an older version runs again. What only the newer schema holds is lost.",
 )
 @source_options
-def command(source: Source, revision: str | None) -> None:
+def command(source: ConfigLocation, revision: str | None) -> None:
     from app.cli.check_links import words_of
     from app.main import store_url
     from app.store import Store, migrate
@@ -50,7 +50,7 @@ def command(source: Source, revision: str | None) -> None:
         click.echo(f"{conflict.provider.value} {conflict.customer_id} {words_of(conflict)}")
 
 
-def _go_back(source: Source, revision: str) -> None:
+def _go_back(source: ConfigLocation, revision: str) -> None:
     from app.main import store_url
     from app.store import make_engine
     from app.store.migrating import downgrade, revisions

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from app.cli.development import dev_keys
-from app.cli.options import Source
+from app.cli.options import ConfigLocation
 from app.cli.startup_errors import name_store, require_store, store_startup_errors, usable_folder
 from app.errors import SettingsError, VaultgraphError
 from app.settings.model import Settings, load_settings
@@ -20,7 +20,7 @@ class CommandFailed(VaultgraphError):
     """The command failed; the message gives the reason and the next step."""
 
 
-def store_settings(source: Source) -> Settings:
+def store_settings(source: ConfigLocation) -> Settings:
     """Without a digest key and a settings file, use the keys of `dev` in the data directory."""
     settings = source.settings()
     if settings.digest_key:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import click
 
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
-from app.cli.options import Source, source_options
+from app.cli.options import ConfigLocation, source_options
 from app.cli.output import JSON, print_json, print_rows
 from app.settings.model import Settings
 from app.store import Store
@@ -30,7 +30,7 @@ def command() -> None:
 )
 @JSON
 @source_options
-def list_operations(source: Source, state: str, as_json: bool) -> None:
+def list_operations(source: ConfigLocation, state: str, as_json: bool) -> None:
     states = _UNSETTLED if state == "unsettled" else (OperationState(state),)
 
     async def work(store: Store) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def list_operations(source: Source, state: str, as_json: bool) -> None:
 @click.argument("operation_id", metavar="op_...")
 @JSON
 @source_options
-def show(source: Source, operation_id: str, as_json: bool) -> None:
+def show(source: ConfigLocation, operation_id: str, as_json: bool) -> None:
     settings = store_settings(source)
 
     async def work(store: Store) -> tuple[OperationRecord | None, list[ResultRow]]:

@@ -22,7 +22,7 @@ _SCOPE_OPTION: Final = "--scope"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ConfigLocation:
     """Where a command finds its settings and data: `--config` and `--data-dir`."""
 
     config_file: Path | None = None
@@ -71,7 +71,7 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
     @DATA_DIR
     @wraps(command)
     def wrapped(*, config_file: Path | None, data_dir: Path | None, **others: Any) -> None:
-        command(source=Source(config_file, data_dir), **others)
+        command(source=ConfigLocation(config_file, data_dir), **others)
 
     return wrapped
 

@@ -9,7 +9,7 @@ import click
 from app.api.auth.api_keys import KeyHasher, new_key
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note
-from app.cli.options import CREATE, SCOPES, Source, TakesScopes, checked_scopes, source_options
+from app.cli.options import CREATE, SCOPES, ConfigLocation, TakesScopes, checked_scopes, source_options
 from app.cli.output import JSON, print_rows
 from app.settings.model import Settings
 from app.store import Store, Transaction
@@ -48,7 +48,7 @@ def command() -> None:
 )
 @click.option("--all-customers", "customers", flag_value="all", help="The same as --customers all.")
 @source_options
-def add(source: Source, name: str, scopes: tuple[str, ...], customers: str) -> None:
+def add(source: ConfigLocation, name: str, scopes: tuple[str, ...], customers: str) -> None:
     sees_all = customers == "all"
     if not name or len(name) > 100 or not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
         raise click.BadParameter("a partner's name has letters, digits, - and _", param_hint="NAME")
@@ -82,7 +82,7 @@ def add(source: Source, name: str, scopes: tuple[str, ...], customers: str) -> N
 @click.argument("name")
 @click.option("--old-valid-for-h", type=click.FloatRange(min=0), default=None, help="Hours. [default: no end]")
 @source_options
-def rotate(source: Source, name: str, old_valid_for_h: float | None) -> None:
+def rotate(source: ConfigLocation, name: str, old_valid_for_h: float | None) -> None:
     settings = store_settings(source)
     key, stored = _new_key(settings)
     until = None if old_valid_for_h is None else datetime.now(UTC) + timedelta(hours=old_valid_for_h)
@@ -103,7 +103,7 @@ def rotate(source: Source, name: str, old_valid_for_h: float | None) -> None:
 @SCOPES
 @click.option("--customers", type=click.Choice(["granted", "all"]), help="Customers that the partner may see.")
 @source_options
-def change(source: Source, name: str, scopes: tuple[str, ...], customers: str | None) -> None:
+def change(source: ConfigLocation, name: str, scopes: tuple[str, ...], customers: str | None) -> None:
     wanted = checked_scopes(scopes) or None
     if wanted is None and customers is None:
         raise click.UsageError("say what to change: --scope or --customers")
@@ -126,7 +126,7 @@ def change(source: Source, name: str, scopes: tuple[str, ...], customers: str | 
 @click.argument("name")
 @JSON
 @source_options
-def list_keys(source: Source, name: str, as_json: bool) -> None:
+def list_keys(source: ConfigLocation, name: str, as_json: bool) -> None:
     async def work(store: Store) -> list[dict[str, Any]]:
         record = await store.clients.client(name)
         if record is None:
@@ -140,7 +140,7 @@ def list_keys(source: Source, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("key_id", metavar="key_...")
 @source_options
-def revoke(source: Source, name: str, key_id: str) -> None:
+def revoke(source: ConfigLocation, name: str, key_id: str) -> None:
     def save(tx: Transaction) -> bool:
         is_gone = revoke_client_key(tx, name, key_id)
         if is_gone:
@@ -155,7 +155,7 @@ def revoke(source: Source, name: str, key_id: str) -> None:
 @command.command(help="Reject the partner's keys from now on.")
 @click.argument("name")
 @source_options
-def disable(source: Source, name: str) -> None:
+def disable(source: ConfigLocation, name: str) -> None:
     def save(tx: Transaction) -> None:
         disable_client(tx, name)
         note(tx, "partner disable", partner=name)
@@ -167,7 +167,7 @@ def disable(source: Source, name: str) -> None:
 @command.command(help="Accept a disabled partner's keys again.")
 @click.argument("name")
 @source_options
-def enable(source: Source, name: str) -> None:
+def enable(source: ConfigLocation, name: str) -> None:
     def save(tx: Transaction) -> None:
         enable_client(tx, name)
         note(tx, "partner enable", partner=name)
@@ -181,7 +181,7 @@ def enable(source: Source, name: str) -> None:
 @click.argument("customers", nargs=-1, required=True, metavar="cus_...")
 @click.option("--take-back", is_flag=True, help="Revoke these grants instead.")
 @source_options
-def grant(source: Source, name: str, customers: tuple[str, ...], take_back: bool) -> None:
+def grant(source: ConfigLocation, name: str, customers: tuple[str, ...], take_back: bool) -> None:
     def save_revocation(tx: Transaction) -> int:
         gone = revoke_customers(tx, name, customers)
         for customer in dict.fromkeys(customers if gone else ()):
@@ -215,7 +215,7 @@ def grant(source: Source, name: str, customers: tuple[str, ...], take_back: bool
 @command.command("list", help="List partners, without keys.")
 @JSON
 @source_options
-def list_partners(source: Source, as_json: bool) -> None:
+def list_partners(source: ConfigLocation, as_json: bool) -> None:
     async def work(store: Store) -> list[dict[str, Any]]:
         return [_row(record) for record in await store.clients.all()]
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 import click
 
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
-from app.cli.options import Source, source_options
+from app.cli.options import ConfigLocation, source_options
 from app.cli.output import JSON, print_rows
 from app.store import Store
 from app.store.records import EventOrigin, PaymentState
@@ -31,7 +31,7 @@ def command() -> None:
 )
 @JSON
 @source_options
-def list_payments(source: Source, state: str, as_json: bool) -> None:
+def list_payments(source: ConfigLocation, state: str, as_json: bool) -> None:
     async def work(store: Store) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while page := await store.payments.in_state(PaymentState(state), after=found[-1]["id"] if found else ""):
@@ -56,7 +56,7 @@ def list_payments(source: Source, state: str, as_json: bool) -> None:
 @click.argument("payment_id", metavar="pay_...")
 @click.argument("end", type=click.Choice(list(_ENDS)))
 @source_options
-def resolve(source: Source, payment_id: str, end: str) -> None:
+def resolve(source: ConfigLocation, payment_id: str, end: str) -> None:
     async def work(store: Store) -> None:
         payment = await store.payments.payment(payment_id)
         if payment is None:

@@ -13,7 +13,7 @@ import click
 import orjson
 
 from app.cli.development import SandboxSilent, noted_sandbox
-from app.cli.options import DATA_DIR, SANDBOX_URL, Source
+from app.cli.options import DATA_DIR, SANDBOX_URL, ConfigLocation
 from app.cli.output import JSON, print_json, print_rows
 from app.errors import SettingsError, VaultgraphError
 from app.providers.registry import specs
@@ -52,7 +52,7 @@ def command(context: click.Context, host: str, port: int, data_dir: Path | None)
 
     async def serve(stop: asyncio.Event) -> None:
         with naming_the_option("--port"):
-            folder = Source(data_dir=data_dir).folder
+            folder = ConfigLocation(data_dir=data_dir).folder
             await serve_sandbox(host, port, folder, ready=ready, stop=stop, handle_signals=False)
 
     run_until_signal(serve)
@@ -93,7 +93,7 @@ def _controls(subcommand: Callable[..., None]) -> Callable[..., None]:
     @DATA_DIR
     @wraps(subcommand)
     def wrapped(*, sandbox_url: str | None, data_dir: Path | None, **others: Any) -> None:
-        url = sandbox_url or _address(Source(data_dir=data_dir).folder)
+        url = sandbox_url or _address(ConfigLocation(data_dir=data_dir).folder)
         subcommand(call=lambda *request: asyncio.run(control(url, *request)), **others)
 
     return wrapped

@@ -9,7 +9,7 @@ from app.api.documents.changes import Weight, compare, schema_from
 from app.api.documents.formats import ManifestEntry, ManifestUnreadable, read
 from app.cli.documents import SDL_FILE, installed_sdl
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
-from app.cli.options import Source, source_options
+from app.cli.options import ConfigLocation, source_options
 from app.cli.output import print_json
 from app.store import Store
 
@@ -52,7 +52,7 @@ def settings() -> None:
     "--store/--no-store", "with_store", default=False, help="Also check the documents published in the store."
 )
 @source_options
-def check(source: Source, against: Path, new: Path | None, partners: Path | None, with_store: bool) -> None:
+def check(source: ConfigLocation, against: Path, new: Path | None, partners: Path | None, with_store: bool) -> None:
     published: dict[str, list[ManifestEntry]] = defaultdict(list)
     if partners is not None:
         published.update(from_folder(partners))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from app.cli.options import Source, source_options
+from app.cli.options import ConfigLocation, source_options
 from app.cli.startup_errors import described_store, store_startup_errors, usable_folder
 from app.errors import SettingsError, VaultgraphError
 from app.server.run import bind, run_until_signal, serve, url_of
@@ -29,7 +29,7 @@ _COLLECT_AFTER: Final = (50_000, 20, 50)  # allocations, then younger-generation
     help="Number of worker processes: one per core. [default: the setting workers, 1]",
     show_default=False,
 )
-def command(source: Source, workers: int | None) -> None:
+def command(source: ConfigLocation, workers: int | None) -> None:
     settings = source.settings()
     workers = workers or settings.workers
     if settings.mode == "development":
@@ -48,7 +48,7 @@ def command(source: Source, workers: int | None) -> None:
 
 
 def _run(
-    source: Source, settings: "Settings", sock: socket.socket | None = None, worker: "Worker | None" = None
+    source: ConfigLocation, settings: "Settings", sock: socket.socket | None = None, worker: "Worker | None" = None
 ) -> None:
     """Serve in this process; a worker on the socket of its supervisor, which announces it."""
     from app.main import Gateway
@@ -89,7 +89,7 @@ def _run(
     run_until_signal(main, None if worker else reload, is_worker=worker is not None)
 
 
-def _supervise(source: Source, settings: "Settings", workers: int) -> None:
+def _supervise(source: ConfigLocation, settings: "Settings", workers: int) -> None:
     """Serve in worker processes. They read the settings themselves, so that new ones have reloaded them."""
     import app.main  # workers are forked from this process and share its modules
     import app.server.reload

@@ -6,7 +6,7 @@ import click
 
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note, some_of
-from app.cli.options import Source, source_options
+from app.cli.options import ConfigLocation, source_options
 from app.cli.output import JSON, print_rows
 from app.store import Store, Transaction
 from app.store.records import DeliveryState
@@ -30,7 +30,7 @@ def command() -> None:
 )
 @JSON
 @source_options
-def list_deliveries(source: Source, state: str, as_json: bool) -> None:
+def list_deliveries(source: ConfigLocation, state: str, as_json: bool) -> None:
     wanted = None if state == "all" else DeliveryState(state.upper())
     rows = run_with_store(store_settings(source), lambda store: _rows(store, wanted))
     print_rows(_COLUMNS, rows, as_json=as_json)
@@ -60,7 +60,7 @@ async def _rows(store: Store, state: DeliveryState | None) -> list[dict[str, Any
 @click.argument("deliveries", nargs=-1, metavar="[rcp_...]...")
 @click.option("--all-dead", is_flag=True, help="Replay every dead-lettered delivery.")
 @source_options
-def replay(source: Source, deliveries: tuple[str, ...], all_dead: bool) -> None:
+def replay(source: ConfigLocation, deliveries: tuple[str, ...], all_dead: bool) -> None:
     if bool(deliveries) == all_dead:
         raise click.UsageError("name deliveries, or say --all-dead")
 

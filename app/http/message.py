@@ -22,7 +22,7 @@ class Meter(Protocol):
     calls: int
 
 
-class TraceHeaders(Protocol):
+class TraceLike(Protocol):
     @property
     def traceparent(self) -> str: ...
     @property
@@ -37,7 +37,7 @@ class CallLike(Protocol):
     @property
     def request_id(self) -> str: ...
     @property
-    def trace(self) -> TraceHeaders | None: ...
+    def trace(self) -> TraceLike | None: ...
     @property
     def client(self) -> str: ...
     @property

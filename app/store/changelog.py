@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import ChangeNotice, ChangeNotices
 from app.store.statements import Query, Statement
@@ -55,6 +55,6 @@ def prune_changes(tx: Transaction, before: datetime) -> int:
 class ChangeLog(Repository):
     """Poll `version()` (one indexed row); if it changed, call `since(last_version)`."""
 
-    version = Read(change_version)
-    since = Read(changes_since)
-    prune = Write(prune_changes)
+    version = ReadMethod(change_version)
+    since = ReadMethod(changes_since)
+    prune = WriteMethod(prune_changes)

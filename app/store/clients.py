@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
 from app.store.outbox import Transaction
 from app.store.records import ClientKey, ClientRecord, Topic
@@ -275,20 +275,20 @@ def _clients(rows: Iterable[_Row]) -> list[ClientRecord]:
 class Clients(Repository):
     """Every change is published under `Topic.CLIENT`, so that gateways invalidate their caches."""
 
-    add = Write(add_client)
-    client = Read(find_client)
-    by_key_hash = Read(client_by_key_hash)
-    by_key_id = Read(client_by_key_id)
-    key_hashes = Read(valid_key_hashes)
-    all = Read(all_clients)
-    rotate = Write(rotate_key)
-    revoke_key = Write(revoke_client_key)
-    used_keys = Write(save_key_uses)
-    replace_key_hash = Write(replace_client_key_hash)
-    change = Write(change_client)
-    disable = Write(disable_client)
-    enable = Write(enable_client)
-    grant = Write(grant_customers)
-    revoke = Write(revoke_customers)
-    granted = Read(granted_customers)
-    grants = Read(grants_of_client)
+    add = WriteMethod(add_client)
+    client = ReadMethod(find_client)
+    by_key_hash = ReadMethod(client_by_key_hash)
+    by_key_id = ReadMethod(client_by_key_id)
+    key_hashes = ReadMethod(valid_key_hashes)
+    all = ReadMethod(all_clients)
+    rotate = WriteMethod(rotate_key)
+    revoke_key = WriteMethod(revoke_client_key)
+    used_keys = WriteMethod(save_key_uses)
+    replace_key_hash = WriteMethod(replace_client_key_hash)
+    change = WriteMethod(change_client)
+    disable = WriteMethod(disable_client)
+    enable = WriteMethod(enable_client)
+    grant = WriteMethod(grant_customers)
+    revoke = WriteMethod(revoke_customers)
+    granted = ReadMethod(granted_customers)
+    grants = ReadMethod(grants_of_client)

@@ -167,7 +167,7 @@ class Repository:
         self._db: Final = database
 
 
-class Read(Generic[P, T]):
+class ReadMethod(Generic[P, T]):
     """A method that runs a function of a `Connection` for itself."""
 
     def __init__(self, step: Callable[Concatenate[Connection, P], T]) -> None:
@@ -177,7 +177,7 @@ class Read(Generic[P, T]):
         return partial(repository._db.read, self._step)
 
 
-class Write(Generic[P, T]):
+class WriteMethod(Generic[P, T]):
     """A method that runs a function of a `Transaction` in a transaction of its own."""
 
     def __init__(self, step: Callable[Concatenate[Transaction, P], T]) -> None:

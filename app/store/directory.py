@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from app.store import directory_reads
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.directory_reads import (
     customer_by_external_id,
     links_of_customers,
@@ -317,25 +317,25 @@ def _address(customer_id: str, method: MethodAddress) -> dict[str, str]:
 class CustomerStore(Repository):
     """Reads include erased customers only on request; unknown ids are omitted."""
 
-    customer = Read(directory_reads.find_customer)
-    customer_by_external_id = Read(directory_reads.customer_by_external_id)
-    customer_by_ref = Read(directory_reads.customer_by_ref)
-    customers = Read(directory_reads.customers_by_id)
-    links_of = Read(links_of_customers)
-    owners_of = Read(owners_of_refs)
-    entry = Read(directory_reads.directory_entry)
-    entries = Read(directory_reads.directory_entries)
-    entry_at = Read(directory_reads.directory_entry_by_ref)
-    choice = Read(stored_choice)
-    nicknames = Read(directory_reads.nicknames_of_customer)
-    page_of_ids = Read(directory_reads.page_of_customer_ids)
-    create = Write(create_customer)
-    link = Write(link_customer)
-    unlink = Write(unlink_customer)
-    set_choice = Write(set_default_choice)
-    locked_choice = Write(lock_choice)
-    mark_choice = Write(mark_choice_missing)
-    clear_choice = Write(clear_default_choice)
-    move_choice = Write(move_default_choice)
-    set_nickname = Write(set_method_nickname)
-    erase = Write(erase_customer)
+    customer = ReadMethod(directory_reads.find_customer)
+    customer_by_external_id = ReadMethod(directory_reads.customer_by_external_id)
+    customer_by_ref = ReadMethod(directory_reads.customer_by_ref)
+    customers = ReadMethod(directory_reads.customers_by_id)
+    links_of = ReadMethod(links_of_customers)
+    owners_of = ReadMethod(owners_of_refs)
+    entry = ReadMethod(directory_reads.directory_entry)
+    entries = ReadMethod(directory_reads.directory_entries)
+    entry_at = ReadMethod(directory_reads.directory_entry_by_ref)
+    choice = ReadMethod(stored_choice)
+    nicknames = ReadMethod(directory_reads.nicknames_of_customer)
+    page_of_ids = ReadMethod(directory_reads.page_of_customer_ids)
+    create = WriteMethod(create_customer)
+    link = WriteMethod(link_customer)
+    unlink = WriteMethod(unlink_customer)
+    set_choice = WriteMethod(set_default_choice)
+    locked_choice = WriteMethod(lock_choice)
+    mark_choice = WriteMethod(mark_choice_missing)
+    clear_choice = WriteMethod(clear_default_choice)
+    move_choice = WriteMethod(move_default_choice)
+    set_nickname = WriteMethod(set_method_nickname)
+    erase = WriteMethod(erase_customer)

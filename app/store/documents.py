@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.errors import ClientUnknown, DocumentChanged
 from app.store.outbox import Transaction
 from app.store.records import DocumentRecord, DocumentUse, NewDocument, Publication, Topic
@@ -149,9 +149,9 @@ def _retire(tx: Transaction, client: str, document_ids: Collection[str]) -> tupl
 class PublishedDocuments(Repository):
     """Every change is published under `Topic.DOCUMENTS` with the client's name."""
 
-    publish = Write(publish_documents)
-    retire = Write(retire_documents)
-    live = Read(live_documents)
-    all = Read(documents_of_client)
-    document = Read(find_document)
-    count_uses = Write(count_document_uses)
+    publish = WriteMethod(publish_documents)
+    retire = WriteMethod(retire_documents)
+    live = ReadMethod(live_documents)
+    all = ReadMethod(documents_of_client)
+    document = ReadMethod(find_document)
+    count_uses = WriteMethod(count_document_uses)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import EventPage, EventRecord, EventType, MethodAddress, NewEvent
 from app.store.statements import Query, Statement
@@ -142,13 +142,13 @@ def expire_events(tx: Transaction, before: datetime) -> int:
 class Events(Repository):
     """Event ids are cursors: they increase in commit order, so reading after an id misses no event on any replica."""
 
-    event = Read(find_event)
-    of_customer = Read(events_of_customer)
-    of_method = Read(events_of_method)
-    after = Read(events_after)
-    last_id = Read(last_event_id)
-    forget = Write(forget_event_details)
-    expire = Write(expire_events)
+    event = ReadMethod(find_event)
+    of_customer = ReadMethod(events_of_customer)
+    of_method = ReadMethod(events_of_method)
+    after = ReadMethod(events_after)
+    last_id = ReadMethod(last_event_id)
+    forget = WriteMethod(forget_event_details)
+    expire = WriteMethod(expire_events)
 
     async def append(self, event: NewEvent) -> EventRecord | None:
         """Store one event; None if its `once` exists."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.errors import ImportChanged
 from app.store.outbox import Transaction
 from app.store.records import ImportRecord
@@ -83,7 +83,7 @@ def find_import(db: Connection, key: str) -> ImportRecord | None:
 
 
 class Imports(Repository):
-    start = Write(start_import)
-    progress = Write(save_import_progress)
-    recount = Write(recount_import)
-    find = Read(find_import)
+    start = WriteMethod(start_import)
+    progress = WriteMethod(save_import_progress)
+    recount = WriteMethod(recount_import)
+    find = ReadMethod(find_import)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.store import journal_reads
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.errors import ConstraintViolated, StoreError
 from app.store.hashing import hash_of_key
 from app.store.journal_reads import IS_UNRECONCILED, operation_by_exclusive, operation_by_key
@@ -317,22 +317,22 @@ def _row(operation_id: str, row: ResultRow) -> dict[str, Any]:
 
 
 class Journal(Repository):
-    operation = Read(journal_reads.find_operation)
-    by_key = Read(operation_by_key)
-    by_exclusive = Read(operation_by_exclusive)
-    of_customer = Read(journal_reads.operations_of_customer)
-    unreconciled = Read(journal_reads.unreconciled_operations)
-    is_disturbed = Read(journal_reads.is_disturbed)
-    orphans = Read(journal_reads.orphaned_operations)
-    due = Read(journal_reads.due_operations)
-    in_state = Read(journal_reads.operations_in_state)
-    results = Read(journal_reads.operation_results)
-    begin = Write(begin_operation)
-    prepare = Write(prepare_operation)
-    mark = Write(mark_operation)
-    put_rows = Write(put_result_rows)
-    adopt = Write(adopt_operation)
-    reopen = Write(reopen_operation)
-    replace_digest = Write(replace_operation_digest)
-    expire = Write(expire_operations)
-    forget = Write(forget_intents)
+    operation = ReadMethod(journal_reads.find_operation)
+    by_key = ReadMethod(operation_by_key)
+    by_exclusive = ReadMethod(operation_by_exclusive)
+    of_customer = ReadMethod(journal_reads.operations_of_customer)
+    unreconciled = ReadMethod(journal_reads.unreconciled_operations)
+    is_disturbed = ReadMethod(journal_reads.is_disturbed)
+    orphans = ReadMethod(journal_reads.orphaned_operations)
+    due = ReadMethod(journal_reads.due_operations)
+    in_state = ReadMethod(journal_reads.operations_in_state)
+    results = ReadMethod(journal_reads.operation_results)
+    begin = WriteMethod(begin_operation)
+    prepare = WriteMethod(prepare_operation)
+    mark = WriteMethod(mark_operation)
+    put_rows = WriteMethod(put_result_rows)
+    adopt = WriteMethod(adopt_operation)
+    reopen = WriteMethod(reopen_operation)
+    replace_digest = WriteMethod(replace_operation_digest)
+    expire = WriteMethod(expire_operations)
+    forget = WriteMethod(forget_intents)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import KeyUse
 from app.store.statements import Query, Statement
@@ -65,8 +65,8 @@ def api_keys_by_digest_key(db: Connection) -> dict[str | None, int]:
 class KeyUses(Repository):
     """Keys by purpose and name. The names are short hashes, see `app.wallet.keys.key_name`."""
 
-    know = Write(save_known_keys)
-    used = Write(save_key_use)
-    all = Read(all_key_uses)
-    operations_by_key = Read(operations_by_digest_key)
-    api_keys_by_key = Read(api_keys_by_digest_key)
+    know = WriteMethod(save_known_keys)
+    used = WriteMethod(save_key_use)
+    all = ReadMethod(all_key_uses)
+    operations_by_key = ReadMethod(operations_by_digest_key)
+    api_keys_by_key = ReadMethod(api_keys_by_digest_key)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import LeaseRecord
 from app.store.statements import Query, Statement
@@ -59,8 +59,8 @@ class Leases(Repository):
     before its lease expires (`Journal.orphans(..., dead=...)`).
     """
 
-    register = Write(register_lease)
-    beat = Write(renew_lease)
-    stop = Write(end_lease)
-    all = Read(all_leases)
-    forget = Write(forget_leases)
+    register = WriteMethod(register_lease)
+    beat = WriteMethod(renew_lease)
+    stop = WriteMethod(end_lease)
+    all = ReadMethod(all_leases)
+    forget = WriteMethod(forget_leases)

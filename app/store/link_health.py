@@ -3,7 +3,7 @@
 from typing import Final
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import LinkConflictRecord, LinkRecord
 from app.store.statements import Query
@@ -50,7 +50,7 @@ def link_conflicts(db: Connection) -> list[LinkConflictRecord]:
 
 
 class LinkHealth(Repository):
-    mark_not_found = Write(mark_customer_not_found)
-    is_marked = Read(is_marked_not_found)
-    page_of_links = Read(links_page)
-    conflicts = Read(link_conflicts)
+    mark_not_found = WriteMethod(mark_customer_not_found)
+    is_marked = ReadMethod(is_marked_not_found)
+    page_of_links = ReadMethod(links_page)
+    conflicts = ReadMethod(link_conflicts)

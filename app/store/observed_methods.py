@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import ObservedChanges, ObservedMethod, ObservedRecord, ObservedStatus
 from app.store.statements import Query, Statement
@@ -208,11 +208,11 @@ def expiring_methods(
 
 
 class ObservedMethods(Repository):
-    is_unchanged = Read(is_list_unchanged)
-    status = Read(observed_status)
-    put_status = Write(put_observed_status)
-    owners = Read(owners_of_methods)
-    unseen_links = Read(unseen_links)
-    of_customer = Read(observed_methods_of)
-    expiring = Read(expiring_methods)
-    note = Write(note_list)
+    is_unchanged = ReadMethod(is_list_unchanged)
+    status = ReadMethod(observed_status)
+    put_status = WriteMethod(put_observed_status)
+    owners = ReadMethod(owners_of_methods)
+    unseen_links = ReadMethod(unseen_links)
+    of_customer = ReadMethod(observed_methods_of)
+    expiring = ReadMethod(expiring_methods)
+    note = WriteMethod(note_list)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import NewPaymentRecord, PaymentRecord, PaymentState
 from app.store.statements import Query
@@ -113,10 +113,10 @@ class Payments(Repository):
     """Does not check transitions (`app.vault.rules.payment_state`): call `lock_payment`, check, `change_payment`, in
     one transaction."""
 
-    create = Write(create_payment)
-    payment = Read(find_payment)
-    by_ref = Read(payment_by_ref)
-    of_customer = Read(payments_of_customer)
-    in_state = Read(payments_in_state)
-    locked = Write(lock_payment)
-    change = Write(change_payment)
+    create = WriteMethod(create_payment)
+    payment = ReadMethod(find_payment)
+    by_ref = ReadMethod(payment_by_ref)
+    of_customer = ReadMethod(payments_of_customer)
+    in_state = ReadMethod(payments_in_state)
+    locked = WriteMethod(lock_payment)
+    change = WriteMethod(change_payment)

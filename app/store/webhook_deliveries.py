@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.store.connection import Connection
-from app.store.database import Read, Repository, Write
+from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import DeliveryRecord, DeliveryState, NewDelivery
 from app.store.statements import Query, Statement
@@ -157,13 +157,13 @@ class WebhookDeliveries(Repository):
     Call `finish_delivery` in the transaction that applies the effect, so that it is applied exactly once.
     """
 
-    add = Write(add_delivery)
-    claim = Write(claim_deliveries)
-    done = Write(finish_delivery)
-    retry = Write(retry_delivery)
-    dead = Write(bury_delivery)
-    release = Write(release_deliveries)
-    replay = Write(replay_delivery)
-    delivery = Read(find_delivery)
-    all = Read(page_of_deliveries)
-    expire = Write(expire_deliveries)
+    add = WriteMethod(add_delivery)
+    claim = WriteMethod(claim_deliveries)
+    done = WriteMethod(finish_delivery)
+    retry = WriteMethod(retry_delivery)
+    dead = WriteMethod(bury_delivery)
+    release = WriteMethod(release_deliveries)
+    replay = WriteMethod(replay_delivery)
+    delivery = ReadMethod(find_delivery)
+    all = ReadMethod(page_of_deliveries)
+    expire = WriteMethod(expire_deliveries)

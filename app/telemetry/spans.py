@@ -33,7 +33,7 @@ _NO_PARENT: Final = Context()
 _read_remote: Final = TraceContextTextMapPropagator().extract
 
 
-class Operation(Protocol):
+class TracedRequest(Protocol):
     """What a server span tells of a request."""
 
     request_id: str
@@ -69,7 +69,7 @@ class Tracing:
         flushing = asyncio.get_running_loop().run_in_executor(None, self._provider.shutdown)
         await asyncio.wait({flushing}, timeout=_FLUSH_S)
 
-    def begin(self, record: Operation) -> None:
+    def begin(self, record: TracedRequest) -> None:
         """Begin the server span of an operation. Its context replaces `record.trace`, and is current in this task."""
         kind, name, document_id = record.described()
         attributes = {
@@ -81,7 +81,7 @@ class Tracing:
         record.trace = _context_of(span)
         record.span = span, contexts.attach(trace.set_span_in_context(span, _NO_PARENT))
 
-    def end(self, record: Operation) -> None:
+    def end(self, record: TracedRequest) -> None:
         """End the server span; a request that was refused before it began gets one now."""
         if record.span is None:
             span, token = self._server_span(record, "GraphQL", {}), None
@@ -99,7 +99,7 @@ class Tracing:
         if token is not None:
             contexts.detach(token)
 
-    def _server_span(self, record: Operation, name: str, attributes: Mapping[str, str | None]) -> Span:
+    def _server_span(self, record: TracedRequest, name: str, attributes: Mapping[str, str | None]) -> Span:
         elapsed_ns = int((perf_counter() - record.began_at) * 1_000_000_000)
         parent = _NO_PARENT if record.trace is None else _read_remote(_headers_of(record.trace), _NO_PARENT)
         span = self._tracer.start_span(name, parent, SpanKind.SERVER, start_time=time_ns() - elapsed_ns)

@@ -1,7 +1,7 @@
 """Runs the store's functions on connections to SQLite or PostgreSQL.
 
 A write transaction is one plain function, ``def save_x(tx: Transaction, ...)``, that runs from begin to commit on its
-connection's thread: see `Transaction` for what it may do. `Read` and `Write` make methods of
+connection's thread: see `Transaction` for what it may do. `ReadMethod` and `WriteMethod` make methods of
 such functions, each with a transaction of its own; a function may call others to do more in one transaction.
 """
 

@@ -193,7 +193,7 @@ def test_classes_map_to_types_only_without_custom_type_resolution() -> None:
     assert getattr(marked, internals.CAST_MARK) is GraphCard
 
 
-def test_what_is_known_at_once_is_an_attribute_of_every_class() -> None:
+def test_what_is_precomputed_is_an_attribute_of_every_class() -> None:
     """`resolvers` may not import the name of the metadata's key."""
     named = {
         (type_.name, name): attribute

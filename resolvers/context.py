@@ -179,7 +179,7 @@ class Context:
         """Cancel pending work; shared reads continue for other requests. Idempotent."""
         for task in self._tasks:
             task.cancel()
-        self.refusals.tell(self.services.audit, self.caller, self.request_id)
+        self.refusals.tell(self.services.audit, self.caller, self.call.request_id)
 
     def response_extensions(self) -> Mapping[str, Any]:
         """`sources`: the rows that make the response incomplete, for every customer in it. Absent if there are none."""

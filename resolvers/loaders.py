@@ -221,7 +221,7 @@ class Loaders:
                 for row in rows:
                     if row.state not in HARMLESS:
                         found[customer_id, row.provider] = row
-        return [(customer_id, row) for (customer_id, _), row in found.items()]
+        return [(customer_id, row) for (customer_id, _), row in found.items()] if found else []
 
     def _at_hand(self, entry: DirectoryEntry, vaults: frozenset[ProviderName]) -> BuiltWallet | None:
         """The wallet if this request has loaded it, or fresh snapshots contain it."""

@@ -66,17 +66,16 @@ class OriginPolicy:
         self._hosts = frozenset(host.lower() for host in hosts)
         self.headers = (*_ALLOWED_HEADERS, *headers)
         self._serves = serves
+        self.limits_hosts = bool(self._hosts or serves)
 
     def check_host(self, headers: Mapping[str, str]) -> None:
         """Raises RequestRefused if the Host header is not accepted, for example with DNS rebinding."""
-        if (self._hosts or self._serves) and not self._is_own_host(headers):
+        if not self._is_own_host(headers):
             raise RequestRefused("FORBIDDEN", "This host name is not served here.")
 
-    def check_forgery(self, headers: Mapping[str, str], method: str) -> None:
-        """Raises RequestRefused if a page of another origin could send the request without a preflight. POST requires
-        JSON, which needs one.
-        """
-        if method == "GET" and not _needed_a_preflight(headers):
+    def check_forgery(self, headers: Mapping[str, str]) -> None:
+        """Raises RequestRefused if a page of another origin could send the GET request without a preflight."""
+        if not _needed_a_preflight(headers):
             raise RequestRefused("CSRF_PREVENTED")
 
     def allows(self, origin: str, headers: Mapping[str, str]) -> bool:

@@ -18,7 +18,7 @@ from app.api.compression import send_compressed
 from app.api.cors import OriginPolicy
 from app.api.disconnect import DisconnectWatch, DisconnectWatcher
 from app.api.error_format import masked
-from app.api.etag import id_in_path, with_etag
+from app.api.etag import PATH, id_in_path, with_etag
 from app.api.headers import connection_of, read_headers
 from app.api.negotiation import Accepted, AnswerType, StreamType, accepted, is_json_body
 from app.api.operations import OperationRunner, Outcome, PreparedOperation
@@ -26,7 +26,7 @@ from app.api.problems import RequestRefused
 from app.api.protocols import RequestPolicy
 from app.api.request import Batch, GraphQLRequest, from_body, from_query_string
 from app.api.request_record import OnRequest, RequestRecord
-from app.api.response import HttpResponse, json_answer, refusal, refusal_body
+from app.api.response import HttpResponse, encode, json_answer, refusal, refusal_body
 from app.api.streams.multipart import MULTIPART
 from app.api.streams.sse import EVENTS, send_events
 from app.api.streams.websocket import SocketLimits, SocketServer
@@ -129,7 +129,8 @@ class GraphQLEndpoint:
                 raise RequestRefused("BAD_REQUEST", f"The header {repeated} must not be sent twice.")
             if self.in_flight > self._limits.max_in_flight:
                 raise RequestRefused("OVERLOADED", headers={"retry-after": "1"})
-            self._origins.check_host(headers)
+            if self._origins.limits_hosts:
+                self._origins.check_host(headers)
             allowed = accepted(headers.get("accept"))
             kind = allowed.answer or kind
             found = await self._found(scope, watch, headers, allowed, record)
@@ -172,14 +173,16 @@ class GraphQLEndpoint:
         method = scope["method"]
         if method == "OPTIONS":
             return HttpResponse(204, b"", headers={"allow": _METHODS})  # preflights are answered by `Cors`
-        named = id_in_path(scope["path"])
+        path = scope["path"]
+        named = None if path == PATH else id_in_path(path)
         if self._page is not None and method == "GET" and named is None and _is_browser(headers, scope["query_string"]):
             return self._page
         if method not in ("GET", "POST"):
             raise RequestRefused("METHOD_NOT_ALLOWED", headers={"allow": _METHODS})
         if allowed.answer is None and allowed.stream is None:
             raise RequestRefused("NOT_ACCEPTABLE")
-        self._origins.check_forgery(headers, method)
+        if method == "GET":  # POST requires JSON, for which a browser asks first
+            self._origins.check_forgery(headers)
         record.caller = caller = self._policy.known(headers) or await self._policy.authenticate(headers)
         connection = connection_of(scope)
         if connection is not None and not connection.authenticated(caller.key):
@@ -197,11 +200,13 @@ class GraphQLEndpoint:
             if self._draining.is_set():
                 raise RequestRefused("OVERLOADED", headers={"retry-after": "1", "connection": "close"})
             return _Stream(_bodies(self._operations.events(prepared, record), record), caller, allowed.stream)
-        outcome = await self._run(prepared, watch, record)
+        watch.is_cancelled_on_leaving = not prepared.is_mutation  # a mutation always completes
+        outcome = await self._operations.run(prepared, record)
         if allowed.answer is None:
             return _Stream(_once(outcome.body), caller, allowed.stream)
         status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
-        answer = json_answer(outcome.body, allowed.answer, status, is_open=not prepared.is_mutation)
+        body, content_type = encode(outcome.body), allowed.answer.content_type
+        answer = HttpResponse(status, body, content_type, is_open=not prepared.is_mutation)
         return with_etag(answer, outcome.body, headers) if named is not None and method == "GET" else answer
 
     async def _stream(
@@ -228,14 +233,6 @@ class GraphQLEndpoint:
             finally:
                 self.in_flight += 1
 
-    async def _run(self, prepared: PreparedOperation, watch: DisconnectWatch, record: RequestRecord) -> Outcome:
-        """Run the operation. On client disconnect a query is cancelled; a mutation always completes."""
-        watch.is_cancelled_on_leaving = not prepared.is_mutation
-        outcome = await self._operations.run(prepared, record)
-        if "errors" in outcome.body or outcome.has_failed:
-            record.note(outcome)
-        return outcome
-
     async def _batch(
         self,
         batch: Batch,
@@ -259,7 +256,8 @@ class GraphQLEndpoint:
                 record.code = record.code or one.code
                 bodies.append(refusal_body(one, record.request_id))
             else:
-                bodies.append((await self._run(one, watch, record)).body)
+                watch.is_cancelled_on_leaving = not one.is_mutation
+                bodies.append((await self._operations.run(one, record)).body)
         status = 400 if all(isinstance(one, RequestRefused) for one in ready) else 200
         return json_answer(bodies, allowed.answer, status)
 
@@ -277,9 +275,9 @@ class GraphQLEndpoint:
         """`named` is the document id from the path, if any."""
         if scope["method"] == "GET":
             return from_query_string(scope["query_string"], max_depth=self._limits.json_depth, document_id=named)
-        if not is_json_body(headers.get("content-type")):
+        if "content-type" not in headers or not is_json_body(headers["content-type"]):
             raise RequestRefused("UNSUPPORTED_MEDIA_TYPE")
-        if headers.get("content-encoding", "identity") != "identity":
+        if "content-encoding" in headers and headers["content-encoding"] != "identity":
             raise RequestRefused("UNSUPPORTED_MEDIA_TYPE", "The request body must not be compressed.")
         return from_body(await self._body(headers, watch), max_depth=self._limits.json_depth, document_id=named)
 
@@ -297,7 +295,7 @@ class GraphQLEndpoint:
             body += message.get("body", b"")
             if len(body) > limit:
                 raise RequestRefused("BODY_LIMIT", limit=limit)
-            has_more = message.get("more_body", False)
+            has_more = "more_body" in message and message["more_body"]
         watch.within_s = None
         return bytes(body)
 
@@ -317,8 +315,10 @@ class _ClientLeft(Exception):
 
 def request_id_from(headers: Mapping[str, str]) -> str:
     """The client's X-Request-Id if it is short, plain and no card number, else a new id."""
-    given = headers.get("x-request-id")
-    if given is not None and _is_plain(given) and not looks_like_card_number(given):
+    if "x-request-id" not in headers:
+        return new_request_id()
+    given = headers["x-request-id"]
+    if _is_plain(given) and not looks_like_card_number(given):
         return given
     return new_request_id()
 

@@ -5,13 +5,15 @@ is weak: it covers the data alone, since the extensions (request id, cost) diffe
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from app.api.response import NOT_MODIFIED, HttpResponse, encode
 
-_PREFIX: Final = "/graphql/"
+PATH: Final = "/graphql"
+_PREFIX: Final = f"{PATH}/"
 _HEADERS: Final = {"cache-control": "private, no-cache", "vary": "authorization, x-api-key"}
 
 

@@ -1,7 +1,7 @@
 """Parses request headers; access to the client connection."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from starlette.types import Scope
 
@@ -26,8 +26,11 @@ class AuthenticatedConnection(Protocol):
 
 
 def connection_of(scope: Scope) -> AuthenticatedConnection | None:
-    found: Any = scope.get("state")
-    return found.get("connection") if found else None
+    try:
+        found: AuthenticatedConnection | None = scope["state"]["connection"]
+    except (KeyError, TypeError):  # another server
+        return None
+    return found
 
 
 def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], str | None]:

@@ -6,6 +6,7 @@ at scrape time. No label has a value that a client can choose.
 
 import asyncio
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 from typing import Final, NamedTuple, Protocol
@@ -28,6 +29,8 @@ _OPERATION_S: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 3.0)
 _LAG_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _LAG_EVERY_S: Final = 0.25
 _CIRCUITS: Final = ("CLOSED", "HALF_OPEN", "OPEN")
+_Counts = defaultdict[tuple[str, ...], int]
+"""By the values of the labels."""
 
 
 class VaultTraffic(Protocol):
@@ -67,15 +70,15 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._calls: dict[tuple[str, ...], int] = {}
-        self._call_seconds: dict[tuple[str, ...], _Took] = {}
-        self._requests: dict[tuple[str, ...], int] = {}
+        self._calls: _Counts = defaultdict(int)
+        self._call_seconds: defaultdict[tuple[str, ...], _Took] = defaultdict(lambda: _Took(_CALL_S))
+        self._requests: _Counts = defaultdict(int)
         self._request_seconds = _Took(_REQUEST_S)
-        self._executions: dict[tuple[str, ...], int] = {}
-        self._refusals: dict[tuple[str, ...], int] = {}
-        self._errors: dict[tuple[str, ...], int] = {}
-        self._operations: dict[tuple[str, ...], int] = {}
-        self._operation_seconds: dict[tuple[str, ...], _Took] = {}
+        self._executions: _Counts = defaultdict(int)
+        self._refusals: _Counts = defaultdict(int)
+        self._errors: _Counts = defaultdict(int)
+        self._operations: _Counts = defaultdict(int)
+        self._operation_seconds: defaultdict[tuple[str, ...], _Took] = defaultdict(lambda: _Took(_OPERATION_S))
         self._names = OperationNames(self._forget_operation)
         self._lag = _Took(_LAG_S)
         ProcessCollector(registry=self.registry)
@@ -150,31 +153,22 @@ class Metrics:
             self._lag.add(max(0.0, now() - planned))
 
     def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
-        key = provider, route, outcome
-        self._calls[key] = self._calls.get(key, 0) + 1
-        took = self._call_seconds.get((provider,))
-        if took is None:
-            took = self._call_seconds[(provider,)] = _Took(_CALL_S)
-        took.add(seconds)
+        self._calls[provider, route, outcome] += 1
+        self._call_seconds[(provider,)].add(seconds)
 
     def on_request(self, outcome: str, seconds: float, caller: str, code: str | None) -> None:
         """`outcome`: see `RequestRecord.outcome`. `caller`: its kind, or anonymous. `code`: the first error's."""
-        key = outcome, caller
-        self._requests[key] = self._requests.get(key, 0) + 1
+        self._requests[outcome, caller] += 1
         if code is not None:
-            self._errors[(code,)] = self._errors.get((code,), 0) + 1
+            self._errors[(code,)] += 1
         self._request_seconds.add(seconds)
 
     def on_operation(self, name: str | None, kind: str, outcome: str, seconds: float, *, is_published: bool) -> None:
         """`name` is the client's. `kind`: query, mutation, subscription."""
         label = self._names.label(name, is_published=is_published)
-        key = label, kind, outcome
-        self._operations[key] = self._operations.get(key, 0) + 1
+        self._operations[label, kind, outcome] += 1
         if kind != "subscription":
-            took = self._operation_seconds.get((label,))
-            if took is None:
-                took = self._operation_seconds[(label,)] = _Took(_OPERATION_S)
-            took.add(seconds)
+            self._operation_seconds[(label,)].add(seconds)
 
     def _forget_operation(self, name: str) -> None:
         self._operation_seconds.pop((name,), None)
@@ -183,13 +177,11 @@ class Metrics:
 
     def on_refusal(self, caller: str, code: str) -> None:
         """`caller`: staff, user, partner, anonymous. `code`: an error code, never client input."""
-        key = caller, code
-        self._refusals[key] = self._refusals.get(key, 0) + 1
+        self._refusals[caller, code] += 1
 
     def on_execution(self, path: str) -> None:
         """`path`: compiled, or fallback if graphql-core ran the operation."""
-        key = (path,)
-        self._executions[key] = self._executions.get(key, 0) + 1
+        self._executions[(path,)] += 1
 
     def page(self) -> bytes:
         return generate_latest(self.registry)

@@ -7,7 +7,7 @@ from graphql import OperationDefinitionNode
 
 from app.api.audit import Audit
 from app.api.auth.authentication import Authenticator
-from app.api.deadline import asked_s
+from app.api.deadline import HEADER, asked_s
 from app.api.documents.resolve import DocumentResolver
 from app.api.limits import Limiter
 from app.api.limits.admission import Admission
@@ -68,25 +68,24 @@ class DefaultRequestPolicy:
     async def admit(
         self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Caller
     ) -> Admission:
+        variables = request.variables if request.query else _declared(operation, request.variables)
         try:
-            cost = self._limiter.admit(document, operation, _counted(operation, request), caller)
+            cost = self._limiter.admit(document, operation, variables, caller)
         except RequestRefused as refused:
             self._audit.turned_away(caller, refused.code)
             raise
         return Admission(cost, await self._rates.cost(caller, cost))
 
     def context(self, caller: Caller, record: RequestRecord) -> Any:
-        return self._make_context(caller, record.request_id, record.trace, asked_s(record.headers))
+        deadline_s = asked_s(record.headers) if HEADER in record.headers else None
+        return self._make_context(caller, record.request_id, record.trace, deadline_s)
 
 
-def _counted(operation: OperationDefinitionNode, request: GraphQLRequest) -> Mapping[str, Any]:
-    """The variables that count against the limits.
+def _declared(operation: OperationDefinitionNode, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The variables of a published document that count against the limits.
 
     A client older or newer than a published document may send variables that the document does not declare; these are
     never read.
     """
-    if request.query or not request.variables:
-        return request.variables
-    given = request.variables
     names = [one.variable.name.value for one in operation.variable_definitions or ()]
     return {name: given[name] for name in names if name in given}

@@ -9,11 +9,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from app.api.etag import PATH
 from app.api.problems import RequestRefused
 from app.api.response import HttpResponse, encode
 from app.api.streams.websocket import deny
 
-_PATH: Final = "/graphql"
 _CODES: Final[Mapping[int, str]] = {405: "METHOD_NOT_ALLOWED", 500: "INTERNAL_SERVER_ERROR"}
 
 
@@ -25,7 +25,7 @@ class GatewayApp(Starlette):
 
     def __init__(self, graphql: ASGIApp, routes: Sequence[BaseRoute], lifespan: "Lifespan[GatewayApp] | None" = None):
         self._graphql = graphql
-        below = f"{_PATH}/{{document_id:path}}"
+        below = f"{PATH}/{{document_id:path}}"
         super().__init__(
             routes=[
                 Route(below, graphql),
@@ -39,7 +39,7 @@ class GatewayApp(Starlette):
         self.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("path") == _PATH:
+        if scope.get("path") == PATH:
             await self._graphql(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

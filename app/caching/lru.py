@@ -56,14 +56,16 @@ class LruCache(Generic[Key, Value]):
         """Add or replace an entry. An entry heavier than the limit is evicted at once, after all others."""
         entries, weights = self._entries, self._weights
         if key in entries:
-            self.weight -= weights.get(key, 1)
-            entries.move_to_end(key)
+            del entries[key]  # so that it becomes the most recently used one
+            if key in weights:
+                self.weight -= weights[key]
+                del weights[key]
+            else:
+                self.weight -= 1
         entries[key] = value
         self.weight += weight
         if weight != 1:
             weights[key] = weight
-        elif key in weights:
-            del weights[key]
         while self.weight > self.limit and entries:
             oldest = next(iter(entries))
             evicted = self.pop(oldest)

@@ -1,6 +1,6 @@
 """LRU cache of compiled plans, with metrics of the operations that run without one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -41,7 +41,7 @@ class Plans:
         self, schema: strawberry.Schema, *, max_bytes: int = 32_000_000, observer: ExecutionObserver | None = None
     ) -> None:
         self._schema = schema
-        self._observer = observer
+        self._observe: Callable[[str], None] = _ignore if observer is None else observer.on_execution
         self._entries: LruCache[Key, _CacheEntry] = LruCache(max_bytes)
 
     def __len__(self) -> int:
@@ -115,9 +115,9 @@ class Plans:
             entry.weight = weight
             self._entries.put(key, entry, weight=weight)
 
-    def _observe(self, path: str) -> None:
-        if self._observer is not None:
-            self._observer.on_execution(path)
+
+def _ignore(path: str) -> None:
+    return None
 
 
 def _is_first_use(document: Document, name: str | None) -> bool:

@@ -22,10 +22,7 @@ from app.vault.model import (
 class CallMeter:
     """Counts the vault calls made for one request, including retries."""
 
-    __slots__ = ("calls",)
-
-    def __init__(self) -> None:
-        self.calls = 0
+    calls = 0
 
 
 class TraceHeaders(Protocol):

@@ -162,7 +162,7 @@ async def test_plans_are_an_lru_cache_bounded_by_bytes() -> None:
     assert 0 < plans.bytes <= 60_000
     assert 0 < len(plans) < 30
     seen = Seen()
-    plans._observer = seen
+    plans._observe = seen.on_execution
     for text in (texts[-1], texts[0]):
         await run_operation(schema, documents.get(text), None, {}, context_of(World()))
     assert seen.paths == ["compiled", "fallback:first_use"]

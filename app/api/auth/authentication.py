@@ -35,8 +35,10 @@ class Authenticator:
 
     def known(self, headers: Mapping[str, str]) -> Caller | None:
         """The caller of a token that was verified a moment ago; None if `authenticate` must find out."""
-        bearer = headers.get("authorization")
-        if bearer is None or self._verifier is None or bearer[:7] != "Bearer " or "x-api-key" in headers:
+        if self._verifier is None or "authorization" not in headers or "x-api-key" in headers:
+            return None
+        bearer = headers["authorization"]
+        if bearer[:7] != "Bearer ":
             return None
         verified = self._verifier.known(bearer[7:])
         return None if verified is None else verified.caller

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
+
 from app.api.problems import RequestRefused
 from app.settings.model import RateSettings
 from app.wallet.caller import Caller, CallerKind
@@ -27,8 +29,7 @@ class RateBudget:
     cost_burst: float
 
 
-@dataclass(slots=True)
-class TokenGrant:
+class TokenGrant(Struct):
     """The tokens left in both buckets. `wait_s` above 0 means that there were too few and none was taken."""
 
     requests: float
@@ -113,6 +114,11 @@ class RateLimiter:
             taken = await self._shared.take(caller.key, budget, 1.0, cost)
         else:
             taken = self._local.take_now(caller.key, budget, 0.0, cost)
+        throttle = {
+            "maximumAvailable": int(budget.cost_burst),
+            "currentlyAvailable": int(taken.cost) if taken.cost > 0 else 0,
+            "restoreRate": budget.cost_per_s,
+        }
         if taken.wait_s:
             if cost > budget.cost_burst:
                 raise RequestRefused(
@@ -120,8 +126,8 @@ class RateLimiter:
                     f"The request may cost {cost} calls to vaults; this client's limit is {budget.cost_burst:g}.",
                     cost={"requested": cost, "maximum": math.floor(budget.cost_burst)},
                 )
-            raise _throttled(taken.wait_s, "cost", _shown(budget, taken), cost)
-        return _shown(budget, taken)
+            raise _throttled(taken.wait_s, "cost", throttle, cost)
+        return throttle
 
 
 def budgets_of(settings: RateSettings) -> dict[CallerKind, RateBudget]:
@@ -133,14 +139,6 @@ def budgets_of(settings: RateSettings) -> dict[CallerKind, RateBudget]:
     return {
         kind: RateBudget(one.requests_per_s, one.requests_burst, one.cost_per_s, one.cost_burst)
         for kind, one in sections.items()
-    }
-
-
-def _shown(budget: RateBudget, taken: TokenGrant) -> dict[str, Any]:
-    return {
-        "maximumAvailable": int(budget.cost_burst),
-        "currentlyAvailable": int(taken.cost) if taken.cost > 0 else 0,
-        "restoreRate": budget.cost_per_s,
     }
 
 

@@ -20,7 +20,7 @@ def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
         beneath: list[Any] = []
         for one in level:
             count += len(one)
-            if isinstance(one, list):
+            if one.__class__ is list:
                 if len(one) > limits.list_items:
                     raise RequestRefused("LIST_LIMIT", limit=limits.list_items, found=len(one))
                 beneath += [value for value in one if value.__class__ in _NESTED]

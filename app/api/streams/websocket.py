@@ -366,7 +366,6 @@ class _Connection:
             if prepared.is_mutation and task is not None:
                 self._mutating.add(task)
             outcome = await operations.run(prepared, record)
-            record.note(outcome)
             if not outcome.was_executed:
                 await self._answer({"id": name, "type": "error", "payload": outcome.body["errors"]})
                 return

@@ -18,7 +18,7 @@ from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.link_health import is_marked_not_found
 from app.store.records import EventOrigin, ObservedChanges
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderName
-from app.vault.model import Card, VaultWallet
+from app.vault.model import Card, ReplyDigest, VaultWallet
 from app.wallet.changes.detector import (
     NO_CHANGES,
     ChangeDetector,
@@ -143,7 +143,7 @@ class ObservationQueue:
         self._queue: asyncio.Queue[_Observation] = asyncio.Queue()
         self._now: Callable[[], float] = self._loop_time
         self._queued = 0  # at most `_QUEUE`; `Queue.qsize` costs three calls
-        self._last: LruCache[_Customer, float] = LruCache(_REMEMBERED)
+        self._last: LruCache[_Customer, tuple[float, ReplyDigest | None]] = LruCache(_REMEMBERED)
         self._statuses: LruCache[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
         self._statuses = LruCache(_REMEMBERED)
         self._not_found: LruCache[_Customer, float] = LruCache(_REMEMBERED)
@@ -156,9 +156,9 @@ class ObservationQueue:
             return
         key = wallet.provider, wallet.customer_ref
         last = self._last.get(key)
-        if last is not None and now - last < self._pace.again_after_s:
+        if last is not None and now - last[0] < self._pace.again_after_s:
             return
-        self._last.put(key, now)
+        self._last.put(key, (now, reply))
         if reply is not None:
             reply.recorded_at = now
         self._put(_List(wallet, datetime.now(UTC) - self._longest_read))
@@ -188,7 +188,9 @@ class ObservationQueue:
         if at is not None and now - at < self._pace.again_after_s:
             return
         self._not_found.put(key, now)
-        self._last.pop(key)  # record the next list at once
+        last = self._last.pop(key)  # record the next list at once, even if it is the one before
+        if last is not None and last[1] is not None:
+            last[1].recorded_at = _NEVER
         self._put(_NotFound(key))
 
     def _put(self, seen: _Observation) -> None:

@@ -198,7 +198,10 @@ class GraphQLEndpoint:
             SPANS.tracer.begin(record)
         if prepared.is_subscription:
             if self._draining.is_set():
-                raise RequestRefused("OVERLOADED", headers={"retry-after": "1", "connection": "close"})
+                record.code = "OVERLOADED"
+                refused = RequestRefused(record.code, headers={"retry-after": "1", "connection": "close"})
+                # Apollo Client subscribes again after a 503, but not if it is a GraphQL response.
+                return refusal(refused, AnswerType.JSON_BY_DEFAULT, record.request_id)
             return _Stream(_bodies(self._operations.events(prepared, record), record), caller, allowed.stream)
         watch.is_cancelled_on_leaving = not prepared.is_mutation  # a mutation always completes
         outcome = await self._operations.run(prepared, record)

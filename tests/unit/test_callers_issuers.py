@@ -111,7 +111,7 @@ async def test_a_token_of_another_issuer_is_refused_with_the_reason(
 
 async def test_the_log_has_the_reason_and_no_token(callers: Authenticator, caplog: pytest.LogCaptureFixture) -> None:
     sent = token(ec_key("shop"), "ES256", claims(iss="https://evil.test/"), kid="k1")
-    with caplog.at_level("INFO"), pytest.raises(RequestRefused) as refused:
+    with caplog.at_level("INFO", "vaultgraph.auth"), pytest.raises(RequestRefused) as refused:
         await callers.authenticate(bearer(sent))
     assert refused.value.code == "UNAUTHENTICATED"
     (record,) = caplog.records

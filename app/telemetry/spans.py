@@ -34,7 +34,7 @@ _read_remote: Final = TraceContextTextMapPropagator().extract
 
 
 class TracedRequest(Protocol):
-    """What a server span tells of a request."""
+    """The request attributes of a server span."""
 
     request_id: str
     method: str

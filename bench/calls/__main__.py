@@ -75,7 +75,7 @@ def reading(counter: Counter, stub: Stub, transport: str, *, is_kept: bool) -> I
 
 @contextmanager
 def writing(counter: Counter, sandbox: RunningSandbox, transport: str) -> Iterator[Client]:
-    """A gateway in front of the sandbox, which keeps what it is told."""
+    """A gateway in front of the sandbox, which stores what is written to it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         every = {"transport": transport, "fresh_for_s": 0.0, "deadline_s": 20.0}

@@ -1,4 +1,4 @@
-"""Several clients that repeat one GraphQL request over kept connections, until told to stop."""
+"""Several clients that repeat one GraphQL request over kept connections until they are stopped."""
 
 import http.client
 import json

@@ -9,16 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import inspect, text
 
 from app.store import Store, make_engine, migrate, postgres, require_schema
 from app.store.errors import SchemaDiffers
 from app.store.migrating import MIGRATING, downgrade, revisions, sqlalchemy_engine, upgrade
 from app.store.schema import NEWEST_REVISION
 from app.store.statements import Statement
-from app.store.tables import metadata
 from tests.support.stores import sql
 from tests.support.waiting import eventually
 
@@ -32,14 +29,6 @@ async def start():
     await store.close()
 asyncio.run(start())
 """
-
-
-def test_migrations_produce_exactly_the_tables(store_url: str) -> None:
-    def differences(connection: Connection) -> list[object]:
-        return compare_metadata(MigrationContext.configure(connection), metadata)
-
-    with sql(store_url) as conn:
-        assert differences(conn) == []
 
 
 def test_the_revision_that_is_expected_is_the_newest_script() -> None:

@@ -2,11 +2,6 @@
 
 from alembic import context
 
-from app.store.tables import metadata
-
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    transactional_ddl=True,  # supported by SQLite because the driver does not autocommit
-)
+# SQLite supports transactional DDL because the driver does not autocommit.
+context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
 context.run_migrations()

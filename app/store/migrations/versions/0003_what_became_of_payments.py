@@ -1,7 +1,5 @@
 """Refunds of a payment, and the operation that sent its capture."""
 
-from collections.abc import Sequence
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -11,8 +9,6 @@ SORTED_ID = sa.String(40).with_variant(sa.String(40, collation="C"), "postgresql
 
 revision: str = "0003"
 down_revision: str | None = "0002"
-branch_labels: str | Sequence[str] | None = None
-depends_on: str | Sequence[str] | None = None
 
 _CAPTURE = "FROM operations WHERE operations.tenant = payments.tenant AND exclusive = 'capture:' || payments.id"
 

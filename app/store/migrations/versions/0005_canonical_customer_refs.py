@@ -22,8 +22,6 @@ SORTED_ID = sa.String(40).with_variant(sa.String(40, collation="C"), "postgresql
 
 revision: str = "0005"
 down_revision: str | None = "0004"
-branch_labels: str | Sequence[str] | None = None
-depends_on: str | Sequence[str] | None = None
 
 _PAGE: Final = 2_000
 

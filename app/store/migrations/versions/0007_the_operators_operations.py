@@ -4,14 +4,10 @@ Before, they shared ``staff:operator`` with tokens of that subject. An import th
 finds its operations under the new caller's key.
 """
 
-from collections.abc import Sequence
-
 from alembic import op
 
 revision: str = "0007"
 down_revision: str | None = "0006"
-branch_labels: str | Sequence[str] | None = None
-depends_on: str | Sequence[str] | None = None
 
 
 def upgrade() -> None:

@@ -3,14 +3,10 @@
 Triggers do it, so commands and processes of other versions notify too, without another round trip.
 """
 
-from collections.abc import Sequence
-
 from alembic import op
 
 revision: str = "0009"
 down_revision: str | None = "0008"
-branch_labels: str | Sequence[str] | None = None
-depends_on: str | Sequence[str] | None = None
 
 _FUNCTION = """
 CREATE FUNCTION vaultgraph_notify() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -161,6 +161,8 @@ class JpMorganApi:
     def set_default(self, request: JpMorganRequest) -> Json:
         profile = self._draft(request)
         methods.set_default(profile, request.path["method"])
+        if self._emulator.switch("ADDRESSES_AFTER_DEFAULT") == "in_use":
+            contacts.drop_unused_addresses(profile)
         return self._keep(request, profile)
 
     def delete_method(self, request: JpMorganRequest) -> Json:

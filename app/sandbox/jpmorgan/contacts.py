@@ -44,6 +44,12 @@ def delete_address(profile: Json, address_id: str) -> None:
     profile["addresses"].remove(address)
 
 
+def drop_unused_addresses(profile: Json) -> None:
+    """Keep the addresses that a payment method uses."""
+    used = {method["wire"].get("addressIdentifier") for method in profile["methods"]}
+    profile["addresses"] = [address for address in profile["addresses"] if address["addressIdentifier"] in used]
+
+
 def add_communication(profile: Json, body: Any, at: str, faults: list[ValidationFault]) -> None:
     if not isinstance(body, dict):
         faults.append(ValidationFault(at, "must be an object"))

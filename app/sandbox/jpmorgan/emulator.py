@@ -39,6 +39,10 @@ class JpMorganEmulator(JsonApiEmulator):
             ("13_to_19", "exactly_16"), "Card number lengths: those of the networks, or of the schema."
         ),
         "FIRST_SIX": Switch(("omitted", "shown"), "Whether cards show `first6CardNumber`."),
+        "ADDRESSES_AFTER_DEFAULT": Switch(
+            ("kept", "in_use"),
+            "Addresses after a default was set: all, or those that a payment method uses. The samples disagree.",
+        ),
         "TOKEN_EXPIRES_IN": LIFETIME_SWITCH,
         "REVOKE_TOKENS": REVOKE_SWITCH,
     }

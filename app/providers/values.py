@@ -8,12 +8,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from app.vault.model import Expiry
+from app.vault.pan import looks_like_card_number
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_~-]*").fullmatch
 _SEPARATORS: Final = re.compile(r"[\s\-]")
 _MASKED: Final = re.compile(r"[^A-WYZa-wyz]*", re.ASCII).fullmatch
 _BIN: Final = re.compile(r"([0-9]{6,8})(?:[*xX#●•].*)?").fullmatch
 _MOST_DIGITS: Final = 18
+_LONGEST_MESSAGE: Final = 250
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_./ -]{0,49}").fullmatch
 _MANY_DIGITS: Final = re.compile(r"(?:[0-9][^0-9]*){5}").search
 
@@ -21,6 +23,14 @@ _MANY_DIGITS: Final = re.compile(r"(?:[0-9][^0-9]*){5}").search
 def text(value: object) -> str | None:
     """A string without surrounding blanks; None when it is empty or not a string."""
     return (value.strip() or None) if isinstance(value, str) else None
+
+
+def message(value: object) -> str | None:
+    """A vault's words for people: one line of at most 250 characters; None for anything that contains a card number."""
+    spelled = text(value)
+    if spelled is None or looks_like_card_number(spelled):
+        return None
+    return " ".join(spelled.split())[:_LONGEST_MESSAGE]
 
 
 def texts(record: Mapping[str, Any], names: Iterable[str]) -> list[str | None]:

@@ -4,7 +4,7 @@ Immutable values without behaviour. Months are 1 to 12, years have four digits, 
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from app.vault.enums import (
@@ -83,7 +83,12 @@ class NextAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class ThreeDSecure:
-    """The last known 3-D Secure result of one card. `raw_status` is the vault's value."""
+    """The last known 3-D Secure result of one card. `raw_status` is the vault's value.
+
+    `transaction_id`, `response_code`, `response_message` and `host_message` are the vault's words about the attempt, if
+    it says any; `host_message` comes from the issuer, the network or the processor. `authenticated_at` is when the
+    attempt was made, whatever its result.
+    """
 
     status: AuthStatus
     purpose: AuthPurpose | None = None
@@ -91,6 +96,10 @@ class ThreeDSecure:
     authentication_id: str | None = None
     authenticated_at: datetime | None = None
     next_action: NextAction | None = None
+    transaction_id: str | None = None
+    response_code: str | None = None
+    response_message: str | None = None
+    host_message: str | None = None
 
 
 @value(frozen=True, slots=True, kw_only=True)
@@ -137,12 +146,28 @@ class Card(MethodBase):
         return PaymentMethodKind.CARD
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mandate:
+    """The account holder's agreement to direct debits. `mandate_type` and `reference` are the vault's words.
+
+    `mandate_id` is the merchant's; `reference` is the number that the vault gave it.
+    """
+
+    mandate_id: str
+    mandate_type: str | None = None
+    signed_on: date | None = None
+    reference: str | None = None
+
+
 @value(frozen=True, slots=True, kw_only=True)
 class BankAccount(MethodBase):
+    """`mandates` is None if the vault keeps none for accounts of this rail, or they cannot be read."""
+
     rail: BankRail = BankRail.OTHER
     account_type: BankAccountType | None = None
     bank_name: str | None = None
     verification: BankVerification = BankVerification.UNKNOWN
+    mandates: tuple[Mandate, ...] | None = None
 
     @property
     def kind(self) -> PaymentMethodKind:

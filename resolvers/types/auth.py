@@ -34,8 +34,24 @@ class GraphThreeDSecure:
     status: AuthStatus
     purpose: AuthPurpose | None
     raw_status: str | None = strawberry.field(description="The vault's value.")
-    authentication_id: strawberry.ID | None
-    authenticated_at: datetime | None
+    authentication_id: strawberry.ID | None = strawberry.field(
+        description="The vault's id of the authentication; its 3-D Secure service knows the details."
+    )
+    authenticated_at: datetime | None = strawberry.field(
+        description="When the attempt was made, whatever its result (J.P. Morgan: transactionDate)."
+    )
+    transaction_identifier: strawberry.ID | None = strawberry.field(
+        description="The vault's id of this attempt. J.P. Morgan only."
+    )
+    response_code: str | None = strawberry.field(
+        description="The vault's code, e.g. ACCEPTED: for support, not for decisions. J.P. Morgan only."
+    )
+    response_message: str | None = strawberry.field(
+        description="The vault's explanation of its code. J.P. Morgan only."
+    )
+    host_message: str | None = strawberry.field(
+        description="What the issuer, the network or the processor said; null if nothing. J.P. Morgan only."
+    )
     next_action: GraphNextAction | None
 
     @classmethod
@@ -46,5 +62,9 @@ class GraphThreeDSecure:
             raw_status=result.raw_status,
             authentication_id=strawberry.ID(result.authentication_id) if result.authentication_id else None,
             authenticated_at=result.authenticated_at,
+            transaction_identifier=strawberry.ID(result.transaction_id) if result.transaction_id else None,
+            response_code=result.response_code,
+            response_message=result.response_message,
+            host_message=result.host_message,
             next_action=GraphNextAction.of(result.next_action) if result.next_action else None,
         )

@@ -1,7 +1,7 @@
 """Payment methods. Cheap, frequently selected fields are plain attributes; others have resolvers."""
 
 from collections.abc import Awaitable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import strawberry
@@ -165,12 +165,42 @@ class GraphCard(PaymentMethod):
         return await _reference(cls, info, id)
 
 
+@strawberry.type(name="Mandate", description="The account holder's agreement to direct debits.")
+class GraphMandate:
+    mandate_id: strawberry.ID = strawberry.field(description="The merchant's id of the agreement, as it was signed.")
+    mandate_type: str | None = strawberry.field(description="The vault's word, e.g. RECURRING.")
+    signed_on: date | None = strawberry.field(description="The day of the signature.")
+    reference: str | None = strawberry.field(description="The number that the vault gave the mandate.")
+
+
+def _mandates(root: "GraphBankAccount") -> list[GraphMandate] | None:
+    method = root.source.method
+    mandates = method.mandates if isinstance(method, VaultBankAccount) else None
+    if mandates is None:
+        return None
+    return [
+        GraphMandate(
+            mandate_id=strawberry.ID(one.mandate_id),
+            mandate_type=one.mandate_type,
+            signed_on=one.signed_on,
+            reference=one.reference,
+        )
+        for one in mandates
+    ]
+
+
 @strawberry.federation.type(name="BankAccount", keys=["id"], description="A bank account that can be debited.")
 class GraphBankAccount(PaymentMethod):
     rail: BankRail
     account_type: BankAccountType | None
     bank_name: str | None
     verification: BankVerification
+    mandates: list[GraphMandate] | None = strawberry.field(
+        resolver=_mandates,
+        directives=[ListSize(assumed_size=2)],
+        description="J.P. Morgan only, SEPA and BACS; null: the vault keeps none for such accounts, or they cannot be "
+        "read; [] means that it has none.",
+    )
 
     @classmethod
     async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> PaymentMethod | None:

@@ -9,14 +9,13 @@ import pytest
 from app.providers.jpmorgan.mapping import (
     default_of,
     new_records,
-    next_action_of,
     refs_of,
     to_bank_account,
     to_card,
     to_status,
-    to_three_d_secure,
     to_wallet,
 )
+from app.providers.jpmorgan.three_d_secure import next_action_of, to_three_d_secure
 from app.vault.enums import (
     AuthStatus,
     BankAccountType,

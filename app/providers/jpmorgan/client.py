@@ -34,16 +34,15 @@ from app.providers.jpmorgan.mapping import (
     canonical_ref,
     default_of,
     new_records,
-    next_action_of,
     profile_id_of,
     profiles_in,
     refs_of,
-    to_three_d_secure,
     to_wallet,
 )
 from app.providers.jpmorgan.ordinary import ordinary_wallet
 from app.providers.jpmorgan.requests import from_change, from_customer, from_new, list_of
 from app.providers.jpmorgan.settings import JpMorganSettings
+from app.providers.jpmorgan.three_d_secure import next_action_of, to_three_d_secure
 from app.providers.jpmorgan.validation import (
     ROUTE_KINDS,
     faults_of_address,

@@ -1,9 +1,8 @@
 """Maps J.P. Morgan's wire types to the unified model. Pure: no I/O, no clock, no settings."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from datetime import date
 from typing import Any, Final, TypeVar, cast
 
 from app.providers.base import (
@@ -11,17 +10,17 @@ from app.providers.base import (
     bin_of,
     collect,
     distinct,
-    instant_of,
     last4_of,
     postal_code_of,
     read_expiry,
     text,
     word,
 )
-from app.providers.jpmorgan.wire import JpMorganAddress, WireBankAccount, WireCard, WireMethod, WireStatus
-from app.providers.lists import is_error, says_more
+from app.providers.jpmorgan.three_d_secure import pending_authentication
+from app.providers.jpmorgan.verdicts import is_refusal, verdict
+from app.providers.jpmorgan.wire import JpMorganAddress, WireBankAccount, WireCard, WireMandate, WireMethod
+from app.providers.lists import says_more
 from app.vault.enums import (
-    AuthStatus,
     BankAccountType,
     BankRail,
     BankVerification,
@@ -29,7 +28,6 @@ from app.vault.enums import (
     CardTokenType,
     CustomerRef,
     MethodRef,
-    NextActionKind,
     PaymentMethodStatus,
     ProviderName,
     WalletKind,
@@ -38,10 +36,9 @@ from app.vault.model import (
     Address,
     BankAccount,
     Card,
-    NextAction,
+    Mandate,
     OtherMethod,
     PaymentMethod,
-    ThreeDSecure,
     VaultWallet,
 )
 
@@ -77,11 +74,6 @@ ACCOUNT_TYPE: Final[Mapping[str, BankAccountType]] = {
     "SAVING": BankAccountType.SAVINGS,
     "CORPORATE_CHECKING": BankAccountType.CORPORATE_CHECKING,
 }
-_AUTH: Final[Mapping[str, AuthStatus]] = {
-    "SUCCESS": AuthStatus.AUTHENTICATED,
-    "DENIED": AuthStatus.FAILED,
-    "ERROR": AuthStatus.UNAVAILABLE,
-}
 _RAIL_OF_LIST: Final[Mapping[str, BankRail]] = {
     "achList": BankRail.ACH,
     "sepaList": BankRail.SEPA,
@@ -97,13 +89,6 @@ _PROFILE_STATUS: Final[Mapping[str, PaymentMethodStatus]] = {
     "SUSPENDED": PaymentMethodStatus.SUSPENDED,
 }
 _VERIFIED: Final = {True: BankVerification.VERIFIED, False: BankVerification.FAILED}
-_LETTER_OF_3DS: Final = {"Y": True, "N": False, "R": False}
-_GOOD: Final = re.compile(r"\b(?:ACCEPT|APPROV|SUCCE|AUTHENTICATED|AUTHORI[SZ]ED|COMPLETED?\b)|^(?:OK|0+)$")
-_BAD: Final = re.compile(
-    r"DECLIN|DENIED|DENY|DENIAL|REJECT|REFUS|FAIL|UNSUCCESS|UNAUTHENTICATED|UNAPPROV|DO NOT HONOU?R|INSUFFICIENT|STOLEN"
-)
-_NEGATION: Final = re.compile(r"\b(?:NOT?|NON|NEVER|WITHOUT|CANNOT)\b")
-_TALK: Final = ("responseCode", "responseMessage", "hostMessage")
 
 
 # ---- the profile ------------------------------------------------------------------------------------------
@@ -157,15 +142,6 @@ def profile_id_of(profile: Any) -> CustomerRef:
     if found is None or is_refusal(profile):
         raise ValueError("not a consumer profile")
     return canonical_ref(found)
-
-
-def is_refusal(body: Mapping[str, Any]) -> bool:
-    """True if a body is `messages` with an error, or the edge server's error, whatever its HTTP status."""
-    response_status = body.get("responseStatus")
-    is_fine = response_status is None or (
-        isinstance(response_status, str) and response_status.upper() in ("SUCCESS", "")
-    )
-    return not is_fine or bool(body.get("validationErrors")) or is_error(body)
 
 
 def default_of(profile: Any) -> MethodRef | None:
@@ -280,7 +256,7 @@ def to_card(wire: WireCard, ref: CustomerRef, joined: Joined = _ALONE) -> Card:
         expiry=expiry,
         has_unreadable_expiry=has_unreadable_expiry,
         bin=bin_of(wire.get("first6CardNumber")),
-        three_d_secure=_pending_authentication(wire) if status is PaymentMethodStatus.PENDING else None,
+        three_d_secure=pending_authentication(wire) if status is PaymentMethodStatus.PENDING else None,
     )
 
 
@@ -293,7 +269,35 @@ def to_bank_account(wire: WireBankAccount, rail: BankRail, ref: CustomerRef, joi
         rail=rail,
         account_type=_named(ACCOUNT_TYPE, wire.get("accountType"), BankAccountType.UNKNOWN),
         verification=_verification(wire, status),
+        mandates=None if rail is BankRail.ACH else _mandates(wire.get("mandateList")),
     )
+
+
+def _mandates(given: object) -> tuple[Mandate, ...] | None:
+    """None if any mandate cannot be read: a list that lacks one would look complete. An absent list is empty."""
+    if given is not None and not isinstance(given, list):
+        return None
+    found, unreadable = collect(given or (), _mandate)
+    return None if unreadable else found
+
+
+def _mandate(wire: WireMandate) -> Mandate:
+    mandate_id = text(wire.get("mandateId"))
+    if mandate_id is None:
+        raise ValueError("no mandateId")
+    return Mandate(
+        mandate_id=mandate_id,
+        mandate_type=word(wire.get("mandateType")),
+        signed_on=_day(wire.get("mandateSignatureDate")),
+        reference=text(wire.get("mandateReferenceId")),
+    )
+
+
+def _day(given: object) -> date | None:
+    try:
+        return date.fromisoformat(text(given) or "")
+    except ValueError:
+        return None
 
 
 def _to_other(wire: WireMethod, name: str, ref: CustomerRef, joined: Joined) -> OtherMethod:
@@ -386,89 +390,11 @@ def _verification(wire: WireBankAccount, status: PaymentMethodStatus) -> BankVer
     messages = result.get("messages") if isinstance(result, dict) else None
     response_status = (text(messages.get("responseStatus")) or "").upper() if isinstance(messages, dict) else ""
     if messages and response_status == "SUCCESS":
-        verdict = _verdict(messages)
-        return BankVerification.UNKNOWN if verdict is None else _VERIFIED[verdict]
+        is_verified = verdict(messages)
+        return BankVerification.UNKNOWN if is_verified is None else _VERIFIED[is_verified]
     if response_status in ("ERROR", "DENIED"):
         return BankVerification.FAILED
     return BankVerification.PENDING if status is PaymentMethodStatus.PENDING else BankVerification.UNKNOWN
-
-
-# ---- 3-D Secure -------------------------------------------------------------------------------------------
-
-
-def to_three_d_secure(wire: WireStatus) -> ThreeDSecure | None:
-    """Parse the reply of ``.../status``; None without details: there was no attempt.
-
-    Source: "Retrieve the 3D Secure status of a payment method".
-    """
-    if text(wire.get("consumerProfileId")) is None or is_refusal(wire):
-        raise ValueError("not a status")
-    details = wire.get("cardAuthenticationDetails")
-    if details is None or details == {}:
-        return None
-    if not isinstance(details, dict):
-        raise ValueError("details of another shape")
-    given = details.get("responseStatus")
-    response_status = given if isinstance(given, str) and given in _AUTH else word(given)
-    status = _AUTH.get((response_status or "").upper(), AuthStatus.UNKNOWN)
-    if status is AuthStatus.AUTHENTICATED and not (_verdict(details) and _verdict(wire) is not False):
-        status = AuthStatus.FAILED if _verdict(details) is False else AuthStatus.UNKNOWN
-    return ThreeDSecure(
-        status=status,
-        raw_status=response_status,
-        authentication_id=text(details.get("authenticationId")),
-        authenticated_at=instant_of(details.get("transactionDate")),
-    )
-
-
-def _verdict(details: Mapping[str, Any]) -> bool | None:
-    """Whether the fields next to a SUCCESS confirm it: True also if there are none, False if they say that the holder
-    or the account was rejected, and None if they say anything else or cannot be read.
-    """
-    verdicts: list[bool | None] = []
-    for name in _TALK:
-        given = details.get(name)
-        verdicts.append(_verdict_of(given) if isinstance(given, str) else True if given is None else None)
-    letter = details.get("threeDSTransactionStatus")
-    if letter is not None:
-        verdicts.append(_LETTER_OF_3DS.get(letter) if isinstance(letter, str) else None)
-    if False in verdicts:
-        return False
-    return None if None in verdicts else True
-
-
-@lru_cache(maxsize=256)  # four for each status; few distinct ones occur
-def _verdict_of(value: str) -> bool | None:
-    """For one code or message; there is no published list of either, except ``ACCEPTED``."""
-    if not value.strip():
-        return True
-    spelled = value.upper().replace("_", " ").strip()
-    is_good, is_negated = _GOOD.search(spelled) is not None, _NEGATION.search(spelled) is not None
-    if _BAD.search(spelled):
-        return None if is_negated and "HONO" not in spelled else False
-    if is_good:
-        return not is_negated
-    return None
-
-
-def next_action_of(wire: WireCard) -> NextAction | None:
-    """Where the shopper must go to complete the 3-D Secure requested while adding; None if nothing is required."""
-    result = wire.get("authenticationResult")
-    url = text(result.get("authenticationOrchestrationUrl")) if isinstance(result, dict) else None
-    if url is None or not url.startswith(("https://", "http://")):
-        return None
-    return NextAction(kind=NextActionKind.REDIRECT, url=url)
-
-
-def _pending_authentication(wire: WireCard) -> ThreeDSecure | None:
-    action = next_action_of(wire)
-    if action is None:
-        return None
-    return ThreeDSecure(
-        status=AuthStatus.CHALLENGE_REQUIRED,
-        authentication_id=text(wire["authenticationResult"].get("authenticationId")),
-        next_action=action,
-    )
 
 
 # ---- helpers ----------------------------------------------------------------------------------------------

@@ -47,12 +47,22 @@ class WireCard(WireMethod, total=False):
     authenticationResult: WireAuthenticationResult
 
 
+class WireMandate(TypedDict, total=False):
+    """Schema `mandate`; the date is ``YYYY-MM-DD``, and the reference is J.P. Morgan's."""
+
+    mandateId: str
+    mandateType: str
+    mandateSignatureDate: str
+    mandateReferenceId: str
+
+
 class WireBankAccount(WireMethod, total=False):
-    """Schemas `ach`, `sepa`, `bacs`; only ACH has an account type and micro entries."""
+    """Schemas `ach`, `sepa`, `bacs`; only ACH has an account type and micro entries, and only it has no mandates."""
 
     last4AccountNumber: str
     accountType: str
     isTransactionMicroEntry: bool
+    mandateList: list[WireMandate]
 
 
 class WireDefault(TypedDict, total=False):
@@ -100,9 +110,13 @@ class WireProfile(TypedDict, total=False):
 
 
 class WireAuthenticationDetails(TypedDict, total=False):
-    """Schema `cardAuthenticationDetails`: `responseStatus` is SUCCESS, DENIED or ERROR."""
+    """Schema `cardAuthenticationDetails`: `responseStatus` is SUCCESS, DENIED or ERROR; `hostMessage` may be blank."""
 
+    transactionIdentifier: str
     responseStatus: str
+    responseCode: str
+    responseMessage: str
+    hostMessage: str
     transactionDate: str
     authenticationId: str
 

@@ -87,7 +87,7 @@ class StatusReader:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    size: int = 600
+    size: int = 900
     is_whole: bool = True
 
 

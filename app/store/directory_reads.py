@@ -37,10 +37,6 @@ _BY_REF: Final = Query(
     )
     """,
 )
-_PAGE_OF_IDS: Final = Query(
-    str,
-    "SELECT id FROM customers WHERE tenant = :tenant AND erased_at IS NULL AND id > :after ORDER BY id LIMIT :limit",
-)
 _OWNERS: Final = Query(
     _Owner,
     "SELECT {columns} FROM links WHERE tenant = :tenant AND provider = :provider AND customer_ref IN :refs",
@@ -151,11 +147,6 @@ def stored_choice(db: Connection, customer_id: str) -> ChoiceRecord | None:
 
 def nicknames_of_customer(db: Connection, customer_id: str) -> dict[MethodAddress, str]:
     return {MethodAddress(*row[:3]): row.nickname for row in db.all(_NICKNAMES, customer_id=customer_id)}
-
-
-def page_of_customer_ids(db: Connection, after: str = "", *, limit: int = 1000) -> list[str]:
-    """One page of the ids of all customers that are not erased, in order; empty at the end."""
-    return db.all(_PAGE_OF_IDS, after=after, limit=limit)
 
 
 def _entries(rows: Sequence[Row]) -> dict[str, DirectoryEntry]:

@@ -73,11 +73,6 @@ _MARK: Final = Query(
     """,
     if_expected=_IF_EXPECTED,
 )
-_CHECK: Final = Query(
-    OperationRecord,
-    "UPDATE operations SET epoch = epoch {if_expected} RETURNING {columns}",  # also locks it
-    if_expected=_IF_EXPECTED,
-)
 _ADOPT: Final = Query(
     OperationRecord,
     """
@@ -224,11 +219,6 @@ def mark_operation(
     return _put_rows(tx, marked, rows)
 
 
-def put_result_rows(tx: Transaction, operation: OperationRecord, rows: Iterable[ResultRow]) -> OperationRecord | None:
-    """Insert or replace rows while the operation runs; None if another process has taken it over."""
-    return _put_rows(tx, tx.one(_CHECK, **_as_expected(operation, _RUNNING)), rows)
-
-
 def adopt_operation(
     tx: Transaction, operation: OperationRecord, owner_id: str, *, look_again_at: datetime
 ) -> OperationRecord | None:
@@ -319,7 +309,6 @@ def _row(operation_id: str, row: ResultRow) -> dict[str, Any]:
 class Journal(Repository):
     operation = ReadMethod(journal_reads.find_operation)
     by_key = ReadMethod(operation_by_key)
-    by_exclusive = ReadMethod(operation_by_exclusive)
     of_customer = ReadMethod(journal_reads.operations_of_customer)
     unreconciled = ReadMethod(journal_reads.unreconciled_operations)
     is_disturbed = ReadMethod(journal_reads.is_disturbed)
@@ -330,7 +319,6 @@ class Journal(Repository):
     begin = WriteMethod(begin_operation)
     prepare = WriteMethod(prepare_operation)
     mark = WriteMethod(mark_operation)
-    put_rows = WriteMethod(put_result_rows)
     adopt = WriteMethod(adopt_operation)
     reopen = WriteMethod(reopen_operation)
     replace_digest = WriteMethod(replace_operation_digest)

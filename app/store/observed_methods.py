@@ -83,7 +83,6 @@ _EXPIRING: Final = Query(
     f"{_METHODS} AND expiry BETWEEN :first_month AND :last_month AND status = 'ACTIVE'"
     f" AND (provider, customer_ref, method_ref) > (:provider, :customer_ref, :method_ref) {_ORDER} LIMIT :limit",
 )
-_NO_CHANGES: Final = ObservedChanges((), (), (), is_first=False)
 
 
 def note_list(
@@ -210,7 +209,6 @@ def expiring_methods(
 class ObservedMethods(Repository):
     is_unchanged = ReadMethod(is_list_unchanged)
     status = ReadMethod(observed_status)
-    put_status = WriteMethod(put_observed_status)
     owners = ReadMethod(owners_of_methods)
     unseen_links = ReadMethod(unseen_links)
     of_customer = ReadMethod(observed_methods_of)

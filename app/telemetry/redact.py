@@ -15,11 +15,6 @@ _MOST_LEARNED: Final = 1000
 _STANDARD: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
 
 
-def find_card_numbers(text: str) -> list[str]:
-    """The card numbers in `text`, as written. For tests and checks; never log the result."""
-    return [text[start:end] for start, end in card_number_spans(text)]
-
-
 class Redactor:
     """Replaces card numbers and registered secrets by ``[redacted]``.
 

@@ -181,11 +181,6 @@ class ImportResult:
 
 @runtime_checkable
 class ImportingVault(Protocol):
-    @property
-    def import_limit(self) -> int:
-        """Maximum rows per call."""
-        ...
-
     def faults_of_import(self, row: ImportedCard) -> list[FieldFault]: ...
 
     async def import_methods(self, rows: Sequence[ImportedCard], call: Call) -> list[ImportResult]:

@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from app.store.records import MethodAddress
-from app.store.ulids import CUSTOMER, EVENT, METHOD, OPERATION, PAYMENT, new_id
+from app.store.ulids import CUSTOMER, EVENT, METHOD, OPERATION, PAYMENT
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.wallet.keys import KeyRing, derive_key
 
@@ -31,10 +31,6 @@ _PAD: Final = ("", "===", "==", "=")
 
 _ULID: Final = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
 _METHOD: Final = re.compile(METHOD + r"[A-Za-z0-9_-]{24,}", re.ASCII)
-_OPERATION: Final = re.compile(OPERATION + _ULID)
-_EVENT: Final = re.compile(EVENT + _ULID)
-_PAYMENT: Final = re.compile(PAYMENT + _ULID)
-_CUSTOMER: Final = re.compile(CUSTOMER + r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 class IdKind(Enum):
@@ -46,11 +42,11 @@ class IdKind(Enum):
 
 
 _SHAPES: Final = (
-    (_CUSTOMER, IdKind.CUSTOMER),
+    (re.compile(CUSTOMER + r"[A-Za-z0-9_-]{1,64}", re.ASCII), IdKind.CUSTOMER),
     (_METHOD, IdKind.METHOD),
-    (_OPERATION, IdKind.OPERATION),
-    (_EVENT, IdKind.EVENT),
-    (_PAYMENT, IdKind.PAYMENT),
+    (re.compile(OPERATION + _ULID), IdKind.OPERATION),
+    (re.compile(EVENT + _ULID), IdKind.EVENT),
+    (re.compile(PAYMENT + _ULID), IdKind.PAYMENT),
 )
 
 
@@ -105,22 +101,6 @@ class Ids:
             ref = self._canonical_ref(address.provider, address.customer_ref)
             return MethodAddress(address.provider, ref, address.method_ref)
         return None
-
-    @staticmethod
-    def new_customer_id() -> str:
-        return new_id(CUSTOMER)
-
-    @staticmethod
-    def new_operation_id() -> str:
-        return new_id(OPERATION)
-
-    @staticmethod
-    def new_event_id() -> str:
-        return new_id(EVENT)
-
-    @staticmethod
-    def new_payment_id() -> str:
-        return new_id(PAYMENT)
 
 
 def kind_of(any_id: str) -> IdKind | None:

@@ -28,10 +28,6 @@ class BadAmount(ValueError):
     """The text is no amount of this currency; the message names the rule, never the value."""
 
 
-def is_currency(code: str) -> bool:
-    return code in _EXPONENTS
-
-
 def exponent_of(currency: str) -> int:
     """Decimal places of the currency's minor unit. Raises BadAmount for a code that is not in ISO 4217."""
     try:

@@ -15,11 +15,13 @@ from sqlalchemy import Connection
 
 from app.store import Store, make_engine, migrate
 from app.store.migrating import sqlalchemy_engine
+from app.store.statements import Query
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.shared import ask
 
 _TEMPLATE = "vaultgraph_template"
 _NUMBERS = itertools.count(1)
+_CUSTOMER_IDS = Query(str, "SELECT id FROM customers WHERE tenant = :tenant AND erased_at IS NULL")
 POSTGRES_ADDRESS = pytest.StashKey[str]()
 """The address where `postgres_server` requests the server."""
 
@@ -100,6 +102,11 @@ def sql(url: str) -> Iterator[Connection]:
     """A connection of SQLAlchemy to the store's database, in a transaction that is committed."""
     with sqlalchemy_engine(make_engine(url)).begin() as connection:
         yield connection
+
+
+async def customer_ids(store: Store) -> list[str]:
+    """The ids of all customers that are not erased."""
+    return await store.read(lambda db: db.all(_CUSTOMER_IDS))
 
 
 def _command(server: Postgres, statement: str) -> None:

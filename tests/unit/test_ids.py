@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.store.records import MethodAddress
-from app.store.ulids import new_id, new_id_after
+from app.store.ulids import CUSTOMER, EVENT, OPERATION, PAYMENT, new_id, new_id_after
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.wallet.ids import IdKind, Ids, kind_of
 from app.wallet.keys import derive_key
@@ -161,7 +161,7 @@ def test_the_kind_of_an_id(made: str, kind: IdKind | None) -> None:
 
 
 def test_new_ids_are_of_their_kind() -> None:
-    made = [Ids.new_customer_id(), Ids.new_operation_id(), Ids.new_event_id(), Ids.new_payment_id()]
+    made = [new_id(prefix) for prefix in (CUSTOMER, OPERATION, EVENT, PAYMENT)]
     assert [kind_of(each) for each in made] == [IdKind.CUSTOMER, IdKind.OPERATION, IdKind.EVENT, IdKind.PAYMENT]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.telemetry.redact import MASK, RedactingFilter, Redactor, find_card_numbers
+from app.telemetry.redact import MASK, RedactingFilter, Redactor
 
 CARD = "4111111111111111"
 SECRET = "tok/en+with spaces&more"
@@ -43,7 +43,6 @@ def test_secrets_are_redacted_in_every_encoding(redactor: Redactor) -> None:
     for spelling in spellings:
         assert redactor.text(f"a {spelling} b") == f"a {MASK} b"
     assert redactor.text(f"a {CARD} b 4111 1111 1111 1111") == f"a {MASK} b {MASK}"
-    assert find_card_numbers(f"x {CARD} y") == [CARD]
 
 
 def test_overlapping_secrets_are_redacted_completely() -> None:
@@ -106,7 +105,7 @@ def test_exceptions_are_redacted_with_their_causes(log: logging.Logger, stream: 
     assert said.startswith("ERROR failed\nTraceback (most recent call last):\n")
     assert f"OSError: Cannot connect with {MASK}" in said
     assert f"RuntimeError: card {MASK}" in said
-    assert find_card_numbers(said.replace(f'{MASK}"', "")) == []
+    assert CARD not in said
     assert SECRET not in said
 
 

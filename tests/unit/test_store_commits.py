@@ -18,6 +18,7 @@ from app.store.errors import ConstraintViolated, StatementFailed, StoreUnavailab
 from app.store.records import ChangeNotice
 from app.store.statements import Statement
 from tests.support.postgres import Postgres
+from tests.support.stores import customer_ids
 
 _TAKEN = Statement("INSERT INTO heads (tenant, version, pruned_to) VALUES (:tenant, 0, 0)")
 
@@ -145,7 +146,7 @@ async def test_a_full_disk_leaves_nothing_and_a_usable_connection(sqlite_url: st
 
     with pytest.raises(StoreUnavailable):
         await store.transaction(fill)
-    assert await store.directory.page_of_ids() == []
+    assert await customer_ids(store) == []
     await store.transaction(lambda tx: tx.execute(more))
     assert await store.directory.create(external_id="one")
     await store.close()

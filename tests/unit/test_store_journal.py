@@ -153,7 +153,6 @@ async def test_a_finished_operation_does_not_change(store: Store, clock: HandClo
     assert ended is not None
     assert await store.journal.mark(ended, UNKNOWN) is None
     assert await store.journal.prepare(ended, {}, deadline_at=clock()) is None
-    assert await store.journal.put_rows(ended, []) is None
     assert await store.journal.operation(operation.id) == ended
 
 
@@ -302,8 +301,9 @@ async def test_rows_are_replaced_and_paged(store: Store, clock: HandClock) -> No
     operation = await begun(store, clock, rows=tuple(row(number) for number in range(5)))
     better = row(1, SUCCEEDED, customer_ref=CustomerRef("c"), method_ref=MethodRef("m"))
     worse = row(3, FAILED, error={"code": "DECLINED", "path": ["a"]})
-    assert await store.journal.put_rows(operation, [better]) is not None
-    assert await store.journal.mark(operation, PARTIAL, rows=[worse]) is not None
+    unsure = await store.journal.mark(operation, UNKNOWN, rows=[better])
+    assert unsure is not None
+    assert await store.journal.mark(unsure, PARTIAL, rows=[worse]) is not None
     page = await store.journal.results(operation.id, first=3)
     assert page == ResultPage((row(0), better, row(2)), has_next=True)
     assert await store.journal.results(operation.id, after=2, first=3) == ResultPage((worse, row(4)), has_next=False)
@@ -314,7 +314,6 @@ async def test_a_fenced_owner_cannot_write_rows(store: Store, clock: HandClock) 
     operation = await begun(store, clock)
     await store.journal.adopt(operation, "o", look_again_at=clock())
     row = ResultRow(row=0, provider=ProviderName.CASELLE, state=SUCCEEDED, outcome=WriteOutcome.APPLIED)
-    assert await store.journal.put_rows(operation, [row]) is None
     assert await store.journal.mark(operation, SUCCEEDED, rows=[row]) is None
     assert await store.journal.results(operation.id) == ResultPage((), has_next=False)
 

@@ -318,8 +318,6 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     # ---- payments, browser capture, import ---------------------------------------------------------------
 
-    import_limit = imports.IMPORT_LIMIT
-
     def faults_of_payment(self, new: NewPayment) -> list[FieldFault]:
         return payments.faults_of_payment(new)
 
@@ -385,7 +383,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return imports.faults_of_import(row)
 
     async def import_methods(self, rows: Sequence[ImportedCard], call: Call) -> list[ImportResult]:
-        """One call for at most `import_limit` rows, with an outcome for each."""
+        """One call for at most 1,000 rows, with an outcome for each."""
         self._allow([found for row in rows for found in self.faults_of_import(row)])
         if not rows:
             return []

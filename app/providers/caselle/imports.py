@@ -18,8 +18,6 @@ from app.vault.payments import (
     ImportState,
 )
 
-IMPORT_LIMIT: Final = 1000
-"""Rows per import call; assumed, as the page gives no number."""
 _LAST4: Final = re.compile(r"[0-9]{4}")
 
 

@@ -44,16 +44,6 @@ class WireSavedMethod(TypedDict, total=False):
     created_at: str
 
 
-class CaselleCustomer(TypedDict, total=False):
-    """A customer; `default_saved_payment_method_uid` is assumed."""
-
-    uid: str
-    reference_id: str
-    name: str
-    email: str
-    default_saved_payment_method_uid: str
-
-
 class WireCreditToSave(WireCredit):
     """The body for saving a card; `fingerprint` is the browser's 15-minute token."""
 

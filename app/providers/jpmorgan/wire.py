@@ -65,25 +65,6 @@ class WireBankAccount(WireMethod, total=False):
     mandateList: list[WireMandate]
 
 
-class WireDefault(TypedDict, total=False):
-    """Schema `defaultMOP`: one key with a full copy of a method that is in the lists too."""
-
-    card: WireCard
-    ach: WireBankAccount
-    sepa: WireBankAccount
-    bacs: WireBankAccount
-
-
-class WireMethods(TypedDict, total=False):
-    """Schema `paymentMethodType`; an empty list is left out."""
-
-    cardList: list[WireCard]
-    achList: list[WireBankAccount]
-    sepaList: list[WireBankAccount]
-    bacsList: list[WireBankAccount]
-    defaultMOP: WireDefault
-
-
 class JpMorganAddress(TypedDict, total=False):
     """Schemas `address` (with an identifier) and `consumerProfileAddress` (without); country is alpha-3."""
 
@@ -98,15 +79,6 @@ class JpMorganAddress(TypedDict, total=False):
     postalCode: str
     countryCode: str
     addressStatus: str
-
-
-class WireProfile(TypedDict, total=False):
-    """Schema `consumerProfileResponse`: the reply of every read and write except deleting the profile."""
-
-    requestId: str
-    consumerProfileId: str
-    paymentMethodType: WireMethods
-    addresses: list[JpMorganAddress]
 
 
 class WireAuthenticationDetails(TypedDict, total=False):

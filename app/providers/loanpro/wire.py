@@ -68,14 +68,6 @@ class WirePaymentAccount(TypedDict, total=False):
     CreditCard: WireCreditCard | dict[str, Any] | None
 
 
-class LoanProCustomer(TypedDict, total=False):
-    """The part of `Entity.Customer` that is read. `PaymentAccounts` is `{results: [...]}`, a bare list, or deferred."""
-
-    id: int | str
-    customId: str | None
-    PaymentAccounts: Any
-
-
 WireElement = TypedDict(
     "WireElement",
     {

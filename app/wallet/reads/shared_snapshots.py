@@ -27,7 +27,6 @@ from app.vault.provider import Call
 from app.wallet.keys import KeyRing, derive_key
 from app.wallet.reads.cache import InFlightRead, Key, Prepared, Read, Snapshot, SnapshotCache, Source
 
-WITHIN_S: Final = 0.1
 _SLACK_S: Final = 1.0  # for a save that is under way, and between the clocks of two machines
 _KINDS: Final = (Card, BankAccount, OtherMethod)
 _DECODED: Final[tuple[Any, ...]] = _KINDS

@@ -7,6 +7,7 @@ from app.store import Connection, Transaction
 from app.store.directory import create_customer
 from app.store.errors import ExternalIdTaken, UnstorableText
 from app.store.records import EventType, NewEvent, OperationRecord, OperationState, WriteOutcome
+from app.store.ulids import CUSTOMER, new_id
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import NewCustomer
 from app.wallet.commands import Actor, CreateCustomer, ProblemCode, WriteProblem, WriteResult
@@ -50,7 +51,7 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
         if found:
             raise WriteRefused(*dict.fromkeys(found))
         customer_id = known.customer_id if known else None
-        made = customer_id or self.deps.ids.new_customer_id()
+        made = customer_id or new_id(CUSTOMER)
 
         def within(tx: Transaction) -> None:
             _create(tx, command, made)

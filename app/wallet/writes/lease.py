@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
 
 from app.store import Store
 from app.store.errors import StoreUnavailable
@@ -20,7 +19,6 @@ from app.vault.enums import CustomerRef, ProviderName
 from app.wallet.changes.detector import SETTLING
 
 _log = logging.getLogger("vaultgraph.writing")
-BEAT_EVERY_S: Final = LEASE.total_seconds() / 3
 
 
 class WorkerLease:

@@ -24,13 +24,14 @@ from app.store.payments import change_payment, create_payment, find_payment, loc
 from app.store.records import (
     EventOrigin,
     MethodAddress,
+    NewPaymentRecord,
     OperationRecord,
     OperationState,
     PaymentRecord,
     PaymentState,
     WriteOutcome,
 )
-from app.store.records import NewPaymentRecord as NewPaymentRecord
+from app.store.ulids import PAYMENT, new_id
 from app.vault.enums import DefaultState, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import BankAccount, PaymentMethod
 from app.vault.payments import NewPayment, PayingVault
@@ -83,7 +84,7 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
                 tax=command.tax,
                 currency=command.currency,
                 reference=command.reference,
-                payment_id=self.deps.ids.new_payment_id(),
+                payment_id=new_id(PAYMENT),
             ),
             customer_id=entry.customer.id,
             entry=entry,

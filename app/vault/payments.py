@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NewType, Protocol, runtime_checkable
 
 from app.errors import FieldFault, RejectReason
-from app.vault.enums import CardBrand, CustomerRef, MethodRef, PaymentMethodKind
+from app.vault.enums import BankAccountType, CardBrand, CustomerRef, MethodRef, PaymentMethodKind
 from app.vault.model import Expiry, NextAction
 from app.vault.provider import Call
 from app.vault.secret import Secret
@@ -137,7 +137,7 @@ class HostingVault(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokenization:
-    """What a browser needs to tokenize a card at this vault. Never cached, stored, logged or traced."""
+    """What a browser needs to tokenize a number at this vault. Never cached, stored, logged or traced."""
 
     action: NextAction | None = None
     client_config: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -146,6 +146,22 @@ class Tokenization:
 @runtime_checkable
 class TokenizingVault(Protocol):
     async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureForm:
+    """The form to open: for a new method of this kind, or for changing the stored method `method_ref`."""
+
+    kind: PaymentMethodKind = PaymentMethodKind.CARD
+    account_type: BankAccountType | None = None
+    method_ref: MethodRef | None = None
+
+
+@runtime_checkable
+class FormVault(TokenizingVault, Protocol):
+    """A vault with one form for each kind of method, also to change a stored one."""
+
+    async def capture_form(self, ref: CustomerRef | None, form: CaptureForm, call: Call) -> Tokenization: ...
 
 
 # ---- bulk import ------------------------------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """Inputs for capture in a browser: on a page hosted by the vault, or in its form."""
 
+from collections.abc import Iterator
+
 import strawberry
 
 from app.providers.registry import names_of_the_able
-from app.vault.enums import ProviderCapability, ProviderName
+from app.vault.enums import BankAccountType, PaymentMethodKind, ProviderCapability, ProviderName
 from app.wallet.commands import CreateHostedSession, SessionPurpose, WriteProblem
 from app.wallet.money import to_minor
+from app.wallet.problems import invalid
 from resolvers.inputs.fields import given, optional
 from resolvers.inputs.payments import MoneyInput, amount_problems
 from resolvers.scalars import URL, IdempotencyKey
@@ -47,3 +50,18 @@ class CreateHostedSessionInput:
 class CreateTokenizationInput:
     customer_id: strawberry.ID
     provider: ProviderName
+    kind: PaymentMethodKind = strawberry.field(
+        default=PaymentMethodKind.CARD,
+        description="CARD or BANK_ACCOUNT, for a vault with a form for each. Card numbers must not be typed into the "
+        "form for bank accounts: its vault may show them again.",
+    )
+    account_type: BankAccountType | None = optional("For a BANK_ACCOUNT; by default CHECKING.")
+    payment_method_id: strawberry.ID | None = optional(
+        "LoanPro only: open the form that changes this stored method, for example its expiry; it decides the kind."
+    )
+
+    def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
+        if self.kind is PaymentMethodKind.OTHER:
+            yield invalid("A form captures cards or bank accounts.", *path, "kind")
+        elif self.kind is PaymentMethodKind.CARD and given(self.account_type) is not None:
+            yield invalid("A card has no account type.", *path, "account_type")

@@ -2,12 +2,13 @@
 
 import strawberry
 
-from app.errors import VaultError
-from app.vault.enums import ProviderName
-from app.vault.payments import TokenizingVault
-from app.wallet.commands import ProblemCode, WriteProblem, WriteResult
+from app.errors import FieldFault, VaultError
+from app.vault.payments import CaptureForm, FormVault, TokenizingVault
+from app.wallet.commands import WriteProblem, WriteResult
+from app.wallet.problems import not_found, unsupported
 from app.wallet.writes.refusals import problems_of
 from resolvers.context import Info
+from resolvers.inputs.fields import given
 from resolvers.inputs.hosted import CreateHostedSessionInput, CreateTokenizationInput
 from resolvers.inputs.rules import text_problems
 from resolvers.mutations.run import run
@@ -28,25 +29,41 @@ class HostedMutations:
         """Writes nothing, so it is not journalled; the response is not stored."""
         problems, found = tuple(text_problems(input)), None
         if not problems:
-            problems, found = await _tokenization(info, input.customer_id, input.provider)
+            problems, found = await _tokenization(info, input)
         return CreateTokenizationPayload(result=WriteResult(problems=problems), tokenization=found)
 
 
 async def _tokenization(
-    info: Info, customer_id: str, name: ProviderName
+    info: Info, input: CreateTokenizationInput
 ) -> tuple[tuple[WriteProblem, ...], GraphTokenization | None]:
-    entry = await info.context.entry(customer_id)
+    name, method_id = input.provider, given(input.payment_method_id)
+    entry = await info.context.entry(input.customer_id)
     if entry is None:
-        missing = WriteProblem(ProblemCode.NOT_FOUND, "There is no such customer.", ("customer_id",))
-        return (missing,), None
-    vault = info.context.services.reader.providers.get(name)
-    if not isinstance(vault, TokenizingVault):
-        message = "This vault does not support capturing in a browser."
-        cannot = WriteProblem(ProblemCode.UNSUPPORTED_BY_PROVIDER, message, ("provider",), provider=name)
-        return (cannot,), None
+        return (not_found("There is no such customer.", "customer_id"),), None
     link = entry.link(name)
+    address = info.context.services.ids.decode(method_id) if method_id is not None else None
+    ref = link.customer_ref if link else None
+    if method_id is not None and (address is None or (address.provider, address.customer_ref) != (name, ref)):
+        return (not_found("There is no such payment method.", "payment_method_id"),), None
+    vault = info.context.services.reader.providers.get(name)
+    form = CaptureForm(
+        kind=input.kind,
+        account_type=given(input.account_type),
+        method_ref=address.method_ref if address else None,
+    )
     try:
-        found = await vault.tokenization(link.customer_ref if link else None, info.context.call)
+        if isinstance(vault, FormVault):
+            found = await vault.capture_form(ref, form, info.context.call)
+        elif not isinstance(vault, TokenizingVault):
+            return (unsupported(name, "This vault does not support capturing in a browser.", "provider"),), None
+        elif address is not None:
+            return (unsupported(name, "This vault has no form for stored methods.", "payment_method_id"),), None
+        else:
+            found = await vault.tokenization(ref, info.context.call)
     except VaultError as error:
-        return problems_of(error), None
+        return problems_of(error, _path_of), None
     return (), GraphTokenization.of(name, found)
+
+
+def _path_of(fault: FieldFault) -> tuple[str, ...]:
+    return ("payment_method_id",) if fault.path == ("method_ref",) else fault.path

@@ -68,6 +68,10 @@ def _status_detail(root: "PaymentMethod") -> str | None:
     return root.source.method.status_detail
 
 
+def _vault_title(root: "PaymentMethod") -> str | None:
+    return root.source.method.title
+
+
 def _is_secondary(root: "PaymentMethod") -> bool | None:
     return root.source.method.is_secondary
 
@@ -95,6 +99,9 @@ class PaymentMethod(Node):
     )
     label: str = strawberry.field(description="Safe to show and to log, e.g. Visa ending 4242.")
     nickname: str | None = strawberry.field(description="The customer's name for it; stored by the gateway.")
+    vault_title: str | None = strawberry.field(
+        resolver=_vault_title, description="The title that the vault shows for it; only LoanPro has titles."
+    )
     holder_name: str | None
     last4: Last4 | None
     billing_address: GraphAddress | None

@@ -218,6 +218,7 @@ async def test_a_silently_dropped_profile_is_refused(
 async def test_a_link_that_cannot_be_read_back_is_unknown(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
+    sandbox.switch("loanpro", "LINK_RESPONSE", "deferred")
     new = new_card(sandbox)
     before = await loanpro.before_add(ALEX, new, call)
     sandbox.fault("loanpro", "status", method="GET", status=418)

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
 
-from tests.support import leaks
+from tests.support import leaks, mutating
+from tests.support.adding import adding
 from tests.support.gateway import RunningGateway
+from tests.support.gateways import each_vault
 from tests.support.sandbox import RunningSandbox
 
 TOKENIZE = """
@@ -30,12 +32,12 @@ mutation H($input: CreateHostedSessionInput!) {
 @pytest.fixture(scope="module")
 def gateway(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     sandbox_server.reset()
-    with RunningGateway(sandbox_server.url, tmp_path_factory.mktemp("browser")) as running:
+    with RunningGateway(sandbox_server.url, tmp_path_factory.mktemp("browser"), **each_vault(fresh_for_s=0)) as running:
         yield running
 
 
-def tokenize(gateway: RunningGateway, provider: str, customer: str = "cus_alex") -> Any:
-    given = {"customerId": customer, "provider": provider}
+def tokenize(gateway: RunningGateway, provider: str, customer: str = "cus_alex", **more: Any) -> Any:
+    given = {"customerId": customer, "provider": provider, **more}
     return gateway.data(TOKENIZE, input=given)["createTokenization"]
 
 
@@ -74,6 +76,76 @@ def test_a_card_captured_by_loanpros_form_is_added(gateway: RunningGateway, sand
     again = tokenize(gateway, "LOANPRO")["tokenization"]["action"]
     assert again["clientToken"] != action["clientToken"]
     assert kept_anywhere(gateway, action["clientToken"]) == []
+
+
+def submit(sandbox: RunningSandbox, url: str, **fields: str) -> Any:
+    """What the form's page does with the shopper's input."""
+    form = urlsplit(url)
+    assert sandbox.request("GET", f"{form.path}?{form.query}").status == 200
+    return sandbox.request("POST", f"{form.path}?{form.query}", fields).json()
+
+
+def test_an_account_captured_by_loanpros_bank_form_is_added(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    payload = tokenize(gateway, "LOANPRO", kind="BANK_ACCOUNT", accountType="SAVINGS")
+    url = payload["tokenization"]["action"]["url"]
+    assert "/check-capture-form/" in url
+    assert url.endswith("?account_type=savings")
+    checking = tokenize(gateway, "LOANPRO", kind="BANK_ACCOUNT")["tokenization"]["action"]["url"]
+    assert checking.endswith("?account_type=checking")
+    captured = submit(sandbox, url, number="000123450077", routing_number="124002971", holder_name="Ada Example")
+    method = {"loanproToken": {"token": captured["token"], "kind": "BANK_ACCOUNT", "accountType": "SAVINGS"}}
+    added = mutating.run(gateway, mutating.ADD, adding(method))
+    assert (added["userErrors"], added["paymentMethod"]["last4"]) == ([], "0077")
+
+
+def test_loanpros_form_changes_an_expiry_without_a_number(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    card = next(one for one in mutating.methods(gateway, "LOANPRO") if one["kind"] == "CARD")
+    action = tokenize(gateway, "LOANPRO", paymentMethodId=card["id"])["tokenization"]["action"]
+    assert urlsplit(action["url"]).path.startswith("/loanpro/secure-payments/edit-form/")
+    assert submit(sandbox, action["url"], exp_month="11", exp_year="2039")["status"] == 200
+    sandbox.clear_calls()
+    changed = mutating.one(gateway, card["id"])
+    assert (changed["expiry"], changed["last4"]) == ("2039-11", card["last4"])
+
+    account = next(one for one in mutating.methods(gateway, "LOANPRO") if one["kind"] == "BANK_ACCOUNT")
+    url = tokenize(gateway, "LOANPRO", paymentMethodId=account["id"])["tokenization"]["action"]["url"]
+    assert "/check-edit-form/" in url
+    assert submit(sandbox, url, holder_name="Ada Changed")["status"] == 200
+    assert mutating.one(gateway, account["id"])["holderName"] == "Ada Changed"
+    token = parse_qs(urlsplit(url).query)["account"][0]
+    assert kept_anywhere(gateway, token) == []
+
+
+def test_a_tenant_that_hides_tokens_has_no_form_for_stored_profiles(
+    gateway: RunningGateway, sandbox: RunningSandbox
+) -> None:
+    card = mutating.methods(gateway, "LOANPRO")[0]["id"]
+    sandbox.switch("loanpro", "TOKEN_ECHO", "none")
+    (error,) = tokenize(gateway, "LOANPRO", paymentMethodId=card)["userErrors"]
+    assert (error["code"], error["path"]) == ("UNSUPPORTED_BY_PROVIDER", ["input", "paymentMethodId"])
+
+
+@pytest.mark.parametrize(
+    ("provider", "more", "code", "path"),
+    [
+        ("LOANPRO", {"kind": "OTHER"}, "INVALID_INPUT", "kind"),
+        ("LOANPRO", {"accountType": "SAVINGS"}, "INVALID_INPUT", "accountType"),
+        ("LOANPRO", {"kind": "BANK_ACCOUNT", "accountType": "CORPORATE_CHECKING"}, "UNSUPPORTED_BY_PROVIDER",
+         "accountType"),
+        ("LOANPRO", {"paymentMethodId": "CASELLE"}, "NOT_FOUND", "paymentMethodId"),
+        ("LOANPRO", {"paymentMethodId": "pm_unknown"}, "NOT_FOUND", "paymentMethodId"),
+        ("CASELLE", {"paymentMethodId": "CASELLE"}, "UNSUPPORTED_BY_PROVIDER", "paymentMethodId"),
+    ],
+)  # fmt: skip
+def test_a_form_that_cannot_be_opened_is_refused_without_a_call(
+    gateway: RunningGateway, sandbox: RunningSandbox, provider: str, more: dict[str, Any], code: str, path: str
+) -> None:
+    if more.get("paymentMethodId") == "CASELLE":
+        more = {"paymentMethodId": mutating.methods(gateway, "CASELLE")[0]["id"]}
+    sandbox.clear_calls()
+    (error,) = tokenize(gateway, provider, **more)["userErrors"]
+    assert (error["code"], error["path"]) == (code, ["input", path])
+    assert sandbox.calls() == []
 
 
 def test_caselles_configuration_is_only_for_the_browser(gateway: RunningGateway, sandbox: RunningSandbox) -> None:

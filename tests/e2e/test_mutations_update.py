@@ -39,6 +39,8 @@ def test_loanpro_changes_title_and_flags(gateway: RunningGateway, sandbox: Runni
     assert done["userErrors"] == []
     shown = done["paymentMethod"]
     assert (shown["nickname"], shown["isSecondary"], shown["id"]) == ("Groceries", True, method["id"])
+    assert (shown["vaultTitle"], shown["label"]) == ("Groceries", method["label"])
+    assert [other["vaultTitle"] for other in methods(gateway, "CASELLE")] == [None, None]
     assert done["replacedId"] is None
     assert writes(sandbox) == [("loanpro", "PUT")]
     assert one(gateway, method["id"]) == shown

@@ -11,8 +11,9 @@ COMMON: Final = """operation { id mutation state replayed
     ... on ProviderError { provider outcome providerCode retryAfterSeconds }
     ... on ConflictError { currentEtag } ... on DuplicateError { existing { id } } }
   warnings { __typename code path ... on DuplicateError { existing { id } } }"""
-METHOD: Final = """{ __typename id provider kind status nickname label last4 holderName isDefault isProviderDefault
-  isSecondary etag groupKey capabilities possibleDuplicates { id } billingAddress { line1 city postalCode country }
+METHOD: Final = """{ __typename id provider kind status nickname label vaultTitle last4 holderName isDefault
+  isProviderDefault isSecondary etag groupKey capabilities possibleDuplicates { id }
+  billingAddress { line1 city postalCode country }
   ... on Card { brand expiry expiryState } ... on BankAccount { rail } }"""
 WALLET: Final = (
     "{ id defaultMethod { id } defaultMethodInfo { state reason } paymentMethods { id nickname isDefault } }"

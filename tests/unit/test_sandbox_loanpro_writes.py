@@ -66,8 +66,15 @@ async def test_the_state_is_json_and_has_no_card_number() -> None:
     assert (await again.link(37, again.card())).status == 200
 
 
-async def test_a_link_answer_defers_the_profiles_by_default() -> None:
+async def test_a_link_answer_lists_all_profiles_newest_last_by_default() -> None:
     vault = LoanPro()
+    shown = (await vault.link(37, vault.card())).json()["d"]["PaymentAccounts"]["results"]
+    assert [row["id"] for row in shown][:3] == [301, 302, 303]
+    assert shown[3]["id"] > 303
+
+
+async def test_a_link_answer_can_defer_the_profiles() -> None:
+    vault = LoanPro(LINK_RESPONSE="deferred")
     reply = await vault.link(37, vault.card())
     assert reply.status == 200
     assert reply.json()["d"]["PaymentAccounts"] == {"__deferred": {"uri": "Customers(id=37)/PaymentAccounts"}}

@@ -7,6 +7,7 @@ import orjson
 
 from app.errors import (
     FieldFault,
+    InvalidRequest,
     OutcomeUnknown,
     RejectReason,
     VaultError,
@@ -14,7 +15,7 @@ from app.errors import (
     VaultReplyUnreadable,
 )
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, by_ref, gather_settled, read_errors, request_id_of
+from app.providers.base import VaultAdapter, by_ref, gather_settled, read_errors, request_id_of, unsupported
 from app.providers.lists import Page, follow
 from app.providers.loanpro import errors, mapping, requests, validation
 from app.providers.loanpro.capture import CaptureForms
@@ -22,7 +23,15 @@ from app.providers.loanpro.ordinary import ordinary_wallet
 from app.providers.loanpro.settings import LoanProSettings
 from app.providers.loanpro.wire import WireElement
 from app.providers.reply_cache import ReplyCache
-from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
+from app.vault.enums import (
+    AddRoute,
+    BankAccountType,
+    CustomerRef,
+    MethodRef,
+    PaymentMethodKind,
+    ProviderCapability,
+    ProviderName,
+)
 from app.vault.model import (
     Added,
     BeforeAdd,
@@ -33,7 +42,7 @@ from app.vault.model import (
     PaymentMethod,
     VaultWallet,
 )
-from app.vault.payments import Tokenization
+from app.vault.payments import CaptureForm, Tokenization
 from app.vault.provider import Call
 
 BATCH_LIMIT: Final = 40
@@ -79,7 +88,31 @@ class LoanProVault(VaultAdapter):
         self._replies = ReplyCache()
 
     async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization:
-        return await self._forms.tokenization(call)
+        return await self._forms.for_card(call)
+
+    async def capture_form(self, ref: CustomerRef | None, form: CaptureForm, call: Call) -> Tokenization:
+        if form.method_ref is not None:
+            return await self._edit_form(ref, form.method_ref, call)
+        if form.kind is PaymentMethodKind.CARD:
+            return await self._forms.for_card(call)
+        kind = form.account_type or BankAccountType.CHECKING
+        if kind not in requests.ACCOUNT_TITLES:
+            message = "LoanPro accepts checking and savings accounts."
+            raise InvalidRequest(self.name, [unsupported("account_type", message=message)])
+        return await self._forms.for_bank_account(kind, call)
+
+    async def _edit_form(self, ref: CustomerRef | None, method: MethodRef, call: Call) -> Tokenization:
+        """Some tenants do not show the tokens of profiles; then no form can be opened for them."""
+        self._forms.refuse_unconfigured()
+        held = None if ref is None else mapping.find_account(await self._listed(ref, call), method)
+        with read_errors(self.name):
+            if held is None or not mapping.is_active(held):
+                raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
+            kind, token = mapping.form_of(held)
+        if token is None:
+            message = "LoanPro does not show this profile's token, so no form can change it."
+            raise InvalidRequest(self.name, [unsupported("method_ref", message=message)])
+        return await self._forms.for_change(kind, token, call)
 
     async def close(self) -> None:
         await self._forms.close()

@@ -1,6 +1,7 @@
 """Maps LoanPro's profiles to payment methods. Pure: no I/O, no clock, no settings.
 
-The profile's token and number are not mapped: a number gives its last four digits, a token is only compared.
+The profile's token and number are not mapped: a number gives its last four digits; a token is only compared, or passed
+to the form that changes the profile.
 """
 
 import base64
@@ -31,6 +32,7 @@ from app.vault.enums import (
     CardBrand,
     CustomerRef,
     MethodRef,
+    PaymentMethodKind,
     PaymentMethodStatus,
     ProviderName,
 )
@@ -342,6 +344,14 @@ def flagged(accounts: Iterable[Any], name: str) -> list[MethodRef]:
 def is_active(account: WirePaymentAccount) -> bool:
     """An unreadable status counts as active: deactivating again is harmless."""
     return flag(account.get("active", 1)) is not False
+
+
+def form_of(account: WirePaymentAccount) -> tuple[PaymentMethodKind, Secret | None]:
+    """What a form needs to change the profile: its kind and its token, if LoanPro shows that."""
+    held = cast("dict[str, Any]", account)
+    is_card = _kind(held) == "credit"
+    token = text(_child(held.get("CreditCard" if is_card else "CheckingAccount")).get("token"))
+    return PaymentMethodKind.CARD if is_card else PaymentMethodKind.BANK_ACCOUNT, Secret(token) if token else None
 
 
 def to_before(accounts: Sequence[Any], secret: Secret) -> BeforeAdd:

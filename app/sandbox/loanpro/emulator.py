@@ -1,4 +1,4 @@
-"""LoanPro emulator: LMS below ``/api/public/api/1``, Secure Payments below ``/secure-payments/api``."""
+"""LoanPro emulator: LMS below ``/api/public/api/1``, Secure Payments below ``/secure-payments``."""
 
 import secrets
 from collections.abc import Mapping
@@ -29,8 +29,8 @@ class LoanProEmulator(Emulator):
     name: ClassVar[str] = "loanpro"
     switches: ClassVar[Mapping[str, Switch]] = {
         "LINK_RESPONSE": Switch(
-            ("deferred", "expanded_newest_last", "expanded_newest_first"),
-            "Reply of a customer PUT that changes payment profiles: pages disagree, so clients must read back.",
+            ("expanded_newest_last", "deferred", "expanded_newest_first"),
+            "Reply of a customer PUT that changes payment profiles: all of them, or none; pages disagree.",
         ),
         "PRIMARY_CONFLICT": Switch(("reject", "last_wins"), "Effect of a second primary or secondary profile."),
         "ALLOW_DUPLICATE_TOKEN": Switch(("1", "0"), "Whether a token may be linked to several active profiles."),
@@ -105,8 +105,10 @@ class LoanProEmulator(Emulator):
 
     def _answer(self, request: Request, raw: bytes) -> Any:
         path, method = f"/{request.path_params['path']}", request.method
-        if path.startswith(wallet.PREFIX):
-            received = wallet.Received(method, path, request.headers, lambda: _decoded(request, raw))
+        if path.startswith(wallet.ROOT):
+            received = wallet.Received(
+                method, path, request.headers, request.query_params, lambda: _decoded(request, raw)
+            )
             return wallet.answer(self, _LOGIN, received, self.mint_token)
         if not path.startswith(lms.PREFIX):
             raise entity_error("The requested endpoint does not exist", status=404, kind="NotFoundException")

@@ -62,6 +62,25 @@ def update_card(state: Json, body: Any, now: float) -> None:
     record["address"] = record["address"] | {name: str(fields[name]) for name in parts if name in fields}
 
 
+def edit(record: Json, fields: Json) -> None:
+    """The forms that change a profile without its number. Raises ValueError, which names the field."""
+    changed: Json = {}
+    if record["kind"] == "card":
+        try:
+            changed = {name: int(fields[name]) for name in ("exp_month", "exp_year") if name in fields}
+        except (TypeError, ValueError):
+            raise ValueError("expiration_date is not valid") from None
+        if not 1 <= changed.get("exp_month", 1) <= 12 or not 2000 <= changed.get("exp_year", 2000) <= 2099:
+            raise ValueError("expiration_date is not valid")
+    elif "account_type" in fields:
+        if fields["account_type"] not in ("checking", "savings"):
+            raise ValueError("account_type is not valid")
+        changed["account_type"] = fields["account_type"]
+    if fields.get("holder_name"):
+        changed["holder"] = str(fields["holder_name"])
+    record.update(changed)
+
+
 def delete(state: Json, body: Any, kind: str, now: float) -> None:
     """Irreversible; also removes the profile from its customer here. LMS keeps its entry."""
     record = _nested_record(state, body, kind, now)
@@ -147,7 +166,12 @@ def _nested_record(state: Json, body: Any, kind: str, now: float) -> Json:
 
 
 def _token_record(state: Json, body: Any, kind: str, now: float) -> Json:
-    record = vault.find(state, body.get("token")) if isinstance(body, dict) else None
+    return record_of(state, body.get("token") if isinstance(body, dict) else None, kind, now)
+
+
+def record_of(state: Json, token: Any, kind: str, now: float) -> Json:
+    """The usable record of a token. Raises SandboxRefusal."""
+    record = vault.find(state, token)
     if record is None or record["kind"] != kind or not vault.is_usable(record, now):
         raise vault_error(404, f"Invalid {'bank card' if kind == 'card' else 'checking account'} token")
     return record

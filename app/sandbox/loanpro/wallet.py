@@ -1,4 +1,7 @@
-"""Secure Payments' HTTP API: paths below ``/secure-payments/api/``, with separate credentials."""
+"""Secure Payments' HTTP API: paths below ``/secure-payments/api/``, with separate credentials.
+
+The forms that change a stored profile are outside of ``api``. Source: LoanPro, "Create New Payment Profile Process".
+"""
 
 import html
 import re
@@ -11,7 +14,8 @@ from app.sandbox.loanpro import secure
 from app.sandbox.loanpro.lms import Host
 from app.sandbox.loanpro.refusals import vault_error
 
-PREFIX: Final = "/secure-payments/api/"
+ROOT: Final = "/secure-payments/"
+PREFIX: Final = f"{ROOT}api/"
 KINDS: Final = {"credit-card": "card", "card": "card", "checking-account": "bank"}
 
 
@@ -28,6 +32,7 @@ class LinkRequest:
     host: Host
     login: Login
     groups: Mapping[str, str]
+    options: Mapping[str, str]
     body: Any
     mint: Callable[[Json], Json]
 
@@ -46,11 +51,12 @@ class LinkRequest:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """`headers` by lower-case name; `body` is decoded only if needed."""
+    """`headers` by lower-case name, `options` of the query; `body` is decoded only if needed."""
 
     method: str
     path: str
     headers: Mapping[str, str]
+    options: Mapping[str, str]
     body: Callable[[], Any]
 
 
@@ -61,7 +67,7 @@ def answer(host: Host, login: Login, received: Received, mint: Callable[[Json], 
         if match:
             _authorize(auth, host.state, login, received.headers, match.groupdict())
             body = received.body() if method != "GET" and auth != "empty" else None
-            return handler(LinkRequest(host, login, match.groupdict(), body, mint))
+            return handler(LinkRequest(host, login, match.groupdict(), received.options, body, mint))
     raise vault_error(404, "Not found")
 
 
@@ -126,27 +132,51 @@ def _create_customer(request: LinkRequest) -> Json:
     return secure.create_customer(request.state, request.body)
 
 
+_FORMS: Final[Mapping[str, tuple[str, ...]]] = {
+    "capture-form": ("number", "exp_month", "exp_year", "holder_name"),
+    "check-capture-form": ("number", "routing_number", "account_type", "holder_name"),
+    "edit-form": ("exp_month", "exp_year", "holder_name"),
+    "check-edit-form": ("account_type", "holder_name"),
+}
+
+
 def _page(request: LinkRequest) -> str:
     """The iframe: posts the form here, then sends `{status, token}` to its parent page."""
-    is_card = "check" not in request.groups["form"]
-    names = ("number", "exp_month", "exp_year", "holder_name")
-    if not is_card:
-        names = ("number", "routing_number", "account_type", "holder_name")
+    form = request.groups["form"]
+    if form.endswith("edit-form"):
+        _profile(request)
     fields = "".join(
-        f"<label>{html.escape(name)} <input name='{html.escape(name)}' required></label>" for name in names
+        f"<label>{name} <input name='{name}' value='{html.escape(request.options.get(name, ''), quote=True)}' "
+        "required></label>"
+        for name in _FORMS[form]
     )
     return _PAGE.replace("FIELDS", fields)
 
 
 def _capture(request: LinkRequest) -> Json:
     """Handles the page's form. The real iframe sends `{status: 200, token}` to its parent."""
+    form = request.groups["form"]
     if not isinstance(request.body, dict):
         raise vault_error(400, "Invalid data")
-    kind = "bank" if "check" in request.groups["form"] else "card"
     try:
-        return {"status": 200, "token": request.mint({**request.body, "kind": kind})["token"]}
+        if form.endswith("edit-form"):
+            secure.edit(_profile(request), request.body)
+            request.host.touch()
+            return {"status": 200, "token": request.options["account"]}
+        chosen = {name: value for name, value in request.options.items() if name == "account_type"}
+        fields = {**chosen, **request.body, "kind": _kind_of(form)}
+        return {"status": 200, "token": request.mint(fields)["token"]}
     except ValueError as error:
         raise vault_error(400, "Invalid data", str(error)) from None
+
+
+def _profile(request: LinkRequest) -> Json:
+    kind = _kind_of(request.groups["form"])
+    return secure.record_of(request.state, request.options.get("account"), kind, request.now)
+
+
+def _kind_of(form: str) -> str:
+    return "bank" if form.startswith("check-") else "card"
 
 
 _PAGE: Final = """<!doctype html><meta charset="utf-8"><title>Sandbox capture form</title>
@@ -176,5 +206,7 @@ _ROUTES: Final = tuple(
         ("DELETE", "pair", r"customers/(?P<id>\d+)/(?P<kind>checking-account|credit-card)", _unlink),
         ("GET", "path", "(?P<form>(?:check-)?capture-form)/(?P<obo>[^/]+)", _page),
         ("POST", "path", "(?P<form>(?:check-)?capture-form)/(?P<obo>[^/]+)", _capture),
+        ("GET", "path", f"{ROOT}(?P<form>(?:check-)?edit-form)/(?P<obo>[^/]+)", _page),
+        ("POST", "path", f"{ROOT}(?P<form>(?:check-)?edit-form)/(?P<obo>[^/]+)", _capture),
     )
 )

@@ -241,6 +241,7 @@ class Gateway:
             ids=self.ids,
             rules=self.rules,
             deadline_s=settings.request_deadline_s,
+            list_limit=settings.list_limit,
             test_mode=settings.mode == "development",
             return_origins=ReturnOrigins.of(settings.return_origins, loopback=settings.mode == "development"),
             writer=self.writer,

@@ -192,6 +192,7 @@ def _echo(customer_id: str, row: SourceReading) -> Mapping[str, Any]:
         "customerId": customer_id,
         "provider": row.provider.name,
         "state": row.state.value,
+        "truncated": row.truncated or None,
         "message": row.message,
         "retryAfterSeconds": row.retry_after_seconds,
         "providerRequestId": row.provider_request_id,

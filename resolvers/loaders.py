@@ -143,6 +143,7 @@ class Loaders:
         self._prefetched: dict[Key, StatusRead] = {}
         self._statuses: dict[Key, StatusReading] = {}
         self._failed_statuses: set[CustomerKey] = set()
+        self._cut: dict[str, frozenset[ProviderName]] = {}  # by customer: vaults of the methods that a list leaves out
 
     @cached_property
     def entries(self) -> EntryLoader:
@@ -181,6 +182,8 @@ class Loaders:
         built = self._at_hand(entry, vaults)
         if built is None or (needs.statuses and self._missing_statuses(needs.cards(built.wallet, info, start))):
             return self._load(entry, vaults, needs, info, start)
+        if built.wallet.methods[self._services.list_limit :]:
+            self._note_cut(built.wallet, needs, info)
         return built
 
     def announce(self, customer_id: str, needs: Needs, info: "Info") -> None:
@@ -204,12 +207,14 @@ class Loaders:
         return next(one for one in found if one is not None)
 
     def sources(self, wallet: Wallet) -> list[SourceReading]:
-        """A row for each vault; PARTIAL if a status could not be read there."""
+        """A row for each vault; PARTIAL if a status could not be read there, or a list leaves out methods of it."""
         rows = list(wallet.sources.values())
         if self._failed_statuses:
             links = wallet.entry.links
             failed = {link.provider for link in links if (link.provider, link.customer_ref) in self._failed_statuses}
             rows = [_without_status(row) if row.provider in failed else row for row in rows]
+        if self._cut and (cut := self._cut.get(wallet.entry.customer.id)):
+            rows = [_truncated(row, self._services.list_limit) if row.provider in cut else row for row in rows]
         return rows
 
     def incomplete_sources(self) -> list[tuple[str, SourceReading]]:
@@ -217,7 +222,8 @@ class Loaders:
         found: dict[tuple[str, ProviderName], SourceReading] = {}
         for customer_id, wallets in self._built.items():
             for built in wallets.values():
-                rows = self.sources(built.wallet) if self._failed_statuses else built.wallet.sources.values()
+                is_plain = not self._failed_statuses and not self._cut
+                rows = built.wallet.sources.values() if is_plain else self.sources(built.wallet)
                 for row in rows:
                     if row.state not in HARMLESS:
                         found[customer_id, row.provider] = row
@@ -259,7 +265,15 @@ class Loaders:
             missing = self._missing_statuses(cards)
             if missing:
                 await self._load_statuses(missing)
+        if built.wallet.methods[services.list_limit :]:
+            self._note_cut(built.wallet, needs, info)
         return built
+
+    def _note_cut(self, wallet: Wallet, needs: Needs, info: "Info") -> None:
+        """Remember what the selected lists leave out, before `sources` are shown."""
+        cut, customer_id = needs.cut(wallet, info), wallet.entry.customer.id
+        if cut:
+            self._cut[customer_id] = self._cut.get(customer_id, frozenset()) | cut
 
     def _request(
         self,
@@ -324,3 +338,10 @@ def _without_status(row: SourceReading) -> SourceReading:
     if row.state is not SourceState.OK:
         return row
     return replace(row, state=SourceState.PARTIAL, message="A card's 3-D Secure status could not be read.")
+
+
+def _truncated(row: SourceReading, limit: int) -> SourceReading:
+    if row.state is not SourceState.OK:
+        return replace(row, truncated=True)
+    message = f"paymentMethods lists {limit} methods at most: read the others with paymentMethodsConnection."
+    return replace(row, state=SourceState.PARTIAL, truncated=True, message=message)

@@ -44,12 +44,14 @@ class Reads:
     """A field of a customer that needs vaults.
 
     `methods` returns the methods that the field, or a field below it, shows; `has_status`: with their 3-D Secure
-    statuses. With arguments the field needs the vaults that `vaults` returns for them, else every vault.
+    statuses. With arguments the field needs the vaults that `vaults` returns for them, else every vault. `cut` returns
+    the vaults of the methods that the list leaves out, for wallets longer than its limit.
     """
 
     methods: Callable[[Wallet, "Info", Given], Iterable[WalletMethod]] | None = None
     has_status: bool = False
     vaults: Callable[["Info", Given], Collection[ProviderName]] | None = None
+    cut: Callable[[Wallet, "Info", Given], Collection[ProviderName]] | None = None
 
 
 def needs(part: Reads | Part) -> dict[Any, Any]:
@@ -68,12 +70,23 @@ class Needs:
     narrowed: tuple[tuple[Callable[["Info", Given], Collection[ProviderName]], Arguments], ...]
     statuses: tuple[Shown, ...]
     has_fields: bool
+    cuts: tuple[tuple[Callable[[Wallet, "Info", Given], Collection[ProviderName]], Arguments], ...] = ()
 
     def vaults(self, info: "Info") -> frozenset[ProviderName]:
         found = self.fixed
         for vaults, arguments in self.narrowed:
             try:
                 found = found.union(vaults(info, arguments.of(info)))
+            except Exception:  # noqa: BLE001, S112 - the field's resolver will report the same error
+                continue
+        return found
+
+    def cut(self, wallet: Wallet, info: "Info") -> frozenset[ProviderName]:
+        """The vaults of the methods that the selected lists leave out."""
+        found: frozenset[ProviderName] = frozenset()
+        for cut, arguments in self.cuts:
+            try:
+                found = found.union(cut(wallet, info, arguments.of(info)))
             except Exception:  # noqa: BLE001, S112 - the field's resolver will report the same error
                 continue
         return found
@@ -112,6 +125,7 @@ class _Collected:
         self._fixed: frozenset[ProviderName] = frozenset()
         self._narrowed: list[tuple[Callable[[Info, Given], Collection[ProviderName]], Arguments]] = []
         self._statuses: list[Shown] = []
+        self._cuts: list[tuple[Callable[[Wallet, Info, Given], Collection[ProviderName]], Arguments]] = []
         self._has_sources = False
         self._seen: set[object] = set()
 
@@ -120,7 +134,7 @@ class _Collected:
         if self._has_sources and not needs_vaults:
             self._fixed = ALL
         has_fields = needs_vaults or self._has_sources
-        return Needs(self._fixed, tuple(self._narrowed), tuple(self._statuses), has_fields)
+        return Needs(self._fixed, tuple(self._narrowed), tuple(self._statuses), has_fields, tuple(self._cuts))
 
     def customer(self, selected: SelectedField) -> None:
         if "Customer" not in selected.types or not self._is_new(selected, "Customer"):
@@ -138,6 +152,8 @@ class _Collected:
             self._fixed = ALL
         else:
             self._narrowed.append((reads.vaults, arguments))
+        if reads.cut is not None:
+            self._cuts.append((reads.cut, arguments))
         shown = _shown(reads, arguments)
         if reads.has_status:
             self._statuses.append(shown)

@@ -246,6 +246,8 @@ class LogSettings(Section, frozen=True):
 class GatewaySettings(Section, frozen=True):
     """All settings except those of vaults.
 
+    `list_limit`: the most payment methods that one list or page shows.
+
     `id_key` and `digest_key` are base64 or long random strings (32 characters or more), or lists of them during
     rotation: the first one is used for new data, all of them for existing data.
     """
@@ -261,6 +263,7 @@ class GatewaySettings(Section, frozen=True):
     grace_s: ZeroOrMore = 10.0
     request_deadline_s: Positive = 3.0
     provider_precedence: list[str] = []
+    list_limit: Count = 1_000
     expiring_soon_days: CountOrNone = 30
     snapshot_bytes: CountOrNone = 64_000_000
     raw_cards: bool = False

@@ -1,18 +1,20 @@
 """The filter for payment methods."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, TypeVar
 
 import strawberry
 
-from app.vault.enums import PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
+from app.vault.enums import CardBrand, PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.filter import MethodFilter
 from resolvers.errors import BadUserInput
 
 T = TypeVar("T")
 _MOST_DAYS: Final = 36_500
+_LAST4: Final = re.compile("[0-9]{2,4}", re.ASCII)
 
 
 @strawberry.input(description="Conditions that must all hold; absent or null ones are ignored.")
@@ -20,7 +22,14 @@ class PaymentMethodFilter:
     providers: list[ProviderName] | None = strawberry.field(
         default=strawberry.UNSET, description="Other vaults are not read."
     )
-    kinds: list[PaymentMethodKind] | None = strawberry.UNSET
+    kinds: list[PaymentMethodKind] | None = strawberry.field(
+        default=strawberry.UNSET, description="Methods of these kinds."
+    )
+    brands: list[CardBrand] | None = strawberry.field(default=strawberry.UNSET, description="Cards of these networks.")
+    last4: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Methods whose number ends in these two to four digits.",
+    )
     statuses: list[PaymentMethodStatus] | None = strawberry.field(
         default=strawberry.UNSET, description="Without it, INACTIVE and DELETED methods are left out."
     )
@@ -35,9 +44,14 @@ class PaymentMethodFilter:
         days = self.expiring_within_days if isinstance(self.expiring_within_days, int) else None
         if days is not None and not 0 <= days <= _MOST_DAYS:
             raise BadUserInput(f"expiringWithinDays must be from 0 to {_MOST_DAYS}.")
+        last4 = self.last4 if isinstance(self.last4, str) else None
+        if last4 is not None and not _LAST4.fullmatch(last4):
+            raise BadUserInput("last4 must be two to four digits.")
         return MethodFilter(
             providers=_set(self.providers),
             kinds=_set(self.kinds),
+            brands=_set(self.brands),
+            last4=last4,
             statuses=_set(self.statuses),
             expires_within=None if days is None else ExpiryClock.at(now, days),
             usable_for=self.usable_for or None,

@@ -9,7 +9,7 @@ import strawberry
 from app.execution.selected import analyzed
 from app.vault.enums import AuthStatus, DefaultReason, DefaultState, ProviderName, UsableFor
 from app.vault.rules.filter import MethodFilter, matches
-from app.vault.rules.order import PaymentMethodOrder, newest_first
+from app.vault.rules.order import PaymentMethodOrder, sort_key
 from app.wallet.reads.build_wallet import DefaultInfo, Wallet, WalletMethod, default_for_payment
 from app.wallet.reads.customers import DirectoryEntry
 from app.wallet.reads.reader import HARMLESS, SourceReading
@@ -22,7 +22,7 @@ from resolvers.needs import ALL, Given, Part, Reads, customer_needs, needs
 from resolvers.scopes import scoped
 from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent, EventConnection, EventEdge
 from resolvers.types.link import ProviderLink
-from resolvers.types.method_connection import PaymentMethodConnection, method_page, place_after
+from resolvers.types.method_connection import PaymentMethodConnection, method_page
 from resolvers.types.node import Node
 from resolvers.types.paging import PageInfo, from_cursor, page_size, to_cursor
 from resolvers.types.payment_method import GraphCard, PaymentMethod, auth_status_of, methods_of
@@ -74,11 +74,20 @@ def _listed(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
     return _chosen(wallet, _rules(info, given), order)[: _limit(info, given.get("first"))]
 
 
+def _cut(wallet: Wallet, info: Info, given: Given) -> Collection[ProviderName]:
+    """The vaults of the methods that the limit of a list leaves out; none if the client gave a limit."""
+    if _limit(info, given.get("first")) is not None:
+        return ()
+    order = given.get("order_by", PaymentMethodOrder.DEFAULT_FIRST)
+    left_out = _chosen(wallet, _rules(info, given), order)[info.context.services.list_limit :]
+    return {one.method.provider for one in left_out}
+
+
 def _paged(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
     order = given.get("order_by", PaymentMethodOrder.DEFAULT_FIRST)
-    methods = _chosen(wallet, _rules(info, given), order)
-    start = place_after(methods, given.get("after"))
-    return methods[start : start + page_size(given.get("first", _PAGE), info.context.services.list_limit)]
+    methods, services = _chosen(wallet, _rules(info, given), PaymentMethodOrder.PROVIDER), info.context.services
+    size = page_size(given.get("first", _PAGE), services.list_limit)
+    return method_page(wallet, methods, order, size, given.get("after") or None, services.ids).methods
 
 
 def _default_method(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
@@ -178,9 +187,9 @@ class Customer(Node):
         graphql_type=list[PaymentMethod] | None,
         size=ListSize(assumed_size=10, slicing_arguments=["first"]),
         description="null only if no linked vault answered (plus an error with code SOURCES_UNAVAILABLE); [] means "
-        "read and empty. first limits the list; sources show where a vault has more methods than were "
-        "read.",
-        metadata=needs(Reads(methods=_listed, vaults=_vaults_of_list)),
+        "read and empty. At most `first`, and at most the gateway's limit (1,000 unless configured): if that "
+        "leaves methods out, their vaults are PARTIAL and truncated in sources, and paymentMethodsConnection has all.",
+        metadata=needs(Reads(methods=_listed, vaults=_vaults_of_list, cut=_cut)),
     )
     def payment_methods(
         self,
@@ -197,13 +206,14 @@ class Customer(Node):
         if wanted is not _EVERYTHING or order_by is not PaymentMethodOrder.DEFAULT_FIRST:
             info.context.budget.take_work(len(wallet.methods))
         shown = self.methods
-        return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[:limit]]
+        return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[: limit or info.context.services.list_limit]]
 
     @scoped(
         READ_METHODS,
         graphql_type=PaymentMethodConnection | None,
-        size=ListSize(assumed_size=10, slicing_arguments=["first"], sized_fields=["edges"]),
-        description="paymentMethods page by page; null where that is null.",
+        size=ListSize(assumed_size=1_000, slicing_arguments=["first"], sized_fields=["edges", "nodes"]),
+        description="Everything that was read, page by page; null where paymentMethods is null. A cursor stays valid "
+        "while methods are added, removed or become the default, but belongs to one orderBy.",
         metadata=needs(Reads(methods=_paged, vaults=_vaults_of_page)),
     )
     def payment_methods_connection(
@@ -221,7 +231,17 @@ class Customer(Node):
         if wallet.nothing_answered(ALL if wanted.providers is None else wanted.providers):
             raise SourcesUnavailable
         info.context.budget.take_work(len(wallet.methods))
-        return method_page(_chosen(wallet, wanted, order_by), self.methods, size, after or None)
+        page = method_page(
+            wallet,
+            _chosen(wallet, wanted, PaymentMethodOrder.PROVIDER),
+            order_by,
+            size,
+            after or None,
+            services.ids,
+        )
+        asked = wallet.sources if wanted.providers is None else wanted.providers
+        is_complete = all(wallet.sources[name].state in HARMLESS for name in asked)
+        return page.to_connection(self.methods, is_complete=is_complete)
 
     @scoped(
         READ_METHODS,
@@ -382,6 +402,6 @@ def _ordered(methods: list[WalletMethod], order: PaymentMethodOrder) -> list[Wal
     """`methods` are grouped by vault."""
     if order is PaymentMethodOrder.DEFAULT_FIRST:
         return sorted(methods, key=lambda one: not one.is_default)
-    if order is PaymentMethodOrder.NEWEST_FIRST:
-        return sorted(methods, key=lambda one: newest_first(one.method))
-    return methods
+    if order is PaymentMethodOrder.PROVIDER:
+        return methods
+    return sorted(methods, key=lambda one: sort_key(one.method, order, is_first=False))

@@ -44,7 +44,8 @@ _DESCRIPTIONS: Final[dict[type[Enum], str]] = {
     "those in the same vault.",
     IfDefault: "What to do if the method is the effective default.",
     ProblemCode: "The machine-readable problem. Open enum: clients must tolerate values added later.",
-    PaymentMethodOrder: "DEFAULT_FIRST: the effective default, then by vault.",
+    PaymentMethodOrder: "DEFAULT_FIRST: the effective default, then by vault. EXPIRING_FIRST: cards by "
+    "their expiry, then all others. PROVIDER: by vault.",
 }
 _NAMES: Final[dict[type[Enum], str]] = {enums.ProviderName: "Provider", ProblemCode: "ErrorCode"}
 

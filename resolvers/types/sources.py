@@ -15,7 +15,10 @@ class SourceStatus:
     state: SourceState
     method_count: int | None = strawberry.field(description="Without inactive methods; null = unknown.")
     skipped_count: int = strawberry.field(description="Records that could not be parsed.")
-    truncated: bool = strawberry.field(description="The vault has more methods than were read.")
+    truncated: bool = strawberry.field(
+        description="There are more methods than are shown: the vault has more than were read, or the list reached its "
+        "limit. `message` says which."
+    )
     fetched_at: datetime | None
     is_stale: bool
     latency_ms: int | None = strawberry.field(description="Duration of the call; null if none was needed.")

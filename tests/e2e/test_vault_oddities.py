@@ -239,7 +239,7 @@ COUNT = """query ($first: Int) { customer(id: "cus_alex") {
 def test_everything_read_is_shown_and_the_rest_is_reported(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    every, some = start_gateway(**patient()), start_gateway(**patient(max_methods=120))
+    every, some = start_gateway(**patient()), start_gateway(**patient(max_methods=120), list_limit=100)
     sandbox.fault("caselle", "rewrite", method="GET", body=many(150))
 
     def result(gateway: RunningGateway, first: int | None = None) -> tuple[int, bool, str, int, bool]:
@@ -250,7 +250,14 @@ def test_everything_read_is_shown_and_the_rest_is_reported(
 
     assert result(every) == (150, True, "OK", 150, False)
     assert result(every, first=100) == (100, True, "OK", 150, False)
-    assert result(some) == (120, False, "PARTIAL", 120, True)
+    assert result(some) == (100, False, "PARTIAL", 120, True)
+    assert result(some, first=100) == (100, False, "PARTIAL", 120, True), "30 were not read"
+    sandbox.clear_faults()
+    sandbox.fault("caselle", "rewrite", method="GET", body=many(110))
+    assert result(some) == (100, False, "PARTIAL", 110, True), "list_limit leaves 10 out"
+    assert result(some, first=99) == (99, True, "OK", 110, False), "as the client asked"
+    told = some.query('{ customer(id: "cus_alex") { paymentMethods { id } } }').body["extensions"]["sources"]
+    assert [(row["provider"], row["state"], row["truncated"]) for row in told] == [("CASELLE", "PARTIAL", True)]
 
 
 PAGE = """query ($first: Int!, $after: String) { customer(id: "cus_alex") {

@@ -21,7 +21,7 @@ from app.vault.rules.etag import etag_of
 from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.label import label_of
 from app.vault.rules.lookalikes import look_of
-from app.vault.rules.order import newest_first
+from app.vault.rules.order import PaymentMethodOrder, sort_key
 from app.vault.rules.usable import is_usable
 from tests.support import caselle_wire, jpmorgan_wire
 from tests.unit import test_aloha_mapping, test_loanpro_mapping
@@ -134,7 +134,8 @@ def shown(method: PaymentMethod) -> None:
     label_of(method)
     look_of(method)
     etag_of(method, None)
-    newest_first(method)
+    for order in PaymentMethodOrder:
+        sort_key(method, order, is_first=False)
     for name in ("holder_name", "last4", "title", "status_detail"):
         assert getattr(method, name) is None or isinstance(getattr(method, name), str)
     assert method.is_provider_default in (None, True, False)

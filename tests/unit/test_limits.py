@@ -329,7 +329,11 @@ def estimate(text: str, variables: dict[str, Any] | None = None) -> Any:
         ("{viewer{partner}}", {}, 2),
         ('{customer(id:"a"){paymentMethods{id label}}}', {}, 22),
         ('{customer(id:"a"){paymentMethods(first:3){id label}}}', {}, 8),
-        ('query($n:Int!){customer(id:"a"){paymentMethods(first:$n){id label}}}', {"n": 1}, 22),
+        ('query($n:Int!){customer(id:"a"){paymentMethods(first:$n){id label}}}', {}, 22),
+        ('query($n:Int!){customer(id:"a"){paymentMethods(first:$n){id label}}}', {"n": 1}, 4),
+        ('query($n:Int=2){customer(id:"a"){paymentMethods(first:$n){id label}}}', {}, 6),
+        ('{customer(id:"a"){paymentMethodsConnection{nodes{id label}}}}', {}, 103),
+        ('query($n:Int!){customer(id:"a"){paymentMethodsConnection(first:$n){nodes{id label}}}}', {"n": 1000}, 2003),
         ('{customer(id:"a"){paymentMethods{id ...on Card{brand bin} ...on BankAccount{rail}}}}', {}, 32),
         ('{customer(id:"a"){events{edges{cursor node{id}}}}}', {}, 63),  # 20 by default, three fields each
         ('{customer(id:"a"){events(first:100){edges{cursor node{id}} pageInfo{hasNextPage}}}}', {}, 305),
@@ -393,6 +397,7 @@ def test_every_list_of_objects_says_how_long_it_is() -> None:
         "Query._entities",
         "EventConnection.edges",
         "PaymentMethodConnection.edges",
+        "PaymentMethodConnection.nodes",
     }
     assert set(unsaid) - sized_by_argument_or_connection == {"OperationResultConnection.edges"}
 

@@ -22,7 +22,7 @@ from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.filter import MethodFilter, matches
 from app.vault.rules.label import label_of
 from app.vault.rules.lookalikes import group_keys, groups, look_of
-from app.vault.rules.order import by_provider, newest_first
+from app.vault.rules.order import PaymentMethodOrder, by_provider, sort_key
 from app.vault.rules.usable import capabilities_of, is_usable, is_usable_but_for_expiry
 
 PLACE = {"provider": ProviderName.LOANPRO, "customer_ref": CustomerRef("37"), "method_ref": MethodRef("9")}
@@ -160,13 +160,20 @@ def test_orders_are_total_and_count_numeric_refs() -> None:
     assert [m.method_ref for m in sorted(methods, key=by_provider)] == ["2", "9", "10", "1"]
 
 
-def test_newest_first_puts_the_undated_last() -> None:
+def test_methods_without_the_sorted_value_come_last() -> None:
     methods = [
         replace(CARD, method_ref=MethodRef("old"), created_at=datetime(2020, 1, 1, tzinfo=UTC)),
         replace(CARD, method_ref=MethodRef("undated")),
         replace(CARD, method_ref=MethodRef("new"), created_at=datetime(2026, 1, 1, tzinfo=UTC)),
     ]
-    assert [m.method_ref for m in sorted(methods, key=newest_first)] == ["new", "old", "undated"]
+
+    def refs(order: PaymentMethodOrder) -> list[str]:
+        return [m.method_ref for m in sorted(methods, key=lambda m: sort_key(m, order, is_first=False))]
+
+    assert refs(PaymentMethodOrder.NEWEST_FIRST) == ["new", "old", "undated"]
+    methods = [replace(CARD, method_ref=MethodRef("none"), expiry=None), replace(CARD, expiry=Expiry(2031, 1)),
+               replace(CARD, method_ref=MethodRef("soon"), expiry=Expiry(2030, 12))]  # fmt: skip
+    assert refs(PaymentMethodOrder.EXPIRING_FIRST) == ["soon", CARD.method_ref, "none"]
 
 
 @pytest.mark.parametrize("status", PaymentMethodStatus)

@@ -1,10 +1,10 @@
 """Checks a document's limits (cached with it) and prices a request by its variables."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, IntValueNode, OperationDefinitionNode
 
 from app.api.limits.analyze import DocumentAnalyzer, Measures, SpreadTooDeep
 from app.api.limits.card_numbers import refused_in
@@ -18,6 +18,7 @@ from app.execution.documents import Document, is_mutation
 
 EXPLORE: Final = "explore"
 _MEMO: Final = "limits"
+_MOST_SIZES: Final = 64
 
 
 class HasScopes(Protocol):
@@ -54,11 +55,16 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What admission needs of one operation. `fixed` is the part that no variable changes."""
+    """What admission needs of one operation. `fixed` is the part that no variable changes.
+
+    `sizing` are the variables that request the size of a list, with their defaults; `by_size` are rows by their values.
+    """
 
     introspects: bool
     fixed: Estimate
     varying: Sequence[RootPrice]
+    sizing: Mapping[str, int | None] = field(default_factory=dict)
+    by_size: dict[tuple[int | None, ...], "_Row"] = field(default_factory=dict)
 
     def estimate(self, variables: Mapping[str, Any]) -> Estimate:
         if not self.varying:
@@ -111,6 +117,8 @@ class Limiter:
         if variables:
             check_variables(variables, self.limits)
         row = self._row(document, operation)
+        if row.sizing:
+            row = self._sized(row, document, operation, variables)
         if row.introspects and EXPLORE not in caller.scopes:
             raise RequestRefused("INTROSPECTION_DISABLED")
         found = row.estimate(variables) if row.varying else row.fixed
@@ -133,7 +141,8 @@ class Limiter:
         self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
     ) -> Estimate:
         """The estimated cost of the request, without checking limits."""
-        return self._row(document, operation).estimate(variables)
+        row = self._row(document, operation)
+        return self._sized(row, document, operation, variables).estimate(variables)
 
     def prepare(self, document: Document) -> None:
         """Price a published document before its first request."""
@@ -149,13 +158,32 @@ class Limiter:
             row = document.memo[key] = self._made(document, operation)
         return row
 
-    def _made(self, document: Document, operation: OperationDefinitionNode) -> _Row:
+    def _sized(
+        self, row: _Row, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+    ) -> _Row:
+        """The row for the sizes that the variables request."""
+        values = {name: variables.get(name, default) for name, default in row.sizing.items()}
+        sizes = {name: value for name, value in values.items() if isinstance(value, int)}
+        if not sizes:
+            return row
+        key = tuple(sizes.get(name) for name in row.sizing)
+        found = row.by_size.get(key)
+        if found is None:
+            if len(row.by_size) >= _MOST_SIZES:
+                row.by_size.clear()
+            found = row.by_size[key] = self._made(document, operation, sizes)
+        return found
+
+    def _made(
+        self, document: Document, operation: OperationDefinitionNode, sizes: Mapping[str, int] | None = None
+    ) -> _Row:
         assert document.node is not None
         introspects = DocumentAnalyzer(self._schema, document.node).measure(operation).introspects
-        roots = root_prices(self._schema, self._prices, operation, document.fragments)
+        roots, sizing = root_prices(self._schema, self._prices, operation, document.fragments, sizes or {})
         fixed = [one for one in roots if one.variable is None]
         varying = tuple(one for one in roots if one.variable is not None)
-        return _Row(introspects, _sum(fixed, {}, Estimate(1 if introspects else 0, 0, 0)), varying)
+        fixed_part = _sum(fixed, {}, Estimate(1 if introspects else 0, 0, 0))
+        return _Row(introspects, fixed_part, varying, {} if sizes else _with_defaults(operation, sizing))
 
     def _broken(self, found: Measures, operation: OperationDefinitionNode | None = None) -> GraphQLError | None:
         """`operation` is None for a fragment that no operation spreads, whose top fields are not root fields."""
@@ -195,6 +223,15 @@ def _sum(roots: Sequence[RootPrice], variables: Mapping[str, Any], start: Estima
         statuses[key] = max(statuses.get(key, 0), one.statuses * times)
         fields += one.fields * times
     return Estimate(start.calls + sum(calls.values()), sum(statuses.values()), fields)
+
+
+def _with_defaults(operation: OperationDefinitionNode, names: Collection[str]) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
+    for one in operation.variable_definitions or ():
+        if one.variable.name.value in names:
+            default = one.default_value
+            found[one.variable.name.value] = int(default.value) if isinstance(default, IntValueNode) else None
+    return found
 
 
 def _over(code: str, limit: int, found: int) -> GraphQLError:

@@ -7,7 +7,7 @@ are added, multiplied by the assumed sizes of the lists around them.
 Fields: each counts one, multiplied by the assumed sizes of the lists around it (`PriceList.size_of`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Final
@@ -97,9 +97,14 @@ def root_prices(
     prices: PriceList,
     operation: OperationDefinitionNode,
     fragments: Mapping[str, FragmentDefinitionNode],
-) -> Sequence[RootPrice]:
-    """One for each root field, in the document's order."""
-    return list(_Pricing(schema, prices, operation, fragments).roots())
+    sizes: Mapping[str, int],
+) -> tuple[Sequence[RootPrice], Collection[str]]:
+    """One for each root field, in the document's order, and the variables that request the size of a list.
+
+    `sizes` are the values of such variables; of others, the assumed size is counted.
+    """
+    pricing = _Pricing(schema, prices, operation, fragments, sizes)
+    return list(pricing.roots()), pricing.sizing
 
 
 class _Pricing:
@@ -109,7 +114,10 @@ class _Pricing:
         prices: PriceList,
         operation: OperationDefinitionNode,
         fragments: Mapping[str, FragmentDefinitionNode],
+        sizes: Mapping[str, int],
     ) -> None:
+        self.sizing: set[str] = set()
+        self._sizes = sizes
         self._schema = schema
         self._prices = prices
         self._operation = operation
@@ -194,7 +202,7 @@ class _Pricing:
         if own is not None and not own.per_method:
             closed = inner.closed(max(own.calls, reach))
             closed.fields = 0
-            found.add(closed)
+            found.add(closed, times)
             return found
         found.add(replace(inner, fields=0, reach=max(reach, inner.reach)), times)
         if own is not None:
@@ -204,13 +212,13 @@ class _Pricing:
     def _size(self, node: FieldNode, parent: str) -> float:
         """The number of times that the field's selection is returned."""
         size = self._prices.size_of(parent, node.name.value)
-        return 1 if size is None or size.sized_fields else _asked_for(node, size)
+        return 1 if size is None or size.sized_fields else self._asked_for(node, size)
 
     def _sized_fields(self, node: FieldNode, parent: str) -> Mapping[str, float]:
         size = self._prices.size_of(parent, node.name.value)
         if size is None:
             return {}
-        return size.beneath or dict.fromkeys(size.sized_fields, _asked_for(node, size))
+        return size.beneath or dict.fromkeys(size.sized_fields, self._asked_for(node, size))
 
     def _times(self, root: GraphQLNamedType, node: FieldNode) -> tuple[int, str | None]:
         lists = self._prices.lists_of(root.name, node.name.value)
@@ -227,15 +235,18 @@ class _Pricing:
         known = self._schema.get_field(parent, field)  # type: ignore[arg-type]
         return get_named_type(known.type) if known is not None else None
 
-
-def _asked_for(node: FieldNode, size: Size) -> float:
-    """The smaller of the assumed size and an argument's literal; a variable may request any size."""
-    for argument in node.arguments or ():
-        if argument.name.value in size.arguments:
-            if isinstance(argument.value, IntValueNode):
-                return max(1, min(size.assumed, int(argument.value.value[:9])))
-            return size.assumed
-    return size.by_default
+    def _asked_for(self, node: FieldNode, size: Size) -> float:
+        """The smaller of the assumed size and an argument."""
+        for argument in node.arguments or ():
+            if argument.name.value in size.arguments:
+                asked = argument.value
+                if isinstance(asked, IntValueNode):
+                    return max(1, min(size.assumed, int(asked.value[:9])))
+                if isinstance(asked, VariableNode):
+                    self.sizing.add(asked.name.value)
+                    return max(1, min(size.assumed, self._sizes.get(asked.name.value, size.assumed)))
+                return size.assumed
+        return size.by_default
 
 
 def _spelling(arguments: tuple[ArgumentNode, ...] | None) -> str:

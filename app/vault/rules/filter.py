@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from app.vault.enums import PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
+from app.vault.enums import CardBrand, PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.model import Card, PaymentMethod
 from app.vault.rules.expiry import ExpiryClock
 
@@ -20,6 +20,8 @@ class MethodFilter:
 
     providers: frozenset[ProviderName] | None = None
     kinds: frozenset[PaymentMethodKind] | None = None
+    brands: frozenset[CardBrand] | None = None
+    last4: str | None = None
     statuses: frozenset[PaymentMethodStatus] | None = None
     expires_within: ExpiryClock | None = None
     usable_for: ProviderCapability | None = None
@@ -42,6 +44,10 @@ def matches(
     if wanted.providers is not None and method.provider not in wanted.providers:
         return False
     if wanted.kinds is not None and method.kind not in wanted.kinds:
+        return False
+    if wanted.brands is not None and not (isinstance(method, Card) and method.brand in wanted.brands):
+        return False
+    if wanted.last4 is not None and method.last4 != wanted.last4:
         return False
     if wanted.expires_within is not None and not _expires_within(method, wanted.expires_within):
         return False

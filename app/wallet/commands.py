@@ -8,32 +8,7 @@ from app.vault.enums import CardBrand, CustomerRef, ProviderName
 from app.vault.model import Address, Expiry, NewMethod, NextAction, PersonName
 from app.vault.secret import Secret
 from app.wallet.caller import Caller
-from app.wallet.problems import ProblemCode, WriteProblem
-
-__all__ = [
-    "Actor",
-    "AddMethod",
-    "CapturePayment",
-    "Command",
-    "CreateCustomer",
-    "CreateHostedSession",
-    "DeleteMethod",
-    "EraseCustomer",
-    "IfDefault",
-    "ImportMethods",
-    "ImportRow",
-    "ImportedLook",
-    "LinkCustomer",
-    "OnDuplicate",
-    "ProblemCode",
-    "QuotePayment",
-    "SessionPurpose",
-    "SetDefault",
-    "UnlinkCustomer",
-    "UpdateMethod",
-    "WriteProblem",
-    "WriteResult",
-]
+from app.wallet.problems import WriteProblem
 
 
 class OnDuplicate(StrEnum):

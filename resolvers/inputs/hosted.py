@@ -6,9 +6,9 @@ import strawberry
 
 from app.providers.registry import names_of_the_able
 from app.vault.enums import BankAccountType, PaymentMethodKind, ProviderCapability, ProviderName
-from app.wallet.commands import CreateHostedSession, SessionPurpose, WriteProblem
+from app.wallet.commands import CreateHostedSession, SessionPurpose
 from app.wallet.money import to_minor
-from app.wallet.problems import invalid
+from app.wallet.problems import WriteProblem, invalid
 from resolvers.inputs.fields import given, optional
 from resolvers.inputs.payments import MoneyInput, amount_problems
 from resolvers.scalars import URL, IdempotencyKey

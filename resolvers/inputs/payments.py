@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import strawberry
 
-from app.wallet.commands import CapturePayment, QuotePayment, WriteProblem
+from app.wallet.commands import CapturePayment, QuotePayment
 from app.wallet.money import BadAmount, to_minor
-from app.wallet.problems import invalid
+from app.wallet.problems import WriteProblem, invalid
 from resolvers.inputs.fields import given, optional, text
 from resolvers.scalars import CurrencyCode, IdempotencyKey
 

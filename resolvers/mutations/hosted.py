@@ -4,8 +4,8 @@ import strawberry
 
 from app.errors import FieldFault, VaultError
 from app.vault.payments import CaptureForm, FormVault, TokenizingVault
-from app.wallet.commands import WriteProblem, WriteResult
-from app.wallet.problems import not_found, unsupported
+from app.wallet.commands import WriteResult
+from app.wallet.problems import WriteProblem, not_found, unsupported
 from app.wallet.writes.refusals import problems_of
 from resolvers.context import Info
 from resolvers.inputs.fields import given

@@ -9,7 +9,8 @@ import strawberry
 from app.store.records import MethodAddress
 from app.vault.enums import ProviderName
 from app.vault.payments import Tokenization as VaultTokenization
-from app.wallet.commands import WriteProblem, WriteResult
+from app.wallet.commands import WriteResult
+from app.wallet.problems import WriteProblem
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost

@@ -14,7 +14,8 @@ from app.store import Store
 from app.store.records import EventOrigin, EventType, OperationState, PaymentRecord, PaymentState
 from app.vault.enums import ProviderName
 from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money
-from app.wallet.commands import CapturePayment, ProblemCode, QuotePayment, WriteResult
+from app.wallet.commands import CapturePayment, QuotePayment, WriteResult
+from app.wallet.problems import ProblemCode
 from app.wallet.writes.payment_status import Refund, StatusUpdate, settle_payment
 from app.wallet.writes.reconcile import Reconciler
 from tests.support.calls import soon

@@ -14,7 +14,8 @@ from app.vault.enums import LinkProof, PaymentMethodStatus, ProviderName
 from app.vault.model import Added, Expiry, NewCustomer, NewMethod
 from app.vault.provider import Call
 from app.vault.secret import Secret
-from app.wallet.commands import DeleteMethod, LinkCustomer, ProblemCode, SetDefault, UpdateMethod, WriteResult
+from app.wallet.commands import DeleteMethod, LinkCustomer, SetDefault, UpdateMethod, WriteResult
+from app.wallet.problems import ProblemCode
 from app.wallet.writes.reconcile import Reconciler
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox

@@ -18,10 +18,10 @@ from app.wallet.commands import (
     EraseCustomer,
     IfDefault,
     OnDuplicate,
-    ProblemCode,
     SetDefault,
     WriteResult,
 )
+from app.wallet.problems import ProblemCode
 from app.wallet.writes.reconcile import Reconciler
 from tests.contract.case_loanpro import new_customer
 from tests.support.calls import soon

@@ -9,7 +9,8 @@ import pytest
 from app.sandbox.demo import ALEX
 from app.store.records import OperationState
 from app.vault.enums import ProviderName
-from app.wallet.commands import ProblemCode, SetDefault
+from app.wallet.commands import SetDefault
+from app.wallet.problems import ProblemCode
 from app.wallet.writes.reconcile import Reconciler
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox

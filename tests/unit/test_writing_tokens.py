@@ -7,7 +7,8 @@ import pytest
 
 from app.store.records import OperationState, WriteOutcome
 from app.vault.enums import ProviderName
-from app.wallet.commands import AddMethod, DeleteMethod, OnDuplicate, ProblemCode, WriteResult
+from app.wallet.commands import AddMethod, DeleteMethod, OnDuplicate, WriteResult
+from app.wallet.problems import ProblemCode
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
 from tests.support.writing import BY_NAME, STAFF, Bench, bench_on, new_key, open_store

@@ -22,10 +22,10 @@ from app.vault.model import BeforeAdd, NewCard, NewMethod, VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.lookalikes import look_of
 from app.vault.secret import Secret
-from app.wallet.commands import Actor, AddMethod, OnDuplicate, ProblemCode, WriteProblem, WriteResult
+from app.wallet.commands import Actor, AddMethod, OnDuplicate, WriteResult
 from app.wallet.defaults.kept_default import default_taken_away
 from app.wallet.digest import Number, Token, token_digest
-from app.wallet.problems import not_found
+from app.wallet.problems import ProblemCode, WriteProblem, not_found
 from app.wallet.reads.build_wallet import Wallet
 from app.wallet.writes import provision
 from app.wallet.writes.defaults import (

@@ -10,8 +10,8 @@ from app.store.records import EventType, NewEvent, OperationRecord, OperationSta
 from app.store.ulids import CUSTOMER, new_id
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import NewCustomer
-from app.wallet.commands import Actor, CreateCustomer, ProblemCode, WriteProblem, WriteResult
-from app.wallet.problems import invalid, required, unsupported
+from app.wallet.commands import Actor, CreateCustomer, WriteResult
+from app.wallet.problems import ProblemCode, WriteProblem, invalid, required, unsupported
 from app.wallet.writes import provision
 from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import CreateCustomerIntent

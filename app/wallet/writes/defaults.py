@@ -8,9 +8,9 @@ from app.store.events import append_event
 from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord
 from app.vault.enums import ProviderCapability
 from app.vault.provider import Call
-from app.wallet.commands import Actor, ProblemCode, SetDefault, WriteProblem, WriteResult
+from app.wallet.commands import Actor, SetDefault, WriteResult
 from app.wallet.defaults.kept_default import By, keep_default
-from app.wallet.problems import not_found
+from app.wallet.problems import ProblemCode, WriteProblem, not_found
 from app.wallet.writes.deps import find
 from app.wallet.writes.handler import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row
 from app.wallet.writes.intents import NO_FACTS, DefaultCheck, Intent, NoFacts, SetDefaultIntent

@@ -10,8 +10,8 @@ from app.vault.enums import DefaultState, PaymentMethodStatus, ProviderCapabilit
 from app.vault.model import PaymentMethod
 from app.vault.provider import Call
 from app.vault.rules.lookalikes import look_of
-from app.wallet.commands import Actor, DeleteMethod, IfDefault, ProblemCode, WriteProblem, WriteResult
-from app.wallet.problems import invalid, not_found, unsupported
+from app.wallet.commands import Actor, DeleteMethod, IfDefault, WriteResult
+from app.wallet.problems import ProblemCode, WriteProblem, invalid, not_found, unsupported
 from app.wallet.writes.defaults import choose, method_event, mirrors, set_vault_default
 from app.wallet.writes.deps import find
 from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, applied_row

@@ -6,8 +6,8 @@ from app.store import Connection, Transaction, erase_everywhere
 from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import CustomerRef, ProviderCapability, ProviderName
 from app.vault.provider import Call, VaultProvider
-from app.wallet.commands import Actor, EraseCustomer, ProblemCode, WriteProblem, WriteResult
-from app.wallet.problems import invalid, unsupported
+from app.wallet.commands import Actor, EraseCustomer, WriteResult
+from app.wallet.problems import ProblemCode, WriteProblem, invalid, unsupported
 from app.wallet.writes.delete import GONE, delete_method
 from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import NO_FACTS, EraseCustomerIntent, HeldMethods, NoFacts

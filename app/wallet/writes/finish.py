@@ -19,7 +19,8 @@ from app.store.records import (
     Topic,
     WriteOutcome,
 )
-from app.wallet.commands import WriteProblem, WriteResult
+from app.wallet.commands import WriteResult
+from app.wallet.problems import WriteProblem
 from app.wallet.writes.deps import Deps
 from app.wallet.writes.handler import CompletedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import Intent

@@ -9,8 +9,8 @@ from app.store.records import OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import ProviderCapability
 from app.vault.payments import HostingVault, NewSession
 from app.vault.provider import Call
-from app.wallet.commands import Actor, CreateHostedSession, ProblemCode, SessionPurpose, WriteProblem, WriteResult
-from app.wallet.problems import unsupported
+from app.wallet.commands import Actor, CreateHostedSession, SessionPurpose, WriteResult
+from app.wallet.problems import ProblemCode, WriteProblem, unsupported
 from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import HostedSessionFacts, HostedSessionIntent
 from app.wallet.writes.interrupts import WriteRefused

@@ -35,10 +35,10 @@ from app.vault.enums import AddRoute, CustomerRef, LinkProof, MethodRef, Provide
 from app.vault.model import NewCard
 from app.vault.payments import ImportedCard, ImportingVault, ImportState
 from app.vault.provider import Call, VaultProvider
-from app.wallet.commands import Actor, ImportMethods, ImportRow, ProblemCode, WriteResult
+from app.wallet.commands import Actor, ImportMethods, ImportRow, WriteResult
 from app.wallet.defaults.kept_default import By, DefaultKeeper
 from app.wallet.digest import Token
-from app.wallet.problems import invalid, not_found, required, unsupported
+from app.wallet.problems import ProblemCode, invalid, not_found, required, unsupported
 from app.wallet.writes.deps import VaultRef
 from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import HeldMethods, ImportedRow, ImportMethodsIntent, MethodFacts

@@ -38,8 +38,8 @@ from app.vault.payments import NewPayment, PayingVault
 from app.vault.provider import Call
 from app.vault.rules.payment_amounts import adds_up, differences
 from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money
-from app.wallet.commands import Actor, CapturePayment, ProblemCode, QuotePayment, WriteProblem, WriteResult
-from app.wallet.problems import not_found, unsupported
+from app.wallet.commands import Actor, CapturePayment, QuotePayment, WriteResult
+from app.wallet.problems import ProblemCode, WriteProblem, not_found, unsupported
 from app.wallet.reads.build_wallet import default_for_payment
 from app.wallet.writes.deps import find
 from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of

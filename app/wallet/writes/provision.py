@@ -14,8 +14,7 @@ from app.vault.enums import CustomerRef, LinkProof, ProviderName
 from app.vault.model import NewCustomer, NewMethod, PersonName
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.text import tidy
-from app.wallet.commands import ProblemCode, WriteProblem
-from app.wallet.problems import unsupported
+from app.wallet.problems import ProblemCode, WriteProblem, unsupported
 from app.wallet.writes.intents import AddMethodIntent, CustomerFacts, Intent, ProfileFacts
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.match_new_method import candidates

@@ -11,9 +11,9 @@ from app.vault.enums import PaymentMethodStatus
 from app.vault.model import Address, Card, MethodChange, PaymentMethod
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.etag import etag_of
-from app.wallet.commands import Actor, ProblemCode, UpdateMethod, WriteProblem, WriteResult
+from app.wallet.commands import Actor, UpdateMethod, WriteResult
 from app.wallet.digest import holder_digest
-from app.wallet.problems import invalid, not_found
+from app.wallet.problems import ProblemCode, WriteProblem, invalid, not_found
 from app.wallet.writes.defaults import method_event
 from app.wallet.writes.deps import find
 from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, applied_row, nickname_problems

@@ -8,7 +8,8 @@ from datetime import datetime
 from app.errors import VaultError
 from app.store.records import NewEvent, OperationState, WriteOutcome
 from app.vault.enums import CustomerRef, ProviderName
-from app.wallet.commands import WriteProblem, WriteResult
+from app.wallet.commands import WriteResult
+from app.wallet.problems import WriteProblem
 from app.wallet.writes.handler import Apply, CompletedWrite, row_of
 from app.wallet.writes.interrupts import NotApplied, NothingSent, StillUnknown, WriteRefused
 from app.wallet.writes.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent

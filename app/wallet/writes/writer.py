@@ -33,9 +33,9 @@ from app.store.records import (
     OperationState,
 )
 from app.vault.provider import Call
-from app.wallet.commands import Actor, Command, ProblemCode, WriteProblem, WriteResult
+from app.wallet.commands import Actor, Command, WriteResult
 from app.wallet.digest import DIGEST_KEY, input_digest, matching_key
-from app.wallet.problems import STORE_UNAVAILABLE, not_found
+from app.wallet.problems import STORE_UNAVAILABLE, ProblemCode, WriteProblem, not_found
 from app.wallet.writes.add import AddMethodHandler
 from app.wallet.writes.create import CreateCustomerHandler
 from app.wallet.writes.defaults import SetDefaultHandler

@@ -1,6 +1,6 @@
 """The interfaces through which resolvers read stored events and receive new ones."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Protocol
 
 from app.store.records import EventPage, EventRecord, EventType
@@ -21,12 +21,21 @@ class EventLog(Protocol):
         types: Collection[EventType] | None = None,
     ) -> EventPage: ...
 
+    async def page(
+        self,
+        types: Collection[EventType],
+        is_wanted: Callable[[EventRecord], bool],
+        *,
+        first: int,
+        after: str | None = None,
+    ) -> EventPage: ...
+
 
 class EventFeed(Protocol):
     """See `app.wallet.changes.feed.Feed.events`."""
 
     def events(
-        self, customer_id: str, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0
+        self, customer_id: str | None, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0
     ) -> AsyncIterator[EventRecord | None]: ...
 
 
@@ -46,8 +55,18 @@ class NoEvents:
     ) -> EventPage:
         return EventPage((), has_next=False)
 
+    async def page(
+        self,
+        types: Collection[EventType],
+        is_wanted: Callable[[EventRecord], bool],
+        *,
+        first: int,
+        after: str | None = None,
+    ) -> EventPage:
+        return EventPage((), has_next=False)
+
     async def events(
-        self, customer_id: str, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0
+        self, customer_id: str | None, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0
     ) -> AsyncIterator[EventRecord | None]:
         return
         yield  # makes this an async generator

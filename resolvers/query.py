@@ -11,16 +11,20 @@ from resolvers.context import Info
 from resolvers.directives import ListSize
 from resolvers.errors import BadUserInput
 from resolvers.inputs.customer_by import CustomerBy
+from resolvers.inputs.event_filter import EventFilter, require_all_customers
 from resolvers.scopes import scoped
 from resolvers.types.customer import READ_METHODS, Customer
+from resolvers.types.event import MOST_EVENTS, EventConnection, event_position
 from resolvers.types.node import Node
 from resolvers.types.operation import Operation
+from resolvers.types.paging import page_size
 from resolvers.types.payment_method import PaymentMethod
 from resolvers.types.providers import ProviderInfo, provider_infos
 from resolvers.types.viewer import Viewer
 
 SCHEMA_DATE = "2026-11-21"
 MOST_NODES = 100
+READ_AUDIT = "audit:read"
 
 
 @strawberry.type
@@ -64,6 +68,26 @@ class Query:
     @scoped(READ_METHODS, description="A write by its id, and its outcome.")
     async def operation(self, info: Info, id: strawberry.ID) -> Operation | None:
         return await lookup.operation(info, id)
+
+    @scoped(
+        READ_AUDIT,
+        size=ListSize(assumed_size=MOST_EVENTS, slicing_arguments=["first"], sized_fields=["edges"]),
+        description="Changes to the payment methods of all customers, oldest first, for callers that may see all "
+        "customers. To continue later, store `pageInfo.endCursor`, of an empty page too, and pass it as `after`. "
+        "Where few events meet the filter, a page may have fewer than `first` while `hasNextPage` is true.",
+    )
+    async def events(
+        self,
+        info: Info,
+        filter: EventFilter | None = strawberry.UNSET,
+        first: int = 20,
+        after: str | None = strawberry.UNSET,
+    ) -> EventConnection | None:
+        require_all_customers(info, READ_AUDIT)
+        size, start = page_size(first, MOST_EVENTS), event_position(after or None)
+        wanted, log = filter or EventFilter(), info.context.services.events
+        page = await log.page(wanted.event_types(), wanted.test(), first=size, after=wanted.start(start))
+        return EventConnection.of(page, start, info)
 
     @strawberry.field(description="Every vault with its capabilities.", directives=[ListSize(assumed_size=4)])
     def providers(self, info: Info) -> list[ProviderInfo]:

@@ -1,7 +1,8 @@
 """Customer events and the audit trail, in commit order."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
+from functools import cache
 from typing import Final
 
 from app.store.connection import Connection
@@ -28,9 +29,11 @@ _OF_METHOD: Final = Query(
     """,
 )
 _AFTER: Final = Query(
-    EventRecord,
-    "SELECT {columns} FROM events WHERE tenant = :tenant AND id > :after {of_types} ORDER BY id LIMIT :limit",
-    of_types=_OF_TYPES,
+    EventRecord, "SELECT {columns} FROM events WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit"
+)
+_AFTER_OF_TYPE: Final = (
+    "SELECT * FROM (SELECT {columns} FROM events WHERE tenant = :tenant AND type = :type{n} AND id > :after"
+    " ORDER BY id LIMIT :limit) AS of_type{n}"
 )
 _OF_CUSTOMER_AFTER: Final = Query(
     EventRecord,
@@ -39,6 +42,8 @@ _OF_CUSTOMER_AFTER: Final = Query(
     of_types=_OF_TYPES,
 )
 _LAST_ID: Final = Query(str, "SELECT last_event_id FROM heads WHERE tenant = :tenant")
+_CHUNK: Final = 250
+_CHUNKS: Final = 8
 _FORGET: Final = Statement("UPDATE events SET detail = :nothing WHERE tenant = :tenant AND customer_id = :customer_id")
 _EXPIRE: Final = Statement("DELETE FROM events WHERE tenant = :tenant AND occurred_at < :before")
 
@@ -114,14 +119,55 @@ def events_after(
     limit: int = 500,
 ) -> list[EventRecord]:
     """Events after an id (None: from the beginning), oldest first. Live feeds poll with the last id."""
-    return db.all(
-        _AFTER if customer_id is None else _OF_CUSTOMER_AFTER,
-        customer_id=customer_id,
-        after=event_id or "",
-        has_all_types=types is None,
-        types=list(types or ()),
-        limit=limit,
-    )
+    after = event_id or ""
+    if customer_id is not None:
+        return db.all(
+            _OF_CUSTOMER_AFTER,
+            customer_id=customer_id,
+            after=after,
+            has_all_types=types is None,
+            types=list(types or ()),
+            limit=limit,
+        )
+    if types is None:
+        return db.all(_AFTER, after=after, limit=limit)
+    wanted = {f"type{n}": one for n, one in enumerate(sorted(set(types)))}
+    return db.all(_after_of_types(len(wanted)), after=after, limit=limit, **wanted) if wanted else []
+
+
+@cache
+def _after_of_types(count: int) -> Query[EventRecord]:
+    """One range of the index for each type: a rare type is found without reading the events of the others."""
+    each = " UNION ALL ".join(_AFTER_OF_TYPE.replace("{n}", str(n)) for n in range(count))
+    return Query(EventRecord, f"{each} ORDER BY id LIMIT :limit")
+
+
+def page_of_events(
+    db: Connection,
+    types: Collection[EventType],
+    is_wanted: Callable[[EventRecord], bool],
+    *,
+    first: int,
+    after: str | None = None,
+) -> EventPage:
+    """Events of all customers, oldest first. Examines a bounded number of events: a page may have fewer than `first`
+    while there is a next one, which begins after `position`.
+    """
+    if not is_storable(after or ""):
+        return EventPage((), has_next=False)
+    found: list[EventRecord] = []
+    position = after
+    for _ in range(_CHUNKS):
+        chunk = events_after(db, position, types=types, limit=_CHUNK)
+        for event in chunk:
+            if is_wanted(event):
+                if len(found) == first:
+                    return EventPage(tuple(found), has_next=True, position=position)
+                found.append(event)
+            position = event.id
+        if len(chunk) < _CHUNK:
+            return EventPage(tuple(found), has_next=False, position=position)
+    return EventPage(tuple(found), has_next=True, position=position)
 
 
 def last_event_id(db: Connection) -> str | None:
@@ -146,6 +192,7 @@ class Events(Repository):
     of_customer = ReadMethod(events_of_customer)
     of_method = ReadMethod(events_of_method)
     after = ReadMethod(events_after)
+    page = ReadMethod(page_of_events)
     last_id = ReadMethod(last_event_id)
     forget = WriteMethod(forget_event_details)
     expire = WriteMethod(expire_events)

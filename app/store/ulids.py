@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from datetime import datetime
 from typing import Final
 
 from ulid import ULID
@@ -39,6 +40,12 @@ _SEQUENCE: Final = _Sequence()
 def new_id(prefix: str) -> str:
     """For example ``op_01KA...``: greater than every earlier id of that prefix in this process."""
     return f"{prefix}{ULID.from_int(_SEQUENCE.next())}"
+
+
+def first_id_at(prefix: str, at: datetime) -> str:
+    """The lowest id of that prefix for this time, in milliseconds."""
+    milliseconds = max(int(at.timestamp() * 1_000), 0)
+    return f"{prefix}{ULID.from_int(milliseconds << _RANDOM_BITS)}"
 
 
 def new_id_after(prefix: str, last: str | None) -> str:

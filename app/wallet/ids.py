@@ -10,6 +10,7 @@ from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from enum import Enum
 from typing import Final
 
@@ -17,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from app.store.records import MethodAddress
-from app.store.ulids import CUSTOMER, EVENT, METHOD, OPERATION, PAYMENT
+from app.store.ulids import CUSTOMER, EVENT, METHOD, OPERATION, PAYMENT, first_id_at
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.wallet.keys import KeyRing, derive_key
 
@@ -101,6 +102,11 @@ class Ids:
             ref = self._canonical_ref(address.provider, address.customer_ref)
             return MethodAddress(address.provider, ref, address.method_ref)
         return None
+
+
+def first_event_id_at(at: datetime) -> str:
+    """Lower than the id of every event that is stored from then on."""
+    return first_id_at(EVENT, at)
 
 
 def kind_of(any_id: str) -> IdKind | None:

@@ -1,21 +1,23 @@
-"""Subscriptions: a customer's events, and a write until it is decided.
+"""Subscriptions: events of one customer or of all, and a write until it is decided.
 
 The caller's rights are rechecked before each event and periodically in between: an expired token, a disabled partner or
 a revoked grant ends the stream.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
+from contextlib import aclosing
 from typing import Final
 
 import strawberry
 
-from app.store.records import EventType
+from app.store.records import EventRecord, EventType
 from app.wallet.changes.feed import TooSlow
 from app.wallet.ids import IdKind, kind_of
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.directives import RequiresScope
 from resolvers.errors import BadUserInput, CodedError
+from resolvers.inputs.event_filter import EventFilter, require_all_customers
 from resolvers.lookup import READ_CUSTOMERS
 from resolvers.scopes import require
 from resolvers.types.customer import READ_METHODS
@@ -40,27 +42,40 @@ class Subscription:
         types: list[GraphEventType] | None = strawberry.UNSET,
         after: strawberry.ID | None = strawberry.UNSET,
     ) -> AsyncIterator[CustomerEvent]:
-        context = info.context
-        start = after or context.resume_after
-        if start is not None and kind_of(start) is not IdKind.EVENT:
-            raise BadUserInput("after is not the id of an event.")
+        start = _start(info, after or None)
         if types == []:
             raise BadUserInput("types is empty: leave it out for events of every type.")
         wanted = frozenset(EventType(one.value) for one in types) if types else CUSTOMER_EVENTS
-        await _may_listen(info, customer_id)
-        feed = context.services.feed.events(customer_id, wanted, after=start, tick_s=context.services.recheck_s)
-        try:
-            async for event in feed:
-                await _may_listen(info, customer_id)
-                if event is not None:
-                    context.event_id = event.id
+
+        async def may_listen() -> None:
+            await _may_listen(info, customer_id)
+
+        async with aclosing(_events(info, customer_id, wanted, start, may_listen)) as events:
+            async for event in events:
+                yield CustomerEvent.of(event, info)
+
+    @strawberry.subscription(
+        directives=(RequiresScope(any=[READ_CUSTOMERS]),),
+        description="Events of all customers as they happen, for callers that may see all customers. `after` is the id "
+        "of the last event received: the events after it are sent first.",
+    )
+    async def events(
+        self,
+        info: Info,
+        filter: EventFilter | None = strawberry.UNSET,
+        after: strawberry.ID | None = strawberry.UNSET,
+    ) -> AsyncIterator[CustomerEvent]:
+        start, wanted = _start(info, after or None), filter or EventFilter()
+        types, is_wanted = wanted.event_types(), wanted.test()
+
+        async def may_listen() -> None:
+            await _revalidate(info, READ_CUSTOMERS)
+            require_all_customers(info, READ_CUSTOMERS)
+
+        async with aclosing(_events(info, None, types, start, may_listen)) as events:
+            async for event in events:
+                if is_wanted(event):
                     yield CustomerEvent.of(event, info)
-        except TooSlow as slow:
-            raise CodedError(
-                "SLOW_CONSUMER", "Events were not read in time: subscribe again.", lastEventId=slow.last_id
-            ) from None
-        finally:
-            await feed.aclose()  # type: ignore[attr-defined]
 
     @strawberry.subscription(
         directives=(RequiresScope(any=[READ_METHODS]),),
@@ -94,6 +109,39 @@ class Subscription:
                     )
         finally:
             await changes.aclose()  # type: ignore[attr-defined]
+
+
+def _start(info: Info, after: str | None) -> str | None:
+    """The id after which a stream begins. Raises BadUserInput."""
+    start = after or info.context.resume_after
+    if start is not None and kind_of(start) is not IdKind.EVENT:
+        raise BadUserInput("after is not the id of an event.")
+    return start
+
+
+async def _events(
+    info: Info,
+    customer_id: str | None,
+    types: Collection[EventType],
+    after: str | None,
+    may_listen: Callable[[], Awaitable[None]],
+) -> AsyncGenerator[EventRecord]:
+    """`may_listen` raises the error that ends the stream if the caller has lost access."""
+    context = info.context
+    await may_listen()
+    feed = context.services.feed.events(customer_id, types, after=after, tick_s=context.services.recheck_s)
+    try:
+        async for event in feed:
+            await may_listen()
+            if event is not None:
+                context.event_id = event.id
+                yield event
+    except TooSlow as slow:
+        raise CodedError(
+            "SLOW_CONSUMER", "Events were not read in time: subscribe again.", lastEventId=slow.last_id
+        ) from None
+    finally:
+        await feed.aclose()  # type: ignore[attr-defined]
 
 
 async def _may_listen(info: Info, customer_id: str) -> None:

@@ -20,17 +20,15 @@ from resolvers.errors import BadUserInput, SourcesUnavailable
 from resolvers.inputs.payment_method_filter import PaymentMethodFilter
 from resolvers.needs import ALL, Given, Part, Reads, customer_needs, needs
 from resolvers.scopes import scoped
-from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent, EventConnection, EventEdge
+from resolvers.types.event import CUSTOMER_EVENTS, MOST_EVENTS, EventConnection, event_position
 from resolvers.types.link import ProviderLink
 from resolvers.types.method_connection import PaymentMethodConnection, method_page
 from resolvers.types.node import Node
-from resolvers.types.paging import PageInfo, from_cursor, page_size, to_cursor
+from resolvers.types.paging import page_size
 from resolvers.types.payment_method import GraphCard, PaymentMethod, auth_status_of, methods_of
 from resolvers.types.sources import SourceStatus
 
 READ_METHODS = "payment_methods:read"
-_EVENT: Final = "event"
-_MOST_EVENTS: Final = 100
 _EVERYTHING: Final = MethodFilter()
 _PAGE: Final = 50
 
@@ -306,24 +304,14 @@ class Customer(Node):
 
     @scoped(
         "audit:read",
-        size=ListSize(assumed_size=_MOST_EVENTS, slicing_arguments=["first"], sized_fields=["edges"]),
+        size=ListSize(assumed_size=MOST_EVENTS, slicing_arguments=["first"], sized_fields=["edges"]),
         description="Changes to the customer's payment methods, newest first.",
     )
     async def events(self, info: Info, first: int = 20, after: str | None = strawberry.UNSET) -> EventConnection | None:
-        size = page_size(first, _MOST_EVENTS)
-        start = from_cursor(_EVENT, after) if after else None
+        size, start = page_size(first, MOST_EVENTS), event_position(after or None)
         log = info.context.services.events
         page = await log.of_customer(self.id, first=size, after=start, types=CUSTOMER_EVENTS)
-        edges = [EventEdge(cursor=to_cursor(_EVENT, one.id), node=CustomerEvent.of(one, info)) for one in page.events]
-        return EventConnection(
-            edges=edges,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=start is not None,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
-        )
+        return EventConnection.of(page, start, info)
 
     @classmethod
     async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> "Customer | None":

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 
 import strawberry
 
-from app.store.records import EventOrigin, EventRecord, EventType
+from app.store.records import EventOrigin, EventPage, EventRecord, EventType
 from app.vault.enums import ProviderName
+from app.wallet.ids import IdKind, kind_of
 from resolvers.context import Info
-from resolvers.errors import CodedError
+from resolvers.errors import BadUserInput, CodedError
 from resolvers.scopes import scoped
 from resolvers.types.node import Node
-from resolvers.types.paging import PageInfo
+from resolvers.types.paging import PageInfo, from_cursor, to_cursor
 
 if TYPE_CHECKING:
     from resolvers.types.customer import Customer
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 strawberry.enum(EventOrigin, description="GATEWAY: done through this gateway. Others: reported or observed changes.")
 
 
+MOST_EVENTS: Final = 100
+_CURSOR: Final = "event"
 CUSTOMER_EVENTS: Final = frozenset(one for one in EventType if one.is_for_customers)
 
 if TYPE_CHECKING:
@@ -83,7 +86,30 @@ class EventEdge:
     node: CustomerEvent
 
 
-@strawberry.type(description="Events, newest first.")
+@strawberry.type(description="A page of events.")
 class EventConnection:
     edges: list[EventEdge]
     page_info: PageInfo
+
+    @classmethod
+    def of(cls, page: EventPage, start: str | None, info: Info) -> Self:
+        """`start`: the position after which the page begins."""
+        edges = [EventEdge(cursor=to_cursor(_CURSOR, one.id), node=CustomerEvent.of(one, info)) for one in page.events]
+        last = edges[-1].cursor if edges else None
+        return cls(
+            edges=edges,
+            page_info=PageInfo(
+                has_next_page=page.has_next,
+                has_previous_page=start is not None,
+                start_cursor=edges[0].cursor if edges else None,
+                end_cursor=to_cursor(_CURSOR, page.position) if page.position is not None else last,
+            ),
+        )
+
+
+def event_position(after: str | None) -> str | None:
+    """The id that a cursor contains. Raises BadUserInput."""
+    position = from_cursor(_CURSOR, after) if after else None
+    if position is not None and kind_of(position) is not IdKind.EVENT:
+        raise BadUserInput("after is not a cursor of this connection.")
+    return position

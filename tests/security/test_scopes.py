@@ -29,6 +29,7 @@ NEEDED: Final = {
     "Customer.paymentMethods": "payment_methods:read",
     "Customer.paymentMethodsConnection": "payment_methods:read",
     "PaymentMethodEdge.node": "payment_methods:read",
+    "events": "audit:read",
     "Customer.links": "links:read",
     "Customer.events": "audit:read",
     "PaymentMethod.customer": "customers:read",
@@ -54,7 +55,11 @@ NEEDED: Final = {
     "AddMethodInput.jpmNetworkToken": "network_tokens:write",
     "AddMethodInput.jpmRawCard": "pan:write",
 }
-SUBSCRIPTIONS: Final = {"customerEvents": "customers:read", "operationUpdated": "payment_methods:read"}
+SUBSCRIPTIONS: Final = {
+    "customerEvents": "customers:read",
+    "events": "customers:read",
+    "operationUpdated": "payment_methods:read",
+}
 
 
 def roots() -> Iterator[tuple[str, str, Any]]:
@@ -158,6 +163,7 @@ QUERIES: Final[dict[str, tuple[str, Any]]] = {
     "findCustomer": ('{ findCustomer(by: {externalId: "user-88420"}) { name } }', None),
     "paymentMethod": ("{ paymentMethod(id: $method) { label } }", None),
     "operation": ("{ operation(id: $operation) { state } }", None),
+    "events": ("{ events { edges { node { id } } } }", None),
     "_entities": (
         '{ c: _entities(representations: [{__typename: "Customer", id: $customer}]) { __typename } '
         'm: _entities(representations: [{__typename: "Card", id: $method}]) { __typename } }',
@@ -185,7 +191,7 @@ MUTATIONS: Final = {
     "unlinkProviderCustomer": "FORBIDDEN",
 }
 """The errors for an end user who names another customer's object: unknown, or not allowed for end users."""
-STREAMS: Final = {"customerEvents", "operationUpdated"}
+STREAMS: Final = {"customerEvents", "events", "operationUpdated"}
 """Covered by the tests of subscriptions."""
 
 

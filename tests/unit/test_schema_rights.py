@@ -69,6 +69,7 @@ ASKED: Final[dict[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
     ),
     "paymentMethod": (("id: $id", {"id": METHOD}),),
     "operation": (("id: $id", {"id": OPERATION}),),
+    "events": (("", {}),),
     "customerEvents": (("customerId: $id", {"id": "cus_a"}),),
     "operationUpdated": (("id: $id", {"id": OPERATION}),),
 }
@@ -251,6 +252,9 @@ class Everything(RecordingWriter, NoEvents):
     async def of_customer(self, customer_id: str, **how: Any) -> EventPage:
         return EventPage((_event(),), has_next=False)
 
+    async def page(self, types: Any, is_wanted: Any, **how: Any) -> EventPage:
+        return EventPage((_event(),), has_next=False)
+
     async def events(self, customer_id: str, types: Any, **how: Any) -> AsyncIterator[EventRecord | None]:
         yield _event()
 
@@ -326,7 +330,8 @@ def prepared(text: str, *, compiled: bool) -> Document:
 
 
 async def answered(kind: str, text: str, variables: dict[str, Any], lacking: str | None, *, compiled: bool) -> Answered:
-    caller = Caller(name="tests", scopes=ALL_SCOPES - {lacking}, acting_customer="cus_a")
+    acting = "cus_a" if "actingCustomer" in text else None
+    caller = Caller(name="tests", scopes=ALL_SCOPES - {lacking}, acting_customer=acting)
     context = Context.create(world().services, caller, "req-1")
     document = prepared(text, compiled=compiled)
     if kind == "subscription":
@@ -371,6 +376,7 @@ CHECKED_BY_CODE: Final = {
     ("DeletePaymentMethodPayload", "remainingLookalikes"): "empty without payment_methods:read",
     ("DuplicateError", "existing"): "the error is a plain one without payment_methods:read",
     ("Subscription", "customerEvents"): "a customer's events as they happen are read with customers:read",
+    ("Subscription", "events"): "those of all customers too, by callers that may see all",
 }
 OWN_WRITE: Final = "operation"  # of a payload: the caller's own write
 

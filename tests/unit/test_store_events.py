@@ -118,22 +118,33 @@ async def test_an_event_commits_with_its_transaction(store: Store) -> None:
     assert (ann and ann.id) == tx.events[0].customer_id
 
 
-async def test_a_reader_misses_nothing_while_two_processes_write(store_url: str, store: Store) -> None:
+async def test_readers_miss_nothing_while_two_processes_write(store_url: str, store: Store) -> None:
     other = Store.open(store_url)
     seen: list[EventRecord] = []
+    paged: list[EventRecord] = []
 
     async def read() -> None:
         while len(seen) < 60:
             seen.extend(await store.events.after(seen[-1].id if seen else None, limit=7))
             await asyncio.sleep(0)
 
+    async def read_pages() -> None:
+        position: str | None = None
+        while len(paged) < 30:
+            page = await other.events.page(
+                [EventType.METHOD_ADDED], lambda event: event.detail["number"] % 2 == 0, first=3, after=position
+            )
+            paged.extend(page.events)
+            position = page.position
+
     writes = ((store, other)[number % 2].events.append(added(number)) for number in range(60))
     try:
-        await asyncio.wait_for(asyncio.gather(read(), *writes), 60)
+        await asyncio.wait_for(asyncio.gather(read(), read_pages(), *writes), 60)
     finally:
         await other.close()
     assert {record.request_id for record in seen} == {f"r{number}" for number in range(60)}
     assert [record.id for record in seen] == sorted(record.id for record in seen)
+    assert paged == [record for record in seen if record.detail["number"] % 2 == 0]
 
 
 async def test_erasure_removes_details_and_expiry_deletes_events(store: Store, clock: HandClock) -> None:

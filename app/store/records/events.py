@@ -120,5 +120,8 @@ class EventRecord:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
+    """`position`: the id of the last event examined, if that is not the last one of the page."""
+
     events: tuple[EventRecord, ...]
     has_next: bool
+    position: str | None = None

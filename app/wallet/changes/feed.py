@@ -1,4 +1,4 @@
-"""Delivers new events to the subscribers of their customer, in id order.
+"""Delivers new events to the subscribers of their customer and of all customers, in id order.
 
 One task per process reads from the store the events after the last one it saw, so events of this process and of other
 replicas arrive the same way. No id below the last one can appear later: the store numbers events by commit.
@@ -39,9 +39,9 @@ class FeedPace:
 
 @dataclass(eq=False, slots=True)
 class Subscriber:
-    """One subscription's bounded queue."""
+    """One subscription's bounded queue. `customer_id` None: events of all customers."""
 
-    customer_id: str
+    customer_id: str | None
     types: Collection[EventType]
     most: int
     waiting: deque[EventRecord] = field(default_factory=deque)
@@ -83,14 +83,14 @@ class Feed:
         self._pace = pace or FeedPace()
         self._before_delivery = before_delivery
         self._wake = Wake()
-        self._by_customer: defaultdict[str, set[Subscriber]] = defaultdict(set)
+        self._by_customer: defaultdict[str | None, set[Subscriber]] = defaultdict(set)
         self._has_subscribers = asyncio.Event()
         self._position: str | None = None
         self._has_position = False
 
     def customers(self) -> list[str]:
-        """Customers that have a subscriber now."""
-        return list(self._by_customer)
+        """Customers that have a subscriber of their own now."""
+        return [customer_id for customer_id in self._by_customer if customer_id is not None]
 
     def wants(self, customer_id: str, kind: EventType) -> bool:
         """True if a subscriber of this customer wants events of this type."""
@@ -100,9 +100,9 @@ class Feed:
         return sum(len(subscribers) for subscribers in self._by_customer.values())
 
     async def events(
-        self, customer_id: str, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0
+        self, customer_id: str | None, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0
     ) -> AsyncIterator[EventRecord | None]:
-        """A customer's events from now on, or after the event `after`, without gaps and each once.
+        """The events of a customer (None: of all) from now on, or after the event `after`, without gaps and each once.
 
         Yields None after every `tick_s` seconds without an event, so that the caller can check its permissions. Raises
         TooSlow.
@@ -169,22 +169,24 @@ class Feed:
 
     def _deliver(self, event: EventRecord) -> None:
         if event.customer_id is not None:
-            for subscriber in self._by_customer.get(event.customer_id, ()):
-                subscriber.offer(event)
+            for key in (event.customer_id, None):
+                for subscriber in self._by_customer.get(key, ()):
+                    subscriber.offer(event)
 
     async def _stored(
-        self, customer_id: str, types: Collection[EventType], after: str | None
+        self, customer_id: str | None, types: Collection[EventType], after: str | None
     ) -> AsyncIterator[EventRecord]:
         while True:
             page = await self._store.events.after(after, customer_id=customer_id, types=types, limit=_PAGE)
             for event in page:
-                yield event
+                if event.customer_id is not None:
+                    yield event
             if len(page) < _PAGE:
                 return
             after = page[-1].id
 
     @contextmanager
-    def _joined(self, customer_id: str, types: Collection[EventType]) -> Iterator[Subscriber]:
+    def _joined(self, customer_id: str | None, types: Collection[EventType]) -> Iterator[Subscriber]:
         subscriber = Subscriber(customer_id, types, self._pace.waiting)
         self._by_customer[customer_id].add(subscriber)
         self._has_subscribers.set()

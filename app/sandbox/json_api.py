@@ -150,7 +150,11 @@ class JsonApiEmulator(Emulator):
             body = json_body(request, raw, self.refusal) if has_body else {}
             if not isinstance(body, dict):
                 raise self.refusal(Malformed.NOT_AN_OBJECT)
-            return self.answer(request, operation, body)
+            try:
+                return self.answer(request, operation, body)
+            finally:
+                if request.method != "GET":
+                    self.touch()
 
         return endpoint
 

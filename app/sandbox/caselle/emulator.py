@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from app.sandbox.base import Json, Switch
 from app.sandbox.caselle import changes, events, payment_events, sessions, tokenizer
-from app.sandbox.caselle.api import CaselleApi, CaselleRequest, Operation
+from app.sandbox.caselle.api import CREATED, OPERATIONS, CaselleRequest, Operation
 from app.sandbox.caselle.demo import ACCOUNT, demo_data
 from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 from app.sandbox.checks import web_address
@@ -138,7 +138,7 @@ class CaselleEmulator(JsonApiEmulator):
         return await events.deliver_due(self, post)
 
     def operations(self) -> Iterable[tuple[str, str, Operation, bool]]:
-        return CaselleApi(self).operations()
+        return OPERATIONS
 
     def pages(self) -> Iterable[BaseRoute]:
         yield Route("/checkout/{session}", self._checkout, methods=["GET", "POST"])
@@ -164,8 +164,8 @@ class CaselleEmulator(JsonApiEmulator):
     def answer(self, request: Request, operation: Operation, body: Json) -> Response:
         account = self.state["accounts"].get(request.headers.get(_TENANT_HEADER, "").strip(), {})
         query = request.query_params.multi_items()
-        answer = operation(CaselleRequest(account, request.path_params, query, body, self.root_of(request)))
-        return Response(status_code=answer.status) if answer.body is None else json_reply(answer.body, answer.status)
+        shown = operation(CaselleRequest(self, account, request.path_params, query, body, self.root_of(request)))
+        return Response(status_code=204) if shown is None else json_reply(shown, 201 if operation in CREATED else 200)
 
     async def _checkout(self, request: Request) -> Response:
         raw = await request.body()

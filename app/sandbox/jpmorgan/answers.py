@@ -54,6 +54,11 @@ class JpMorganRefusal(SandboxRefusal):
         super().__init__(status, body)
 
 
+def check(faults: Sequence[ValidationFault]) -> None:
+    if faults:
+        raise JpMorganRefusal(Rule.INVALID, faults)
+
+
 def invalid(entity: str, message: str) -> JpMorganRefusal:
     return JpMorganRefusal(Rule.INVALID, [ValidationFault(entity, message)])
 

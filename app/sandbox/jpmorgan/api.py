@@ -3,12 +3,13 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from app.sandbox.base import Emulator, Json
 from app.sandbox.checks import text
 from app.sandbox.jpmorgan import contacts, methods, profiles, three_ds
-from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, invalid
+from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, check, invalid
 from app.sandbox.jpmorgan.fields import record, take
 from app.sandbox.jpmorgan.profiles import ProfileStore
 
@@ -47,17 +48,22 @@ class JpMorganApi:
             ("PATCH", one, self.update, True),
             ("DELETE", one, self.delete, False),
             ("POST", method, self.add_methods, True),
-            ("PATCH", method + "/{method}", self.update_method, True),
-            ("PATCH", method + "/{method}/default", self.set_default, False),
-            ("DELETE", method + "/{method}", self.delete_method, False),
             ("GET", method + "/{method}/status", self.three_ds_status, False),
-            ("POST", address, self.add_address, True),
-            ("PATCH", address + "/{address}", self.update_address, True),
-            ("DELETE", address + "/{address}", self.delete_address, False),
-            ("POST", talk, self.add_communication, True),
-            ("PATCH", talk + "/{communication}", self.update_communication, True),
-            ("PATCH", talk + "/{communication}/default", self.default_communication, False),
-            ("DELETE", talk + "/{communication}", self.delete_communication, False),
+            ("PATCH", method + "/{method}/default", self.set_default, False),
+            *(
+                (verb, path, partial(self.change, change, has_body), has_body)
+                for verb, path, change, has_body in (
+                    ("PATCH", method + "/{method}", methods.update_method, True),
+                    ("DELETE", method + "/{method}", methods.delete_method, False),
+                    ("POST", address, _adds(methods.add_address), True),
+                    ("PATCH", address + "/{address}", contacts.update_address, True),
+                    ("DELETE", address + "/{address}", contacts.delete_address, False),
+                    ("POST", talk, _adds(contacts.add_communication), True),
+                    ("PATCH", talk + "/{communication}", contacts.update_communication, True),
+                    ("PATCH", talk + "/{communication}/default", contacts.default_communication, False),
+                    ("DELETE", talk + "/{communication}", contacts.delete_communication, False),
+                )
+            ),
         ]
 
     @property
@@ -70,7 +76,6 @@ class JpMorganApi:
 
     def _keep(self, request: JpMorganRequest, profile: Json) -> Json:
         self._shelf.commit(profile, request.headers.get("useridentifier"))
-        self._emulator.touch()
         return self._show(request, profile)
 
     def _draft(self, request: JpMorganRequest) -> Json:
@@ -118,7 +123,7 @@ class JpMorganApi:
             faults.append(ValidationFault(at, "is required" if wanted is None else "must be an object"))
         elif adding.all_of(wanted, at) == 0 and not adding.faults:
             faults.append(ValidationFault(at, "must hold at least one payment method"))
-        _check([*faults, *adding.faults])
+        check([*faults, *adding.faults])
         self._check_entitlement(profile)
         profile["default"] = profile["default"] or methods.first_default(profile)
 
@@ -133,13 +138,12 @@ class JpMorganApi:
         faults: list[ValidationFault] = []
         external = self._shelf.external_id(request.merchant, request.body, faults, own=profile)
         profiles.change_fields(profile, request.body, faults)
-        _check(faults)
+        check(faults)
         profile["external_id"] = external or profile["external_id"]
         return self._keep(request, profile)
 
     def delete(self, request: JpMorganRequest) -> Json:
         self._shelf.remove(request.merchant, request.path["profile"])
-        self._emulator.touch()
         return {"responseStatus": "SUCCESS", "responseCode": "ACCEPTED", "responseMessage": "Request Accepted"}
 
     def add_methods(self, request: JpMorganRequest) -> Json:
@@ -149,13 +153,8 @@ class JpMorganApi:
         adding = self._adding(request, profile)
         if adding.all_of(request.body) == 0 and not adding.faults:
             raise invalid("", "must hold at least one payment method")
-        _check(adding.faults)
+        check(adding.faults)
         self._check_entitlement(profile)
-        return self._keep(request, profile)
-
-    def update_method(self, request: JpMorganRequest) -> Json:
-        profile = self._draft(request)
-        methods.update_method(profile, request.path["method"], request.body)
         return self._keep(request, profile)
 
     def set_default(self, request: JpMorganRequest) -> Json:
@@ -165,69 +164,36 @@ class JpMorganApi:
             contacts.drop_unused_addresses(profile)
         return self._keep(request, profile)
 
-    def delete_method(self, request: JpMorganRequest) -> Json:
+    def change(self, change: Callable[..., None], has_body: bool, request: JpMorganRequest) -> Json:
+        """Apply `change` to a draft of the profile, with the ids in the path and the body."""
         profile = self._draft(request)
-        methods.delete_method(profile, request.path["method"])
+        ids = [value for name, value in request.path.items() if name != "profile"]
+        change(profile, *ids, *([request.body] if has_body else []))
         return self._keep(request, profile)
 
     def three_ds_status(self, request: JpMorganRequest) -> Json:
         profile = self._shelf.find(request.merchant, request.path["profile"])
         return three_ds.status_of(profile, request.path["method"], request.headers)
 
-    def add_address(self, request: JpMorganRequest) -> Json:
-        profile = self._draft(request)
-        faults: list[ValidationFault] = []
-        methods.add_address(profile, request.body, "", faults)
-        _check(faults)
-        return self._keep(request, profile)
-
-    def update_address(self, request: JpMorganRequest) -> Json:
-        profile = self._draft(request)
-        contacts.update_address(profile, request.path["address"], request.body)
-        return self._keep(request, profile)
-
-    def delete_address(self, request: JpMorganRequest) -> Json:
-        profile = self._draft(request)
-        contacts.delete_address(profile, request.path["address"])
-        return self._keep(request, profile)
-
-    def add_communication(self, request: JpMorganRequest) -> Json:
-        profile = self._draft(request)
-        faults: list[ValidationFault] = []
-        contacts.add_communication(profile, request.body, "", faults)
-        _check(faults)
-        return self._keep(request, profile)
-
-    def update_communication(self, request: JpMorganRequest) -> Json:
-        profile = self._draft(request)
-        contacts.update_communication(profile, request.path["communication"], request.body)
-        return self._keep(request, profile)
-
-    def default_communication(self, request: JpMorganRequest) -> Json:
-        profile = self._draft(request)
-        contacts.default_communication(profile, request.path["communication"])
-        return self._keep(request, profile)
-
-    def delete_communication(self, request: JpMorganRequest) -> Json:
-        profile = self._draft(request)
-        contacts.delete_communication(profile, request.path["communication"])
-        return self._keep(request, profile)
-
     def import_status(self, request: JpMorganRequest) -> Json:
         """Files are uploaded by SFTP, which is not emulated: only files in the state have a status."""
         missing = [
             name for name in ("merchantFileName", "submitterIdentifier") if not request.headers.get(name.lower())
         ]
-        _check([ValidationFault(name, "is required") for name in missing])
+        check([ValidationFault(name, "is required") for name in missing])
         status: Json | None = self._emulator.state["imports"].get(request.headers["merchantfilename"])
         if status is None:
             raise JpMorganRefusal(Rule.NO_SUCH_FILE)
         return copy.deepcopy(status)
 
 
-def _check(faults: list[ValidationFault]) -> None:
-    if faults:
-        raise JpMorganRefusal(Rule.INVALID, faults)
+def _adds(add: Callable[[Json, Any, str, list[ValidationFault]], object]) -> Callable[[Json, Json], None]:
+    def change(profile: Json, body: Json) -> None:
+        faults: list[ValidationFault] = []
+        add(profile, body, "", faults)
+        check(faults)
+
+    return change
 
 
 def _merchant_software(profile: Json, body: Json, faults: list[ValidationFault]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.sandbox.base import Json
 from app.sandbox.checks import Check
-from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, invalid
+from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, check, invalid
 from app.sandbox.jpmorgan.fields import ADDRESS, EMAIL, PHONE, take
 
 _LISTS: Final[Mapping[str, tuple[str, str, Mapping[str, Check], str]]] = {
@@ -31,8 +31,7 @@ def update_address(profile: Json, address_id: str, body: Json) -> None:
     fields = take(body, ADDRESS, "", faults)
     if fields.get("addressType", address.get("addressType")) != address.get("addressType"):
         faults.append(ValidationFault("addressType", "cannot be changed"))
-    if faults:
-        raise JpMorganRefusal(Rule.INVALID, faults)
+    check(faults)
     address.update(fields)
 
 
@@ -88,8 +87,7 @@ def update_communication(profile: Json, wanted: str, body: Json) -> None:
         raise invalid("", f"must hold the object {word}")
     faults: list[ValidationFault] = []
     fields = take(body[word], table, word, faults)
-    if faults:
-        raise JpMorganRefusal(Rule.INVALID, faults)
+    check(faults)
     entry.update(fields)
     if _is_default(profile, default, wanted):
         profile["communication"][default] = dict(entry)

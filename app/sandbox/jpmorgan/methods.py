@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from app.sandbox.base import Json
 from app.sandbox.checks import place
-from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, invalid
+from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, check, invalid
 from app.sandbox.jpmorgan.fields import ACCOUNT_STATUS, ADDRESS, MANDATE, take
 from app.sandbox.jpmorgan.kinds import DIGITS_16, KINDS, NOT_IN_AN_UPDATE, THREE_DS_DATA, WALLETS, Kind
 
@@ -187,8 +187,7 @@ def update_method(profile: Json, method_id: str, body: Json) -> None:
     ]
     fields = take(change, kind.editable, kind.word, faults)
     address = place_address(profile, change, kind.word, faults)
-    if faults:
-        raise JpMorganRefusal(Rule.INVALID, faults)
+    check(faults)
     _stored_form(fields)
     if address is not None:
         fields["addressIdentifier"] = address

@@ -3,6 +3,7 @@ an error.
 """
 
 from collections.abc import Awaitable
+from typing import Annotated
 
 import strawberry
 
@@ -27,16 +28,20 @@ MOST_NODES = 100
 READ_AUDIT = "audit:read"
 
 
-@strawberry.type
+@strawberry.type(description="What can be read.")
 class Query:
     @strawberry.field(graphql_type=Node | None, description="An object by its id.")
-    def node(self, info: Info, id: strawberry.ID) -> Node | Awaitable[Node | None] | None:
+    def node(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The object's id.")]
+    ) -> Node | Awaitable[Node | None] | None:
         return lookup.node(info, id)
 
     @strawberry.field(
         graphql_type=list[Node | None], description="Up to 100 at once, in the order requested; null for unknown ones."
     )
-    def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Node | Awaitable[Node | None] | Exception | None]:
+    def nodes(
+        self, info: Info, ids: Annotated[list[strawberry.ID], strawberry.argument(description="The objects' ids.")]
+    ) -> list[Node | Awaitable[Node | None] | Exception | None]:
         if len(ids) > MOST_NODES:
             raise BadUserInput(f"At most {MOST_NODES} ids at once.")
         return [_node_or_error(info, one) for one in ids]
@@ -52,21 +57,29 @@ class Query:
         )
 
     @scoped(lookup.READ_CUSTOMERS, graphql_type=Customer | None, calls=4, description="A customer by its id.")
-    def customer(self, info: Info, id: strawberry.ID) -> Customer | Awaitable[Customer | None] | None:
+    def customer(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The customer's id.")]
+    ) -> Customer | Awaitable[Customer | None] | None:
         return lookup.customer(info, id)
 
     @scoped(lookup.READ_CUSTOMERS, calls=4, description="A customer by another key.")
-    async def find_customer(self, info: Info, by: CustomerBy) -> Customer | None:
+    async def find_customer(
+        self, info: Info, by: Annotated[CustomerBy, strawberry.argument(description="The key.")]
+    ) -> Customer | None:
         if by.provider_ref:
             return await lookup.customer_by_ref(info, by.provider_ref.provider, by.provider_ref.customer_ref)
         return await lookup.customer_by_external_id(info, by.external_id) if by.external_id else None
 
     @scoped(READ_METHODS, calls=1, description="A payment method by id. Reads only its vault.")
-    async def payment_method(self, info: Info, id: strawberry.ID) -> PaymentMethod | None:
+    async def payment_method(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The payment method's id.")]
+    ) -> PaymentMethod | None:
         return await lookup.payment_method(info, id)
 
     @scoped(READ_METHODS, description="A write by its id, and its outcome.")
-    async def operation(self, info: Info, id: strawberry.ID) -> Operation | None:
+    async def operation(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The operation's id.")]
+    ) -> Operation | None:
         return await lookup.operation(info, id)
 
     @scoped(
@@ -79,9 +92,13 @@ class Query:
     async def events(
         self,
         info: Info,
-        filter: EventFilter | None = strawberry.UNSET,
-        first: int = 20,
-        after: str | None = strawberry.UNSET,
+        filter: Annotated[
+            EventFilter | None, strawberry.argument(description="Which events to return.")
+        ] = strawberry.UNSET,
+        first: Annotated[int, strawberry.argument(description="The size of the page.")] = 20,
+        after: Annotated[
+            str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
+        ] = strawberry.UNSET,
     ) -> EventConnection | None:
         require_all_customers(info, READ_AUDIT)
         size, start = page_size(first, MOST_EVENTS), event_position(after or None)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 import strawberry
-from graphql import GraphQLDirective, GraphQLEnumType, GraphQLSchema
+from graphql import GraphQLDirective, GraphQLEnumType, GraphQLSchema, get_named_type
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 
@@ -63,6 +63,15 @@ schema: Final = Schema(
 )
 
 
+def _describe_inputs(graph: GraphQLSchema) -> None:
+    """A mutation's argument `input` is described by the description of its type."""
+    assert graph.mutation_type is not None
+    for field in graph.mutation_type.fields.values():
+        for argument in field.args.values():
+            argument.description = get_named_type(argument.type).description
+
+
+_describe_inputs(schema._schema)
 enforce(schema._schema)
 prepare_inputs(schema)
 

@@ -11,7 +11,7 @@ from app.providers import BUILT_IN
 ROOT = Path(__file__).resolve().parent.parent
 
 PROVIDERS = {"app.providers", "app.vault", "app.http", "app.settings.parse"}
-GRAPHQL_INPUTS = {"resolvers.inputs.fields", "resolvers.scalars", "app.wallet.problems"}
+GRAPHQL_INPUTS = {"resolvers.enums", "resolvers.inputs.fields", "resolvers.scalars", "app.wallet.problems"}
 
 # room -> rooms it may import, besides itself, app.errors and app.caching. The longest matching room name decides.
 MAY_IMPORT: dict[str, set[str]] = {

@@ -8,8 +8,8 @@ from resolvers.directives import RequiresScope
 
 @strawberry.input(description="A vault's key of one customer.")
 class ProviderRefInput:
-    provider: ProviderName
-    customer_ref: str
+    provider: ProviderName = strawberry.field(description="The vault.")
+    customer_ref: str = strawberry.field(description="The vault's key of the customer.")
 
 
 @strawberry.input(one_of=True, description="Exactly one of these.")

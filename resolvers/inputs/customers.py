@@ -9,7 +9,7 @@ from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import PersonName
 from app.wallet.commands import CreateCustomer, EraseCustomer, LinkCustomer, UnlinkCustomer
 from app.wallet.problems import WriteProblem, invalid, required
-from resolvers.inputs.fields import given, optional, text, words
+from resolvers.inputs.fields import KEY, given, optional, text, words
 from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_name
 from resolvers.scalars import IdempotencyKey
 
@@ -23,13 +23,17 @@ _PHONE: Final = re.compile(r"\+?[0-9](?:[ ().\-/]{0,3}[0-9]){4,19}(?: ?(?:x|ext\
 )
 class CreateCustomerInput:
     external_id: strawberry.ID = text(description="Your key of the customer, unique among all.")
-    idempotency_key: IdempotencyKey
+    idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
     name: PersonNameInput | None = optional("A person's name; optional for a business.")
     business_name: str | None = text(is_optional=True, description="The name of a business; shown as `Customer.name`.")
-    email: str | None = text(is_optional=True)
-    phone: str | None = text(is_optional=True, max_length=32)
+    email: str | None = text(is_optional=True, description="E-mail address.")
+    phone: str | None = text(
+        is_optional=True, max_length=32, description="Telephone number, for vaults that need one; not stored here."
+    )
     address: AddressInput | None = optional("For vaults that need an address; not stored here.")
-    provision_at: list[ProviderName] = strawberry.field(default_factory=list)
+    provision_at: list[ProviderName] = strawberry.field(
+        default_factory=list, description="The vaults in which to create the customer too."
+    )
 
     def problems(self) -> list[WriteProblem]:
         """Problems that apply to every vault; a vault may be stricter."""
@@ -59,9 +63,9 @@ class CreateCustomerInput:
 
 @strawberry.input(description="The vault's customer that is this customer. The gateway records the evidence.")
 class LinkProviderCustomerInput:
-    customer_id: strawberry.ID
-    idempotency_key: IdempotencyKey
-    provider: ProviderName
+    customer_id: strawberry.ID = strawberry.field(description="The customer's id.")
+    idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
+    provider: ProviderName = strawberry.field(description="The vault.")
     customer_ref: str = text(description="The vault's key of the customer.")
 
     def to_command(self) -> LinkCustomer:
@@ -75,8 +79,8 @@ class LinkProviderCustomerInput:
 
 @strawberry.input(description="A link to remove. The vault's data stays.")
 class UnlinkProviderCustomerInput:
-    customer_id: strawberry.ID
-    provider: ProviderName
+    customer_id: strawberry.ID = strawberry.field(description="The customer's id.")
+    provider: ProviderName = strawberry.field(description="The vault.")
     reason: str = text(max_length=500, description="Stored in the audit trail.")
 
     def to_command(self) -> UnlinkCustomer:
@@ -85,8 +89,8 @@ class UnlinkProviderCustomerInput:
 
 @strawberry.input(description="A customer to erase, here and in the vaults that can.")
 class EraseCustomerInput:
-    customer_id: strawberry.ID
-    idempotency_key: IdempotencyKey
+    customer_id: strawberry.ID = strawberry.field(description="The customer's id.")
+    idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
     confirm_external_id: strawberry.ID = strawberry.field(description="The customer's externalId, as a confirmation.")
 
     def to_command(self) -> EraseCustomer:

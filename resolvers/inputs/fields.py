@@ -15,6 +15,10 @@ from resolvers.directives import RequiresScope, Sensitive
 TEXT_RULES: Final = "vaultgraph/text"
 DEFAULT_MAX: Final = 255
 LONGEST_SECRET: Final = 4096
+KEY: Final = "Makes repeating the request safe: the same key applies the write once and returns its outcome."
+OPTIONAL_KEY: Final = (
+    "Makes repeating the request safe. Without it, the server makes a key, and a repeated request is a new write."
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,24 +9,31 @@ from app.vault.enums import BankAccountType, PaymentMethodKind, ProviderCapabili
 from app.wallet.commands import CreateHostedSession, SessionPurpose
 from app.wallet.money import to_minor
 from app.wallet.problems import WriteProblem, invalid
-from resolvers.inputs.fields import given, optional
+from resolvers.enums import register
+from resolvers.inputs.fields import KEY, given, optional
 from resolvers.inputs.payments import MoneyInput, amount_problems
 from resolvers.scalars import URL, IdempotencyKey
 
 _HOSTS = names_of_the_able(lambda can: ProviderCapability.HOSTED_SESSION in can.operations)
 
-strawberry.enum(SessionPurpose, description="ADD: to save a method. PAY: to pay with a saved or new method.")
+register(
+    SessionPurpose,
+    "What the shopper does on the vault's page.",
+    {"ADD": "Save a method.", "PAY": "Pay, with a saved or a new method."},
+)
 
 
 @strawberry.input(description="A page hosted by the vault, on which the shopper enters the number.")
 class CreateHostedSessionInput:
-    customer_id: strawberry.ID
-    idempotency_key: IdempotencyKey
-    provider: ProviderName
-    purpose: SessionPurpose
+    customer_id: strawberry.ID = strawberry.field(description="The customer's id.")
+    idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
+    provider: ProviderName = strawberry.field(description="The vault whose page to open.")
+    purpose: SessionPurpose = strawberry.field(description="What the shopper does there.")
     amount: MoneyInput | None = optional(f"The amount to pay; required for {_HOSTS}.")
-    return_url: URL
-    cancel_url: URL
+    return_url: URL = strawberry.field(
+        description="Where the vault sends the shopper afterwards: a site that the operator's settings allow."
+    )
+    cancel_url: URL = strawberry.field(description="Where the vault sends a shopper who gives up.")
 
     def problems(self) -> list[WriteProblem]:
         money = given(self.amount)
@@ -48,8 +55,8 @@ class CreateHostedSessionInput:
 
 @strawberry.input(description="The customer and the vault to capture a number for.")
 class CreateTokenizationInput:
-    customer_id: strawberry.ID
-    provider: ProviderName
+    customer_id: strawberry.ID = strawberry.field(description="The customer's id.")
+    provider: ProviderName = strawberry.field(description="The vault that will store the method.")
     kind: PaymentMethodKind = strawberry.field(
         default=PaymentMethodKind.CARD,
         description="CARD or BANK_ACCOUNT, for a vault with a form for each. Card numbers must not be typed into the "

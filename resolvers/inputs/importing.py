@@ -19,10 +19,10 @@ _IMPORTS = names_of_the_able(lambda can: ProviderCapability.IMPORT in can.operat
 
 @strawberry.input(description="Display data of an imported card.")
 class ImportedCardInput:
-    last4: Last4
-    expiry: Expiry
-    brand: CardBrand
-    holder_name: str = text()
+    last4: Last4 = strawberry.field(description="The card's last four digits.")
+    expiry: Expiry = strawberry.field(description="The month in which the card expires.")
+    brand: CardBrand = strawberry.field(description="The card network.")
+    holder_name: str = text(description="The name on the card.")
 
     def to_look(self) -> ImportedLook:
         return ImportedLook(last4=self.last4, expiry=self.expiry, brand=self.brand, holder_name=tidy(self.holder_name))
@@ -60,7 +60,9 @@ def _members() -> dict[str, Any]:
     return {
         "__annotations__": hints,
         "customer_ref": text(description="The vault's key of the customer."),
-        **{name: sensitive(is_optional=True) for name in _TOKENS},
+        "external_id": strawberry.field(description="Your key of the customer, as when it was created."),
+        "provider": strawberry.field(description="The vault."),
+        **{name: sensitive(is_optional=True, description="The processor's token of the card.") for name in _TOKENS},
         "card": optional("Display data of the token's card; required with it."),
     }
 
@@ -79,7 +81,9 @@ else:
 class ImportPaymentMethodsInput:
     idempotency_key: IdempotencyKey = strawberry.field(description="A dry run and the real run need different keys.")
     dry_run: bool = strawberry.field(default=True, description="Check every row and change nothing.")
-    rows: list[ImportRowInput]
+    rows: list[ImportRowInput] = strawberry.field(
+        description="One row per link, or per card at a vault that imports cards."
+    )
 
     def to_command(self) -> ImportMethods:
         return ImportMethods(

@@ -8,7 +8,7 @@ from app.vault.model import Expiry
 from app.vault.rules.etag import is_etag
 from app.wallet.commands import AddMethod, DeleteMethod, IfDefault, OnDuplicate, SetDefault, UpdateMethod
 from resolvers.inputs.add_method import AddMethodInput
-from resolvers.inputs.fields import given, optional, text, words
+from resolvers.inputs.fields import KEY, OPTIONAL_KEY, given, optional, text, words
 from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_name
 from resolvers.scalars import IdempotencyKey
 
@@ -19,16 +19,20 @@ _KEEPS_SECONDARY = names_of_the_able(lambda can: ProviderCapability.UPDATE_SECON
 
 @strawberry.input(description="A payment method to add to one of the customer's vaults.")
 class AddPaymentMethodInput:
-    customer_id: strawberry.ID
-    idempotency_key: IdempotencyKey
-    method: AddMethodInput
-    nickname: str | None = text(is_optional=True, max_length=_NICKNAME_LENGTH)
-    billing_address: AddressInput | None = optional()
-    make_default: bool = False
+    customer_id: strawberry.ID = strawberry.field(description="The customer's id.")
+    idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
+    method: AddMethodInput = strawberry.field(description="The method, in the form that its vault takes.")
+    nickname: str | None = text(
+        is_optional=True, max_length=_NICKNAME_LENGTH, description="The customer's name for it; stored by the gateway."
+    )
+    billing_address: AddressInput | None = optional("The address that belongs to it, for vaults that store one.")
+    make_default: bool = strawberry.field(default=False, description="Also make it the customer's default.")
     provision: bool = strawberry.field(
         default=False, description="Create the customer in the vault first if it is not linked there."
     )
-    on_duplicate: OnDuplicate = OnDuplicate.RETURN_EXISTING
+    on_duplicate: OnDuplicate = strawberry.field(
+        default=OnDuplicate.RETURN_EXISTING, description="What to do if the vault already has it."
+    )
 
     def to_command(self) -> AddMethod:
         chosen = self.method.chosen()
@@ -49,18 +53,18 @@ class AddPaymentMethodInput:
     description="Only the given fields change. An unsupported change is UNSUPPORTED_BY_PROVIDER, before any call."
 )
 class UpdatePaymentMethodInput:
-    id: strawberry.ID
-    idempotency_key: IdempotencyKey | None = optional()
+    id: strawberry.ID = strawberry.field(description="The payment method's id.")
+    idempotency_key: IdempotencyKey | None = optional(OPTIONAL_KEY)
     if_match: str | None = text(is_optional=True, known_form=is_etag, description="The etag that was read.")
-    expiry: Expiry | None = optional()
-    holder: PersonNameInput | None = optional()
+    expiry: Expiry | None = optional("The new month of expiry.")
+    holder: PersonNameInput | None = optional("The new name of the holder.")
     nickname: str | None = text(
         is_optional=True,
         max_length=_NICKNAME_LENGTH,
         description=f'Stored by the gateway; at {_TITLED} also the profile\'s title. "" removes it.',
     )
-    billing_address: AddressInput | None = optional()
-    active: bool | None = optional()
+    billing_address: AddressInput | None = optional("The new address, as a whole.")
+    active: bool | None = optional("False to stop using it without deleting it; true to use it again.")
     is_secondary: bool | None = optional(f"{_KEEPS_SECONDARY} only.")
 
     def to_command(self) -> UpdateMethod:
@@ -80,10 +84,10 @@ class UpdatePaymentMethodInput:
 
 @strawberry.input(description="The customer's new default payment method.")
 class SetDefaultPaymentMethodInput:
-    customer_id: strawberry.ID
-    payment_method_id: strawberry.ID
-    idempotency_key: IdempotencyKey | None = optional()
-    allow_expired: bool = False
+    customer_id: strawberry.ID = strawberry.field(description="The customer's id.")
+    payment_method_id: strawberry.ID = strawberry.field(description="The payment method to make the default.")
+    idempotency_key: IdempotencyKey | None = optional(OPTIONAL_KEY)
+    allow_expired: bool = strawberry.field(default=False, description="Accept an expired card, which cannot pay.")
     mirror_to_provider: bool = strawberry.field(
         default=True, description="Also set the default in its vault, if the vault has defaults."
     )
@@ -100,8 +104,8 @@ class SetDefaultPaymentMethodInput:
 
 @strawberry.input(description="The method to delete. Success if it no longer exists.")
 class DeletePaymentMethodInput:
-    id: strawberry.ID
-    idempotency_key: IdempotencyKey | None = optional()
+    id: strawberry.ID = strawberry.field(description="The payment method's id.")
+    idempotency_key: IdempotencyKey | None = optional(OPTIONAL_KEY)
     if_default: IfDefault = strawberry.field(
         default=IfDefault.ALLOW, description="REJECT refuses to delete the effective default."
     )

@@ -7,28 +7,32 @@ import strawberry
 from app.wallet.commands import CapturePayment, QuotePayment
 from app.wallet.money import BadAmount, to_minor
 from app.wallet.problems import WriteProblem, invalid
-from resolvers.inputs.fields import given, optional, text
+from resolvers.inputs.fields import KEY, given, optional, text
 from resolvers.scalars import CurrencyCode, IdempotencyKey
 
 
 @strawberry.input(description="An amount with at most as many decimal places as its currency has.")
 class MoneyInput:
-    amount: Decimal
-    currency: CurrencyCode
+    amount: Decimal = strawberry.field(description='The amount, as text, e.g. "10.50".')
+    currency: CurrencyCode = strawberry.field(description="The currency.")
 
 
 @strawberry.input(one_of=True, description="`defaultOfCustomer: false` is INVALID_INPUT.")
 class PayUsing:
-    payment_method_id: strawberry.ID | None = strawberry.UNSET
-    default_of_customer: bool | None = strawberry.UNSET
+    payment_method_id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET, description="Pay with this method."
+    )
+    default_of_customer: bool | None = strawberry.field(
+        default=strawberry.UNSET, description="True: pay with the customer's default."
+    )
 
 
 @strawberry.input(description="Phase one: checks the method and fixes the fee. No money moves.")
 class QuotePaymentInput:
-    customer_id: strawberry.ID
-    idempotency_key: IdempotencyKey
-    using: PayUsing
-    amount: MoneyInput
+    customer_id: strawberry.ID = strawberry.field(description="The customer's id.")
+    idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
+    using: PayUsing = strawberry.field(description="The method to pay with.")
+    amount: MoneyInput = strawberry.field(description="The amount without the vault's fee.")
     tax_amount: MoneyInput | None = optional("In the same currency; paid in addition to the amount.")
     reference: str = text(description="Your reference, for example an invoice number.")
 
@@ -60,8 +64,8 @@ class QuotePaymentInput:
 
 @strawberry.input(description="Phase two: repeats the quoted method and amounts exactly.")
 class CapturePaymentInput:
-    payment_id: strawberry.ID
-    idempotency_key: IdempotencyKey
+    payment_id: strawberry.ID = strawberry.field(description="The id of the quoted payment.")
+    idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
 
     def to_command(self) -> CapturePayment:
         return CapturePayment(payment_id=self.payment_id, idempotency_key=self.idempotency_key)

@@ -14,8 +14,8 @@ from resolvers.scalars import CountryCode
 
 @strawberry.input(description="A person's name. One part is enough, but some vaults need both.")
 class PersonNameInput:
-    first: str | None = text(is_optional=True)
-    last: str | None = text(is_optional=True)
+    first: str | None = text(is_optional=True, description="First name.")
+    last: str | None = text(is_optional=True, description="Last name.")
 
     def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
         if words(self.first) is None and words(self.last) is None:
@@ -27,14 +27,14 @@ class PersonNameInput:
 
 @strawberry.input(description="An address. Fields may have further requirements of their own.")
 class AddressInput:
-    line1: str = text()
-    line2: str | None = text(is_optional=True)
-    city: str = text()
+    line1: str = text(description="Street and number.")
+    line2: str | None = text(is_optional=True, description="Apartment, suite or the like.")
+    city: str = text(description="City or town.")
     region: str | None = text(is_optional=True, description="The code of the state or province, if there is one.")
     postal_code: str | None = text(
         is_optional=True, max_length=32, description="Required in countries that have postal codes."
     )
-    country: CountryCode
+    country: CountryCode = strawberry.field(description="Country, as a code of two letters.")
 
     def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
         if words(self.postal_code) is None and self.country not in WITHOUT_POSTAL_CODES:

@@ -6,7 +6,7 @@ a revoked grant ends the stream.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
-from typing import Final
+from typing import Annotated, Final
 
 import strawberry
 
@@ -28,7 +28,7 @@ _LOOK_EVERY_S: Final = 2.0
 _LIVE: Final = frozenset({"PENDING", "UNKNOWN"})
 
 
-@strawberry.type
+@strawberry.type(description="What can be watched.")
 class Subscription:
     @strawberry.subscription(
         directives=(RequiresScope(any=[READ_CUSTOMERS]),),
@@ -38,9 +38,13 @@ class Subscription:
     async def customer_events(
         self,
         info: Info,
-        customer_id: strawberry.ID,
-        types: list[GraphEventType] | None = strawberry.UNSET,
-        after: strawberry.ID | None = strawberry.UNSET,
+        customer_id: Annotated[strawberry.ID, strawberry.argument(description="The customer's id.")],
+        types: Annotated[
+            list[GraphEventType] | None, strawberry.argument(description="Only these types; by default all.")
+        ] = strawberry.UNSET,
+        after: Annotated[
+            strawberry.ID | None, strawberry.argument(description="The id of the last event received.")
+        ] = strawberry.UNSET,
     ) -> AsyncIterator[CustomerEvent]:
         start = _start(info, after or None)
         if types == []:
@@ -62,8 +66,12 @@ class Subscription:
     async def events(
         self,
         info: Info,
-        filter: EventFilter | None = strawberry.UNSET,
-        after: strawberry.ID | None = strawberry.UNSET,
+        filter: Annotated[
+            EventFilter | None, strawberry.argument(description="Which events to send.")
+        ] = strawberry.UNSET,
+        after: Annotated[
+            strawberry.ID | None, strawberry.argument(description="The id of the last event received.")
+        ] = strawberry.UNSET,
     ) -> AsyncIterator[CustomerEvent]:
         start, wanted = _start(info, after or None), filter or EventFilter()
         types, is_wanted = wanted.event_types(), wanted.test()
@@ -81,7 +89,9 @@ class Subscription:
         directives=(RequiresScope(any=[READ_METHODS]),),
         description="A write as it is now and whenever its state changes; ends when it is decided.",
     )
-    async def operation_updated(self, info: Info, id: strawberry.ID) -> AsyncIterator[Operation]:
+    async def operation_updated(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The operation's id.")]
+    ) -> AsyncIterator[Operation]:
         context = info.context
         record = await context.services.operations.operation(id) if kind_of(id) is IdKind.OPERATION else None
         if record is None:

@@ -14,9 +14,11 @@ from resolvers.scalars import URL
 
 @strawberry.type(name="NextAction", description="What the shopper must do next.")
 class GraphNextAction:
-    kind: NextActionKind
-    url: URL | None
-    expires_at: datetime | None
+    kind: NextActionKind = strawberry.field(description="What to do with the address.")
+    url: URL | None = strawberry.field(description="The address to open, embed or poll.")
+    expires_at: datetime | None = strawberry.field(
+        description="When the address stops working; null if the vault does not say."
+    )
     secret: strawberry.Private[Secret | None]
 
     @strawberry.field(description="A browser credential: use it at once, never log it.")
@@ -31,8 +33,10 @@ class GraphNextAction:
 
 @strawberry.type(name="ThreeDSecure", description="The last known 3-D Secure result of one card.")
 class GraphThreeDSecure:
-    status: AuthStatus
-    purpose: AuthPurpose | None
+    status: AuthStatus = strawberry.field(description="The result.")
+    purpose: AuthPurpose | None = strawberry.field(
+        description="What the cardholder was authenticated for; null if the vault does not say."
+    )
     raw_status: str | None = strawberry.field(description="The vault's value.")
     authentication_id: strawberry.ID | None = strawberry.field(
         description="The vault's id of the authentication; its 3-D Secure service knows the details."
@@ -52,7 +56,9 @@ class GraphThreeDSecure:
     host_message: str | None = strawberry.field(
         description="What the issuer, the network or the processor said; null if nothing. J.P. Morgan only."
     )
-    next_action: GraphNextAction | None
+    next_action: GraphNextAction | None = strawberry.field(
+        description="What the cardholder must do next; null if nothing."
+    )
 
     @classmethod
     def of(cls, result: VaultThreeDSecure) -> Self:

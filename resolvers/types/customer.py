@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import strawberry
 
@@ -109,12 +109,12 @@ _STATUS_OF_DEFAULT: Final = needs(Reads(methods=_default_method, has_status=True
 
 @strawberry.type(description="The effective default and why it is that one.")
 class DefaultMethodInfo:
-    state: DefaultState
+    state: DefaultState = strawberry.field(description="Whether there is a default.")
     reason: DefaultReason | None = strawberry.field(description="The rule that determined it; null unless RESOLVED.")
     set_at: datetime | None = strawberry.field(
         description="When the default was stored, if it is: set, or kept when a method was added."
     )
-    set_by: str | None
+    set_by: str | None = strawberry.field(description="The key of the caller who set it, e.g. staff:ann.")
     defaults: strawberry.Private[list[PaymentMethod]]
 
     @scoped(READ_METHODS, size=ListSize(assumed_size=4), description="Each vault's own default.")
@@ -166,8 +166,8 @@ class AuthSummary:
 @strawberry.federation.type(keys=["id"], description="A person or business, in all vaults that know them.")
 class Customer(Node):
     external_id: strawberry.ID = strawberry.field(description="The key under which the customer was created.")
-    name: str | None
-    email: str | None
+    name: str | None = strawberry.field(description="The name of the person or the business.")
+    email: str | None = strawberry.field(description="The e-mail address with which the customer was created.")
     entry: strawberry.Private[DirectoryEntry]
     read: strawberry.Private[Wallet | Exception | None]
     methods: strawberry.Private[Mapping[str, PaymentMethod]]
@@ -192,9 +192,16 @@ class Customer(Node):
     def payment_methods(
         self,
         info: Info,
-        filter: PaymentMethodFilter | None = strawberry.UNSET,
-        order_by: PaymentMethodOrder = PaymentMethodOrder.DEFAULT_FIRST,
-        first: int | None = strawberry.UNSET,
+        filter: Annotated[
+            PaymentMethodFilter | None, strawberry.argument(description="Which methods to return.")
+        ] = strawberry.UNSET,
+        order_by: Annotated[
+            PaymentMethodOrder, strawberry.argument(description="The order of the list.")
+        ] = PaymentMethodOrder.DEFAULT_FIRST,
+        first: Annotated[
+            int | None,
+            strawberry.argument(description="At most this many; by default as many as the operator's limit allows."),
+        ] = strawberry.UNSET,
     ) -> list[PaymentMethod] | None:
         limit = _limit(info, first)
         wanted = filter.to_rules(info.context.services.utc_now()) if filter else _EVERYTHING
@@ -217,10 +224,16 @@ class Customer(Node):
     def payment_methods_connection(
         self,
         info: Info,
-        filter: PaymentMethodFilter | None = strawberry.UNSET,
-        order_by: PaymentMethodOrder = PaymentMethodOrder.DEFAULT_FIRST,
-        first: int = _PAGE,
-        after: str | None = strawberry.UNSET,
+        filter: Annotated[
+            PaymentMethodFilter | None, strawberry.argument(description="Which methods to return.")
+        ] = strawberry.UNSET,
+        order_by: Annotated[
+            PaymentMethodOrder, strawberry.argument(description="The order of the list.")
+        ] = PaymentMethodOrder.DEFAULT_FIRST,
+        first: Annotated[int, strawberry.argument(description="The size of the page.")] = _PAGE,
+        after: Annotated[
+            str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
+        ] = strawberry.UNSET,
     ) -> PaymentMethodConnection | None:
         services = info.context.services
         size = page_size(first, services.list_limit)
@@ -247,14 +260,26 @@ class Customer(Node):
         "`usableFor`, the default among the methods usable for it.",
         metadata=needs(Reads(methods=_default_method)),
     )
-    def default_method(self, info: Info, usable_for: UsableFor | None = strawberry.UNSET) -> PaymentMethod | None:
+    def default_method(
+        self,
+        info: Info,
+        usable_for: Annotated[
+            UsableFor | None, strawberry.argument(description="Choose only among methods that are usable for this.")
+        ] = strawberry.UNSET,
+    ) -> PaymentMethod | None:
         return self.default_of(info, usable_for or None)
 
     @strawberry.field(
         description="Why this default, or why none; with `usableFor`, for the default among the methods usable for it.",
         metadata=needs(Reads(methods=_provider_defaults)),
     )
-    def default_method_info(self, info: Info, usable_for: UsableFor | None = strawberry.UNSET) -> DefaultMethodInfo:
+    def default_method_info(
+        self,
+        info: Info,
+        usable_for: Annotated[
+            UsableFor | None, strawberry.argument(description="Choose only among methods that are usable for this.")
+        ] = strawberry.UNSET,
+    ) -> DefaultMethodInfo:
         wallet, choice = self.wallet, self.wallet.default.choice
         default, shown = _default(wallet, info, usable_for or None), self.methods
         return DefaultMethodInfo(
@@ -307,7 +332,14 @@ class Customer(Node):
         size=ListSize(assumed_size=MOST_EVENTS, slicing_arguments=["first"], sized_fields=["edges"]),
         description="Changes to the customer's payment methods, newest first.",
     )
-    async def events(self, info: Info, first: int = 20, after: str | None = strawberry.UNSET) -> EventConnection | None:
+    async def events(
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="The size of the page.")] = 20,
+        after: Annotated[
+            str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
+        ] = strawberry.UNSET,
+    ) -> EventConnection | None:
         size, start = page_size(first, MOST_EVENTS), event_position(after or None)
         log = info.context.services.events
         page = await log.of_customer(self.id, first=size, after=start, types=CUSTOMER_EVENTS)

@@ -11,6 +11,7 @@ from app.store.records import EventOrigin, EventPage, EventRecord, EventType
 from app.vault.enums import ProviderName
 from app.wallet.ids import IdKind, kind_of
 from resolvers.context import Info
+from resolvers.enums import register
 from resolvers.errors import BadUserInput, CodedError
 from resolvers.scopes import scoped
 from resolvers.types.node import Node
@@ -19,7 +20,15 @@ from resolvers.types.paging import PageInfo, from_cursor, to_cursor
 if TYPE_CHECKING:
     from resolvers.types.customer import Customer
 
-strawberry.enum(EventOrigin, description="GATEWAY: done through this gateway. Others: reported or observed changes.")
+register(
+    EventOrigin,
+    "How the gateway learned of an event.",
+    {
+        "GATEWAY": "It was done through the gateway.",
+        "PROVIDER_WEBHOOK": "The vault reported it.",
+        "RECONCILIATION": "The gateway saw it when it read the vault.",
+    },
+)
 
 
 MOST_EVENTS: Final = 100
@@ -29,19 +38,34 @@ CUSTOMER_EVENTS: Final = frozenset(one for one in EventType if one.is_for_custom
 if TYPE_CHECKING:
     GraphEventType = EventType
 else:
-    GraphEventType = strawberry.enum(
-        Enum("GraphEventType", {one.name: one.value for one in EventType if one.is_for_customers}),
+    GraphEventType = Enum("GraphEventType", {one.name: one.value for one in EventType if one.is_for_customers})
+    register(
+        GraphEventType,
+        "What happened. Open enum: clients must tolerate values added later.",
+        {
+            "METHOD_ADDED": "A payment method was added.",
+            "METHOD_UPDATED": "A payment method was changed.",
+            "METHOD_REPLACED": "A payment method was replaced, and has another id now.",
+            "METHOD_DELETED": "A payment method was deleted.",
+            "METHOD_EXPIRING": "A card will expire soon.",
+            "METHOD_EXPIRED": "A card has expired.",
+            "DEFAULT_CHANGED": "The effective default has changed.",
+            "AUTH_CHANGED": "The 3-D Secure status of a card has changed.",
+            "PAYMENT_UPDATED": "The state of a payment has changed.",
+            "LINK_CHANGED": "The customer was linked to a vault, or a link was removed.",
+            "SOURCE_DEGRADED": "A vault cannot be read for this customer any more.",
+            "SOURCE_RECOVERED": "A vault can be read for this customer again.",
+        },
         name="EventType",
-        description="What happened. Open enum: clients must tolerate values added later.",
     )
 
 
 @strawberry.type(description="An event. Ids increase in the order in which events were stored.")
 class CustomerEvent(Node):
-    type: GraphEventType
-    occurred_at: datetime
-    origin: EventOrigin
-    provider: ProviderName | None
+    type: GraphEventType = strawberry.field(description="What happened.")
+    occurred_at: datetime = strawberry.field(description="When it happened, or when the gateway first saw it.")
+    origin: EventOrigin = strawberry.field(description="How the gateway learned of it.")
+    provider: ProviderName | None = strawberry.field(description="The vault concerned; null if none is.")
     payment_method_id: strawberry.ID | None = strawberry.field(description="The method concerned.")
     payment_id: strawberry.ID | None = strawberry.field(description="The payment of PAYMENT_UPDATED.")
     customer_id: strawberry.Private[str]
@@ -82,14 +106,14 @@ class CustomerEvent(Node):
 
 @strawberry.type(description="One event and its cursor.")
 class EventEdge:
-    cursor: str
-    node: CustomerEvent
+    cursor: str = strawberry.field(description="The event's position, for `after`.")
+    node: CustomerEvent = strawberry.field(description="The event.")
 
 
 @strawberry.type(description="A page of events.")
 class EventConnection:
-    edges: list[EventEdge]
-    page_info: PageInfo
+    edges: list[EventEdge] = strawberry.field(description="The events of this page.")
+    page_info: PageInfo = strawberry.field(description="Whether there are more pages, and where to continue.")
 
     @classmethod
     def of(cls, page: EventPage, start: str | None, info: Info) -> Self:

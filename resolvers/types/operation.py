@@ -1,7 +1,7 @@
 """Operations of the write journal, as clients see them."""
 
 from datetime import datetime
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import strawberry
 
@@ -24,11 +24,11 @@ _MOST_RESULTS: Final = 100
 
 @strawberry.type(description="The outcome of one part of an operation: at one vault, or of one row.")
 class OperationResult:
-    provider: ProviderName
+    provider: ProviderName = strawberry.field(description="The vault.")
     row: int | None = strawberry.field(description="Its place in the operation, from 0.")
-    state: OperationState
-    outcome: WriteOutcome
-    error: UserError | None
+    state: OperationState = strawberry.field(description="How far this part is.")
+    outcome: WriteOutcome = strawberry.field(description="Whether the vault applied it.")
+    error: UserError | None = strawberry.field(description="Why it failed; null if it did not.")
     address: strawberry.Private[MethodAddress | None]
 
     @scoped(READ_METHODS, calls=1, description="The method concerned, if it is still available.")
@@ -54,22 +54,22 @@ class OperationResult:
 
 @strawberry.type(description="One result and its cursor.")
 class OperationResultEdge:
-    cursor: str
-    node: OperationResult
+    cursor: str = strawberry.field(description="The result's position, for `after`.")
+    node: OperationResult = strawberry.field(description="The result.")
 
 
 @strawberry.type(description="Results in order.")
 class OperationResultConnection:
-    edges: list[OperationResultEdge]
-    page_info: PageInfo
+    edges: list[OperationResultEdge] = strawberry.field(description="The results of this page.")
+    page_info: PageInfo = strawberry.field(description="Whether there are more pages, and where to continue.")
 
 
 @strawberry.type(description="One write, applied once or reported as UNKNOWN.")
 class Operation(Node):
     mutation: str = strawberry.field(description="The mutation that started it.")
-    state: OperationState
+    state: OperationState = strawberry.field(description="How far it is.")
     replayed: bool = strawberry.field(description="An earlier request with the same key did the work.")
-    created_at: datetime
+    created_at: datetime = strawberry.field(description="When the gateway accepted it.")
     finished_at: datetime | None = strawberry.field(description="null while PENDING or UNKNOWN.")
 
     @strawberry.field(
@@ -77,7 +77,12 @@ class Operation(Node):
         directives=[ListSize(assumed_size=_MOST_RESULTS, slicing_arguments=["first"], sized_fields=["edges"])],
     )
     async def results(
-        self, info: Info, first: int = 50, after: str | None = strawberry.UNSET
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="The size of the page.")] = 50,
+        after: Annotated[
+            str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
+        ] = strawberry.UNSET,
     ) -> OperationResultConnection:
         size = page_size(first, _MOST_RESULTS)
         start = _after(after)

@@ -35,7 +35,7 @@ class MutationPayload:
 
     result: strawberry.Private[WriteResult]
 
-    @strawberry.field
+    @strawberry.field(description="The journal's record of the write; null if the request was refused before.")
     def operation(self) -> Operation | None:
         record = self.result.operation
         return Operation.of(record, replayed=self.result.replayed) if record else None
@@ -59,11 +59,11 @@ class AddPaymentMethodPayload(MutationPayload):
     def next_action(self) -> GraphNextAction | None:
         return _next_action(self.result)
 
-    @scoped(READ_METHODS, calls=1)
+    @scoped(READ_METHODS, calls=1, description="The payment method, as its vault returns it now.")
     async def payment_method(self, info: Info) -> PaymentMethod | None:
         return await _written(info, self.result)
 
-    @scoped(lookup.READ_CUSTOMERS, calls=4)
+    @scoped(lookup.READ_CUSTOMERS, calls=4, description="The customer, as read after the write.")
     async def customer(self, info: Info) -> Customer | None:
         return await _customer(info, self.result)
 
@@ -74,14 +74,14 @@ class UpdatePaymentMethodPayload(MutationPayload):
     def replaced_id(self, info: Info) -> strawberry.ID | None:
         return _id(info, self.result.replaced)
 
-    @scoped(READ_METHODS, calls=1)
+    @scoped(READ_METHODS, calls=1, description="The payment method, as its vault returns it now.")
     async def payment_method(self, info: Info) -> PaymentMethod | None:
         return await _written(info, self.result)
 
 
 @strawberry.type(description="The customer, with the default as it is now.")
 class SetDefaultPaymentMethodPayload(MutationPayload):
-    @scoped(lookup.READ_CUSTOMERS, calls=4)
+    @scoped(lookup.READ_CUSTOMERS, calls=4, description="The customer, as read after the write.")
     async def customer(self, info: Info) -> Customer | None:
         return await _customer(info, self.result)
 
@@ -92,7 +92,7 @@ class SetDefaultPaymentMethodPayload(MutationPayload):
 
 @strawberry.type(description="The customer without the method.")
 class DeletePaymentMethodPayload(MutationPayload):
-    @strawberry.field
+    @strawberry.field(description="The id of the deleted method; null if it was not deleted.")
     def deleted_id(self, info: Info) -> strawberry.ID | None:
         return _id(info, self.result.deleted)
 
@@ -107,21 +107,21 @@ class DeletePaymentMethodPayload(MutationPayload):
         found = [await lookup.method_if_readable(info, one) for one in self.result.lookalikes]
         return [one for one in found if one is not None]
 
-    @scoped(lookup.READ_CUSTOMERS, calls=4)
+    @scoped(lookup.READ_CUSTOMERS, calls=4, description="The customer, as read after the write.")
     async def customer(self, info: Info) -> Customer | None:
         return await _customer(info, self.result)
 
 
 @strawberry.type(description="The new customer; `operation.results` has a row per vault where it was to be created.")
 class CreateCustomerPayload(MutationPayload):
-    @scoped(lookup.READ_CUSTOMERS, calls=4)
+    @scoped(lookup.READ_CUSTOMERS, calls=4, description="The new customer; null if it was not created.")
     async def customer(self, info: Info) -> Customer | None:
         return await _customer(info, self.result)
 
 
 @strawberry.type(description="The customer with its current links.")
 class LinkPayload(MutationPayload):
-    @scoped(lookup.READ_CUSTOMERS, calls=4)
+    @scoped(lookup.READ_CUSTOMERS, calls=4, description="The customer, as read after the write.")
     async def customer(self, info: Info) -> Customer | None:
         return await _customer(info, self.result)
 
@@ -140,7 +140,7 @@ class EraseCustomerPayload(MutationPayload):
 
 @strawberry.type(description="Where the shopper goes next. Shown once: not in the response to a repeated request.")
 class CreateHostedSessionPayload(MutationPayload):
-    @strawberry.field
+    @strawberry.field(description="The page to open.")
     def next_action(self) -> GraphNextAction | None:
         return _next_action(self.result)
 
@@ -150,7 +150,7 @@ class CreateHostedSessionPayload(MutationPayload):
     description="What a browser needs to capture a number for a vault. Use it at once; never log it.",
 )
 class GraphTokenization:
-    provider: ProviderName
+    provider: ProviderName = strawberry.field(description="The vault.")
     action: GraphNextAction | None = strawberry.field(description="A form to embed, if the vault has one.")
     client_config: JSON | None = strawberry.field(description="The vault's settings for its script, if it has one.")
 
@@ -163,18 +163,20 @@ class GraphTokenization:
 
 @strawberry.type(description="`operation` is null: nothing is written or stored.")
 class CreateTokenizationPayload(MutationPayload):
-    tokenization: GraphTokenization | None
+    tokenization: GraphTokenization | None = strawberry.field(
+        description="What the browser needs; null if the request was refused."
+    )
 
 
 @strawberry.type(description="The current payment.")
 class PaymentPayload(MutationPayload):
     payment_id: strawberry.Private[str | None]
 
-    @strawberry.field
+    @strawberry.field(description="The payment; null if none was created.")
     async def payment(self, info: Info) -> Payment | None:
         return await lookup.payment(info, self.payment_id) if self.payment_id else None
 
-    @strawberry.field
+    @strawberry.field(description="What the shopper must do first; null if nothing.")
     def next_action(self) -> GraphNextAction | None:
         return _next_action(self.result)
 

@@ -9,25 +9,37 @@ from app.store.records import MethodAddress, PaymentRecord, PaymentState
 from app.vault.enums import AuthStatus, ProviderName
 from app.wallet.money import to_decimal
 from resolvers.context import Info
+from resolvers.enums import register
 from resolvers.scalars import CurrencyCode
 from resolvers.scopes import scoped
 from resolvers.types.customer import READ_METHODS
 from resolvers.types.node import Node
 from resolvers.types.payment_method import PaymentMethod
 
-strawberry.enum(
+register(
     PaymentState,
-    description="UNKNOWN: capture was sent and its outcome is not known: do not pay again. DECLINED, CANCELED (the "
-    "vault refused the capture): no money was taken, create a new quote. CAPTURED: the total was taken; "
-    "REFUNDED, REVERSED, RETURNED (by the payer's bank), DISPUTED (charged back): the latest later "
-    "change. Open enum: clients must tolerate values added later.",
+    "How far a payment is, or how it ended. Open enum: clients must tolerate values added later.",
+    {
+        "QUOTED": "The method was checked and the fee is fixed; no money has moved.",
+        "REQUIRES_ACTION": "The shopper must do something first: see `nextAction`.",
+        "PROCESSING": "The vault has accepted it and has not finished.",
+        "AUTHORIZED": "The amount is reserved and not taken.",
+        "CAPTURED": "The total was taken.",
+        "DECLINED": "No money was taken: create a new quote.",
+        "CANCELED": "The vault refused the capture, and no money was taken: create a new quote.",
+        "UNKNOWN": "The capture was sent, and its outcome is not known: do not pay again.",
+        "REFUNDED": "It was taken and paid back.",
+        "REVERSED": "It was taken and reversed.",
+        "RETURNED": "The payer's bank returned it.",
+        "DISPUTED": "The payer disputes it (chargeback).",
+    },
 )
 
 
 @strawberry.type(description="An amount, with the decimal places of its currency.")
 class Money:
-    amount: Decimal
-    currency: CurrencyCode
+    amount: Decimal = strawberry.field(description='The amount, as text, e.g. "10.50".')
+    currency: CurrencyCode = strawberry.field(description="The currency.")
 
     @classmethod
     def of(cls, minor: int | None, currency: str) -> "Money | None":
@@ -36,20 +48,20 @@ class Money:
 
 @strawberry.type(description="A payment: quoted first, with the vault's fee, then captured once.")
 class Payment(Node):
-    amount: Money
+    amount: Money = strawberry.field(description="The amount without the vault's fee.")
     processing_fee: Money | None = strawberry.field(description="The vault's fee, fixed by the quote.")
     total: Money | None = strawberry.field(description="What the payer is charged.")
     refunded_amount: Money | None = strawberry.field(
         description="Refunded so far. A partial refund leaves the payment CAPTURED. null if nothing was refunded or "
         "the vault does not report the amount."
     )
-    state: PaymentState
-    provider: ProviderName
-    reference: str
+    state: PaymentState = strawberry.field(description="How far it is, or how it ended.")
+    provider: ProviderName = strawberry.field(description="The vault that takes the money.")
+    reference: str = strawberry.field(description="Your reference, as given in the quote.")
     auth_status: AuthStatus = strawberry.field(description="NOT_APPLICABLE: no vault that pays has 3-D Secure.")
-    decline_code: str | None
-    created_at: datetime
-    updated_at: datetime
+    decline_code: str | None = strawberry.field(description="The vault's code for a decline; null if it gave none.")
+    created_at: datetime = strawberry.field(description="When it was quoted.")
+    updated_at: datetime = strawberry.field(description="When its state last changed.")
     method: strawberry.Private[MethodAddress]
 
     @classmethod

@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 @strawberry.type(name="Address", description="A billing address.")
 class GraphAddress:
-    line1: str | None
-    line2: str | None
-    city: str | None
-    region: str | None
-    postal_code: str | None
-    country: CountryCode | None
+    line1: str | None = strawberry.field(description="Street and number.")
+    line2: str | None = strawberry.field(description="Apartment, suite or the like.")
+    city: str | None = strawberry.field(description="City or town.")
+    region: str | None = strawberry.field(description="State, province or county, as the vault stores it.")
+    postal_code: str | None = strawberry.field(description="Postal or ZIP code.")
+    country: CountryCode | None = strawberry.field(description="Country, as a code of two letters.")
 
 
 # Rarely selected, so not stored as attributes: from the thirtieth attribute on, CPython gives each object its own table
@@ -89,11 +89,14 @@ def _as_of(root: "PaymentMethod", info: Info) -> datetime:
 @strawberry.interface(description="A stored payment method in any vault.")
 class PaymentMethod(Node):
     customer: Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None = scoped(
-        "customers:read", resolver=_customer, metadata=needs(Part.CUSTOMER)
+        "customers:read",
+        resolver=_customer,
+        metadata=needs(Part.CUSTOMER),
+        description="The customer to whom it belongs.",
     )
     provider: ProviderName = strawberry.field(description="The vault that stores it.")
-    kind: PaymentMethodKind
-    status: PaymentMethodStatus
+    kind: PaymentMethodKind = strawberry.field(description="Whether it is a card, a bank account or something else.")
+    status: PaymentMethodStatus = strawberry.field(description="Whether it can be used now.")
     status_detail: str | None = strawberry.field(
         resolver=_status_detail, description="The vault's value, if it is more specific than status."
     )
@@ -102,14 +105,22 @@ class PaymentMethod(Node):
     vault_title: str | None = strawberry.field(
         resolver=_vault_title, description="The title that the vault shows for it; only LoanPro has titles."
     )
-    holder_name: str | None
-    last4: Last4 | None
-    billing_address: GraphAddress | None
+    holder_name: str | None = strawberry.field(
+        description="The name on the card or the account, as the vault stores it."
+    )
+    last4: Last4 | None = strawberry.field(
+        description="The last four digits of the number; null if the vault does not return them."
+    )
+    billing_address: GraphAddress | None = strawberry.field(
+        description="The address that belongs to the method; null if the vault stores none."
+    )
     is_default: bool | None = strawberry.field(description="Effective default across vaults; null = unknown.")
     is_provider_default: bool | None = strawberry.field(
         description="The vault's own flag; null = that vault has no default."
     )
-    is_secondary: bool | None = strawberry.field(resolver=_is_secondary)
+    is_secondary: bool | None = strawberry.field(
+        resolver=_is_secondary, description="The vault's mark for a method to try second; null if it has no such mark."
+    )
     capabilities: list[ProviderCapability] = strawberry.field(description="What its vault can do with it now.")
     possible_duplicates: list["PaymentMethod"] = strawberry.field(
         description="Methods in any vault that look the same: a hint for grouping, never proof.",
@@ -119,8 +130,10 @@ class PaymentMethod(Node):
     group_key: strawberry.ID | None = strawberry.field(
         resolver=_group_key, description="Equal for same-looking methods of one customer; it has no other meaning."
     )
-    created_at: datetime | None
-    updated_at: datetime | None
+    created_at: datetime | None = strawberry.field(description="When the vault stored it; null if it does not say.")
+    updated_at: datetime | None = strawberry.field(
+        description="When the vault last changed it; null if it does not say."
+    )
     as_of: datetime = strawberry.field(resolver=_as_of, description="When its vault returned this data.")
     is_stale: bool = strawberry.field(description="The vault could not be read now: this is its last known data.")
     provider_ref: str | None = scoped("provider_refs:read", description="The vault's id.")
@@ -144,11 +157,17 @@ class PaymentMethod(Node):
 
 @strawberry.federation.type(name="Card", keys=["id"], description="A payment card.")
 class GraphCard(PaymentMethod):
-    brand: CardBrand
-    funding: CardFunding | None
-    token_type: CardTokenType
-    wallet: WalletKind | None
-    expiry: Expiry | None
+    brand: CardBrand = strawberry.field(description="The card network.")
+    funding: CardFunding | None = strawberry.field(
+        description="Credit, debit or prepaid; null if the vault does not return it."
+    )
+    token_type: CardTokenType = strawberry.field(description="What the vault stores in place of the card number.")
+    wallet: WalletKind | None = strawberry.field(
+        description="The digital wallet that the card came from; null for a plain card."
+    )
+    expiry: Expiry | None = strawberry.field(
+        description="The month in which the card expires; null if the vault does not return it."
+    )
     expiry_state: ExpiryState = strawberry.field(
         description="UNKNOWN: no expiry, or one that cannot be read; with the latter the card cannot pay."
     )
@@ -198,10 +217,12 @@ def _mandates(root: "GraphBankAccount") -> list[GraphMandate] | None:
 
 @strawberry.federation.type(name="BankAccount", keys=["id"], description="A bank account that can be debited.")
 class GraphBankAccount(PaymentMethod):
-    rail: BankRail
-    account_type: BankAccountType | None
-    bank_name: str | None
-    verification: BankVerification
+    rail: BankRail = strawberry.field(description="The network that debits the account.")
+    account_type: BankAccountType | None = strawberry.field(
+        description="Checking or savings; null if the vault does not return it."
+    )
+    bank_name: str | None = strawberry.field(description="The name of the bank; null if the vault does not return it.")
+    verification: BankVerification = strawberry.field(description="Whether the account was verified.")
     mandates: list[GraphMandate] | None = strawberry.field(
         resolver=_mandates,
         directives=[ListSize(assumed_size=2)],

@@ -9,12 +9,12 @@ from resolvers.context import Services
 
 @strawberry.type(description="A vault.")
 class ProviderInfo:
-    provider: ProviderName
-    display_name: str
-    enabled: bool
-    circuit: CircuitState
+    provider: ProviderName = strawberry.field(description="The vault.")
+    display_name: str = strawberry.field(description="Its name, for people.")
+    enabled: bool = strawberry.field(description="False if the operator has not set it up: it is never called.")
+    circuit: CircuitState = strawberry.field(description="Whether the gateway calls it now.")
     capabilities: list[ProviderCapability] = strawberry.field(description="What this vault can do, without emulation.")
-    add_via: list[AddRoute]
+    add_via: list[AddRoute] = strawberry.field(description="The ways to add a method to it.")
 
 
 def provider_infos(services: Services) -> list[ProviderInfo]:

@@ -25,7 +25,7 @@ _CONFLICTS: Final = frozenset(
 
 @strawberry.interface(description="A problem that prevents a write, or a warning.")
 class UserError:
-    code: ProblemCode
+    code: ProblemCode = strawberry.field(description="The machine-readable problem.")
     message: str = strawberry.field(description="For developers; it never quotes input.")
     path: list[str] | None = strawberry.field(
         description='The input field concerned, from the mutation\'s argument on: ["input", "method", ...].'
@@ -40,7 +40,7 @@ class InputError(UserError):
 
 @strawberry.type(description="The vault has the same method, or one that looks like it.")
 class DuplicateError(UserError):
-    existing: PaymentMethod
+    existing: PaymentMethod = strawberry.field(description="The payment method that is already there.")
 
 
 @strawberry.type(description="A conflict with another write, another link or a newer state.")
@@ -50,10 +50,10 @@ class ConflictError(UserError):
 
 @strawberry.type(description="A vault refused or did not answer.")
 class ProviderError(UserError):
-    provider: ProviderName
-    outcome: WriteOutcome
+    provider: ProviderName = strawberry.field(description="The vault.")
+    outcome: WriteOutcome = strawberry.field(description="Whether the vault applied the write nevertheless.")
     provider_code: str | None = strawberry.field(description="The vault's code.")
-    retry_after_seconds: int | None
+    retry_after_seconds: int | None = strawberry.field(description="When to try again; null if the vault does not say.")
     provider_request_id: str | None = strawberry.field(description="For the vault's support.")
 
 

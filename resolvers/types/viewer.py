@@ -12,8 +12,8 @@ from resolvers.types.customer import Customer, read_customer
 @strawberry.type(description="The caller, as the gateway sees it.")
 class Viewer:
     partner: str = strawberry.field(description="The caller's name.")
-    scopes: list[str]
-    test_mode: bool
+    scopes: list[str] = strawberry.field(description="What the caller may do.")
+    test_mode: bool = strawberry.field(description="True if the vaults are sandboxes: no real money moves.")
     schema_date: str = strawberry.field(description="The day of the schema's last change relevant to clients.")
 
     @scoped("customers:read", description="The customer of an end user's token; null for other callers.")

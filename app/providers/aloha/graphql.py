@@ -13,20 +13,29 @@ from app.vault.enums import (
 )
 from app.vault.model import Address, Expiry, NewCard, NewMethod
 from app.vault.secret import Secret
+from resolvers.enums import register
 from resolvers.inputs.fields import sensitive, text, words
 
-strawberry.enum(AlohaPaymentProvider, description="The payment provider that issued the token.")
+register(
+    AlohaPaymentProvider,
+    "The payment provider that issued a token.",
+    {
+        "CONNECTED_PAYMENTS": "NCR Connected Payments.",
+        "CREDIT_CALL": "CreditCall.",
+        "FREEDOM_PAY": "FreedomPay.",
+    },
+)
 
 
 @strawberry.input(description="NCR Aloha: a Connected Payments, CreditCall or FreedomPay token.")
 class AlohaTokenInput:
-    payment_provider: AlohaPaymentProvider
-    token: Secret = sensitive()
+    payment_provider: AlohaPaymentProvider = strawberry.field(description="The payment provider that issued the token.")
+    token: Secret = sensitive(description="The token.")
     masked_card_number: str = text(
         description="First six, mask characters, last four, for CONNECTED_PAYMENTS.", max_length=64
     )
-    expiry: Expiry
-    brand: CardBrand
+    expiry: Expiry = strawberry.field(description="The month in which the card expires.")
+    brand: CardBrand = strawberry.field(description="The card network.")
     holder_name: str | None = text(is_optional=True, description="Required for FREEDOM_PAY.")
 
     def to_new(self, billing: Address | None) -> NewMethod:

@@ -21,12 +21,12 @@ from resolvers.scalars import Last4
 
 @strawberry.input(description="A card captured on Caselle's page.")
 class CaselleCardInput:
-    fingerprint: Secret = sensitive()
-    last4: Last4
-    expiry: Expiry
-    bin: str = text(max_length=8)
-    brand: CardBrand
-    holder_name: str = text()
+    fingerprint: Secret = sensitive(description="The token that Caselle's script returned to the browser.")
+    last4: Last4 = strawberry.field(description="The card's last four digits.")
+    expiry: Expiry = strawberry.field(description="The month in which the card expires.")
+    bin: str = text(max_length=8, description="The card's first six or eight digits.")
+    brand: CardBrand = strawberry.field(description="The card network.")
+    holder_name: str = text(description="The name on the card.")
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewCard(
@@ -44,11 +44,11 @@ class CaselleCardInput:
 
 @strawberry.input(description="A bank account captured on Caselle's page.")
 class CaselleAchInput:
-    fingerprint: Secret = sensitive()
-    last4: Last4
-    routing_number: str = text(max_length=32)
-    account_type: BankAccountType
-    holder_name: str = text()
+    fingerprint: Secret = sensitive(description="The token that Caselle's script returned to the browser.")
+    last4: Last4 = strawberry.field(description="The account's last four digits.")
+    routing_number: str = text(max_length=32, description="The bank's routing number, of nine digits.")
+    account_type: BankAccountType = strawberry.field(description="Checking or savings.")
+    holder_name: str = text(description="The name of the account's holder.")
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewBankAccount(
@@ -66,8 +66,8 @@ class CaselleAchInput:
 
 @strawberry.input(one_of=True, description="Caselle: the browser's 15-minute token.")
 class CaselleTokenInput:
-    card: CaselleCardInput | None = optional()
-    ach: CaselleAchInput | None = optional()
+    card: CaselleCardInput | None = optional("A card.")
+    ach: CaselleAchInput | None = optional("A bank account in the United States.")
 
 
 ADD_INPUTS: Final = (

@@ -26,8 +26,10 @@ from resolvers.scalars import URL
     description="Requests 3-D Secure while the card is added; the result's nextAction says where the shopper continues."
 )
 class JpmAuthenticateInput:
-    return_url: URL
-    challenge: ChallengePreference = ChallengePreference.NO_PREFERENCE
+    return_url: URL = strawberry.field(description="Where J.P. Morgan sends the cardholder afterwards.")
+    challenge: ChallengePreference = strawberry.field(
+        default=ChallengePreference.NO_PREFERENCE, description="Whether the cardholder should be challenged."
+    )
 
     def to_authenticate(self) -> Authenticate:
         return Authenticate(return_url=self.return_url, challenge=self.challenge)
@@ -35,13 +37,13 @@ class JpmAuthenticateInput:
 
 @strawberry.input(description="A number that the card network issued to replace the card number.")
 class JpmNetworkTokenInput:
-    token: Secret = sensitive(may_hold_card_number=True)
+    token: Secret = sensitive(may_hold_card_number=True, description="The network token.")
     device: bool = strawberry.field(default=False, description="It belongs to a device's wallet.")
     expiry: Expiry = strawberry.field(description="The token's expiry.")
-    brand: CardBrand
-    first_name: str | None = text(is_optional=True)
-    last_name: str | None = text(is_optional=True)
-    authenticate: JpmAuthenticateInput | None = optional()
+    brand: CardBrand = strawberry.field(description="The card network.")
+    first_name: str | None = text(is_optional=True, description="First name on the card.")
+    last_name: str | None = text(is_optional=True, description="Last name on the card.")
+    authenticate: JpmAuthenticateInput | None = optional("Authenticate the cardholder while the card is added.")
 
     def to_new(self, billing: Address | None) -> NewMethod:
         kind = CardTokenType.DEVICE_TOKEN if self.device else CardTokenType.NETWORK_TOKEN
@@ -50,12 +52,12 @@ class JpmNetworkTokenInput:
 
 @strawberry.input(description="A card by its number.")
 class JpmRawCardInput:
-    account_number: Secret = sensitive(may_hold_card_number=True)
-    expiry: Expiry
-    brand: CardBrand
-    first_name: str | None = text(is_optional=True)
-    last_name: str | None = text(is_optional=True)
-    authenticate: JpmAuthenticateInput | None = optional()
+    account_number: Secret = sensitive(may_hold_card_number=True, description="The card number.")
+    expiry: Expiry = strawberry.field(description="The month in which the card expires.")
+    brand: CardBrand = strawberry.field(description="The card network.")
+    first_name: str | None = text(is_optional=True, description="First name on the card.")
+    last_name: str | None = text(is_optional=True, description="Last name on the card.")
+    authenticate: JpmAuthenticateInput | None = optional("Authenticate the cardholder while the card is added.")
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return _card(self, AddRoute.RAW_CARD, self.account_number, CardTokenType.PROVIDER_TOKEN, billing)
@@ -63,11 +65,11 @@ class JpmRawCardInput:
 
 @strawberry.input(description="A bank account in the United States.")
 class JpmAchInput:
-    account_number: Secret = sensitive()
-    routing_number: str = text(max_length=32)
-    account_type: BankAccountType
-    first_name: str | None = text(is_optional=True)
-    last_name: str | None = text(is_optional=True)
+    account_number: Secret = sensitive(description="The account number.")
+    routing_number: str = text(max_length=32, description="The bank's routing number, of nine digits.")
+    account_type: BankAccountType = strawberry.field(description="Checking or savings.")
+    first_name: str | None = text(is_optional=True, description="First name of the account's holder.")
+    last_name: str | None = text(is_optional=True, description="Last name of the account's holder.")
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewBankAccount(
@@ -85,12 +87,12 @@ class JpmAchInput:
 
 @strawberry.input(description="A bank account in the SEPA area, with the mandate to debit it.")
 class JpmSepaInput:
-    iban: Secret = sensitive(known_form=is_iban)
-    bic: str = text(max_length=32)
-    first_name: str | None = text(is_optional=True)
-    last_name: str | None = text(is_optional=True)
-    mandate_id: str = text()
-    mandate_signed_on: date
+    iban: Secret = sensitive(known_form=is_iban, description="The account's IBAN.")
+    bic: str = text(max_length=32, description="The bank's BIC, of 8 or 11 characters.")
+    first_name: str | None = text(is_optional=True, description="First name of the account's holder.")
+    last_name: str | None = text(is_optional=True, description="Last name of the account's holder.")
+    mandate_id: str = text(description="The reference of the mandate that the holder signed.")
+    mandate_signed_on: date = strawberry.field(description="The day on which the holder signed it.")
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return _with_mandate(self, billing, secret=self.iban, rail=BankRail.SEPA, bic=self.bic.strip())
@@ -98,12 +100,12 @@ class JpmSepaInput:
 
 @strawberry.input(description="A bank account in the United Kingdom, with the mandate to debit it.")
 class JpmBacsInput:
-    account_number: Secret = sensitive()
-    sort_code: str = text(max_length=32)
-    first_name: str | None = text(is_optional=True)
-    last_name: str | None = text(is_optional=True)
-    mandate_id: str = text()
-    mandate_signed_on: date
+    account_number: Secret = sensitive(description="The account number, of eight digits.")
+    sort_code: str = text(max_length=32, description="The bank's sort code, of six digits.")
+    first_name: str | None = text(is_optional=True, description="First name of the account's holder.")
+    last_name: str | None = text(is_optional=True, description="Last name of the account's holder.")
+    mandate_id: str = text(description="The reference of the mandate that the holder signed.")
+    mandate_signed_on: date = strawberry.field(description="The day on which the holder signed it.")
 
     def to_new(self, billing: Address | None) -> NewMethod:
         sort_code = self.sort_code.strip()
@@ -125,9 +127,9 @@ def _with_mandate(entered: JpmSepaInput | JpmBacsInput, billing: Address | None,
 
 @strawberry.input(one_of=True, description="J.P. Morgan: a bank account, by the rail that debits it.")
 class JpmBankAccountInput:
-    ach: JpmAchInput | None = optional()
-    sepa: JpmSepaInput | None = optional()
-    bacs: JpmBacsInput | None = optional()
+    ach: JpmAchInput | None = optional("An account in the United States.")
+    sepa: JpmSepaInput | None = optional("An account in the SEPA area.")
+    bacs: JpmBacsInput | None = optional("An account in the United Kingdom.")
 
 
 def _card(

@@ -20,11 +20,11 @@ from resolvers.inputs.fields import given, optional, sensitive, text, words
 
 @strawberry.input(description="LoanPro: a Secure Payments (Adaptive Wallet) token.")
 class LoanProTokenInput:
-    token: Secret = sensitive()
+    token: Secret = sensitive(description="The token that LoanPro's form returned to the browser.")
     kind: PaymentMethodKind = strawberry.field(description="CARD or BANK_ACCOUNT.")
     account_type: BankAccountType | None = optional("For a BANK_ACCOUNT.")
     title: str | None = text(is_optional=True, description="The profile's title in LoanPro; by default the nickname.")
-    is_secondary: bool | None = optional()
+    is_secondary: bool | None = optional("LoanPro's mark for a method to try second.")
 
     def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
         if self.kind is PaymentMethodKind.OTHER:

@@ -126,7 +126,8 @@ class MethodBase:
 
 @value(frozen=True, slots=True, kw_only=True)
 class Card(MethodBase):
-    """`bin` is the leading 6 or 8 digits. `three_d_secure` is set only if the list reply contained it.
+    """`bin` is the leading 6 or 8 digits. `processor` is the payment provider behind the vault, which issued the
+    token. `three_d_secure` is set only if the list reply contained it.
 
     `has_unreadable_expiry`: the vault sent an expiry that cannot be parsed. Otherwise an `expiry` of None means that it
     sent none.
@@ -139,6 +140,7 @@ class Card(MethodBase):
     expiry: Expiry | None = None
     has_unreadable_expiry: bool = False
     bin: str | None = None
+    processor: str | None = None
     three_d_secure: ThreeDSecure | None = None
 
     @property

@@ -72,6 +72,11 @@ def _vault_title(root: "PaymentMethod") -> str | None:
     return root.source.method.title
 
 
+def _processor(root: "GraphCard") -> str | None:
+    method = root.source.method
+    return method.processor if isinstance(method, VaultCard) else None
+
+
 def _is_secondary(root: "PaymentMethod") -> bool | None:
     return root.source.method.is_secondary
 
@@ -170,6 +175,11 @@ class GraphCard(PaymentMethod):
     )
     expiry_state: ExpiryState = strawberry.field(
         description="UNKNOWN: no expiry, or one that cannot be read; with the latter the card cannot pay."
+    )
+    processor: str | None = strawberry.field(
+        resolver=_processor,
+        description="The payment provider behind the vault that issued the token. Only NCR Aloha has several: "
+        "CONNECTED_PAYMENTS, CREDIT_CALL, FREEDOM_PAY, or OTHER with the number of another one.",
     )
     bin: str | None = scoped("payment_methods:bin", description="The first six or eight digits.")
 

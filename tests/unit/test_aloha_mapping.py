@@ -43,6 +43,7 @@ def test_a_saved_payment_is_read_whole() -> None:
         last4="7890",
         bin="123456",
         expiry=Expiry(2017, 12),
+        processor="CONNECTED_PAYMENTS",
         billing_address=Address(postal_code="84105"),
     )
 

@@ -107,6 +107,12 @@ def test_what_may_be_there_already_was_not_refused(status: int, code: str) -> No
         assert table.classify(reply(status, {"code": code})) is UNKNOWN
 
 
+@pytest.mark.parametrize("name", ["InternalServerError", "Error", "An error has occurred."])
+def test_an_error_of_alohas_own_was_not_refused(name: str) -> None:
+    for table in (aloha.TOKEN_ADDED, aloha.CUSTOMER_CREATED):
+        assert {table.classify(reply(status, {"Message": name})) for status in range(200, 600)} == {UNKNOWN}
+
+
 def test_reading_gives_the_body_the_refusal_or_an_unknown_outcome() -> None:
     refusal = VaultRejected(ProviderName.CASELLE, RejectReason.INVALID_INPUT)
     read = caselle.METHOD_DELETED.read

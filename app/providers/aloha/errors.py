@@ -35,13 +35,23 @@ def _is_customer(body: Any) -> bool:
     return bool(to_customer_ref(body))
 
 
+_REFUSALS: Final = frozenset({"badrequest", "therequestisinvalid", "notfound", "duplicatekey"})
+"""The names that mean a refusal, and ASP.NET's text for one. ``InternalServerError`` and ``Error`` say that Aloha
+failed, whatever the status."""
+
+
 def _is_error(body: Any) -> bool:
-    """ASP.NET's error shape: the help pages give names of errors but no body."""
-    return isinstance(body["Message"], str)
+    """ASP.NET's error shape: the help pages give names of errors but no body. Named fields mean a refusal too."""
+    state = body.get("ModelState")
+    return _squeezed(body["Message"]) in _REFUSALS or (isinstance(state, dict) and bool(state))
+
+
+def _squeezed(message: str) -> str:
+    return re.sub(r"[\s.]", "", message).lower()
 
 
 def _is_duplicate(body: Any) -> bool:
-    return str(body["Message"]).strip() == "DuplicateKey"
+    return bool(body["Message"].strip() == "DuplicateKey")
 
 
 TOKEN_ADDED: Final = WriteAnswers(applied={200: _is_guid, 201: _is_guid}, refused={400: _is_error})

@@ -40,6 +40,7 @@ PROVIDER_TYPES: Final[Mapping[StrEnum, int]] = {
     AlohaPaymentProvider.CREDIT_CALL: 4,
     AlohaPaymentProvider.FREEDOM_PAY: 6,
 }
+PROCESSOR_OF_NUMBER: Final = {number: str(provider) for provider, number in PROVIDER_TYPES.items()}
 BRAND_OF_NUMBER: Final = {number: brand for brand, number in CARD_TYPES.items()}
 _NUMBER_OF_CARD: Final = {
     "amex": 0,
@@ -180,6 +181,7 @@ def to_card(ref: CustomerRef, payment: WirePayment) -> Card:
         bin=masked_bin(masked),
         expiry=expiry,
         has_unreadable_expiry=has_unreadable_expiry,
+        processor=_processor(payment.get("ProviderType")),
         billing_address=Address(postal_code=postal_code) if postal_code else None,
     )
 
@@ -197,6 +199,12 @@ def _expiry(payment: WirePayment) -> tuple[Expiry | None, bool]:
 def _brand(method_type: object) -> CardBrand:
     number = enum_number(method_type, _NUMBER_OF_CARD)
     return CardBrand.UNKNOWN if number is None else BRAND_OF_NUMBER.get(number, CardBrand.OTHER)
+
+
+def _processor(provider_type: object) -> str | None:
+    """The payment provider's name; ``OTHER_1`` for one whose number is not published."""
+    number = enum_number(provider_type, _NUMBER_OF_PROVIDER)
+    return None if number is None else PROCESSOR_OF_NUMBER.get(number, "OTHER" if number < 0 else f"OTHER_{number}")
 
 
 def masked_bin(masked: object) -> str | None:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from app.providers.aloha.mapping import BRAND_OF_NUMBER, NAME, is_lower_guid, masked_bin
+from app.providers.aloha.mapping import BRAND_OF_NUMBER, NAME, PROCESSOR_OF_NUMBER, is_lower_guid, masked_bin
 from app.providers.base import last4_of, read_expiry, text
 from app.vault.enums import CustomerRef, MethodRef
 from app.vault.model import Address, Card, VaultWallet
@@ -22,6 +22,7 @@ class OrdinaryPayment(Struct):
 
     AccountId: str
     MethodType: int
+    ProviderType: int
     ExpirationDate: str
     MaskedAccountNumber: str | None = None
     ZipCode: str | None = None
@@ -62,5 +63,6 @@ def _ordinary(payment: OrdinaryPayment, ref: CustomerRef) -> Card:
         last4=None if masked is None else last4_of(masked),
         bin=masked_bin(masked),
         expiry=expiry,
+        processor=PROCESSOR_OF_NUMBER[payment.ProviderType],
         billing_address=Address(postal_code=postal_code) if postal_code else None,
     )

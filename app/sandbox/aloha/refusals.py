@@ -6,10 +6,8 @@ from app.sandbox.json_api import SandboxRefusal
 
 
 def invalid(faults: Mapping[str, str]) -> SandboxRefusal:
-    """400 with one message for each bad field, keyed as ``header.CardToken``."""
-    return SandboxRefusal(
-        400, {"Message": "The request is invalid.", "ModelState": {k: [v] for k, v in faults.items()}}
-    )
+    """400 with the documented name, and one message for each bad field, keyed as ``header.CardToken``."""
+    return SandboxRefusal(400, {"Message": "BadRequest", "ModelState": {k: [v] for k, v in faults.items()}})
 
 
 def named(status: int, name: str) -> SandboxRefusal:

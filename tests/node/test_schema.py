@@ -27,3 +27,41 @@ def test_graphql_js_loads_the_schema_and_a_composer_the_subgraph(demo_gateway: R
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert orjson.loads(done.stdout) == {"differences": [], "compositionErrors": [], "joins": True}
+
+
+NOT_OBJECTS_WITH_AN_ID = ("Payload", "Error", "Connection", "Edge", "Summary", "Info", "Result", "Status")
+VALUES = {
+    "Address": "a value of its payment method",
+    "Mandate": "a value of its bank account; caches must not share it between customers",
+    "Money": "a value",
+    "NextAction": "shown once",
+    "ProviderLink": "a value of its customer",
+    "ThreeDSecure": "a value of its card",
+    "Tokenization": "shown once",
+    "Viewer": "there is one in a response",
+}
+"""Types without an id, by GraphQL-ESLint's rule `strict-id-in-types`, and why."""
+OTHER_EXCEPTIONS = {
+    'Description is required for directive "oneOf"': "the specification describes it; newer parsers know it",
+    'Field "mandateId" starts with the name of the parent type "Mandate"': "`id` would make caches share it",
+    'Field "mandateType" starts with the name of the parent type "Mandate"': "next to mandateId, as SEPA names both",
+    'Field "paymentMethod" starts with the name of the parent type "Payment"': "the name of its type everywhere",
+}
+
+
+def test_the_schema_passes_graphql_eslints_recommended_rules() -> None:
+    node = require_node()
+    npm_ci(FOLDER)
+    done = subprocess.run(
+        [node, "lint.mjs", ROOT / "schema.graphql"],
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = [tuple(one) for one in orjson.loads(done.stdout)]
+    no_id = {text.split('"')[1] for rule, text in found if rule == "strict-id-in-types"}
+    assert {name for name in no_id if not name.endswith(NOT_OBJECTS_WITH_AN_ID)} == set(VALUES)
+    assert {text for rule, text in found if rule != "strict-id-in-types"} == set(OTHER_EXCEPTIONS)

@@ -24,12 +24,40 @@ Last4 = NewType("Last4", str)
 IdempotencyKey = NewType("IdempotencyKey", str)
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_MOMENT: Final = "RFC 3339 with a time zone"
 _MONTH: Final = "year and month as YYYY-MM"
 _DAY: Final = "a day as YYYY-MM-DD"
 _DECIMAL: Final = "a decimal number as text, at most 18 digits before the point and 9 after it"
 _ADDRESS: Final = "a URL that begins with https and contains no credentials"
 _COUNTRY: Final = "two capital letters of ISO 3166-1 alpha-2"
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+_PATTERNS: Final[Mapping[str, str]] = {
+    "DateTime": r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
+    "YearMonth": r"\d{4}-\d\d",
+    "Date": r"\d{4}-\d\d-\d\d",
+    "Decimal": r"-?\d{1,18}(\.\d{1,9})?",
+    "CurrencyCode": "[A-Z]{3}",
+    "CountryCode": "[A-Z]{2}",
+    "URL": r"[\x21-\x7e]{1,2000}",
+    "Last4": "[0-9]{4}",
+    "IdempotencyKey": r"[\x21-\x7e]{16,255}",
+}
+"""The form of each scalar's text. Some values of this form are refused: the 31st of February, an unknown country."""
+_FORMATS: Final = {"DateTime": "date-time", "Date": "date", "URL": "uri"}
+JSON_SCHEMAS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "ID": {"type": "string"},
+    "String": {"type": "string"},
+    "Boolean": {"type": "boolean"},
+    "Int": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
+    "Float": {"type": "number"},
+    "JSON": {},
+    "SensitiveString": {"type": "string", "minLength": 1, "writeOnly": True},
+    **{
+        name: {"type": "string", "pattern": f"^{pattern}$", **({"format": _FORMATS[name]} if name in _FORMATS else {})}
+        for name, pattern in _PATTERNS.items()
+    },
+}
+"""The JSON Schema of every scalar of the graph, as a client writes its values."""
 
 
 def _not_a(name: str, rule: str) -> GraphQLError:
@@ -37,23 +65,22 @@ def _not_a(name: str, rule: str) -> GraphQLError:
     return GraphQLError(f"Not a {name}: {rule}.")
 
 
-def _text(value: object, name: str, pattern: str, rule: str) -> str:
-    if not isinstance(value, str) or not re.fullmatch(pattern, value, re.ASCII):
+def _text(value: object, name: str, rule: str) -> str:
+    if not isinstance(value, str) or not re.fullmatch(_PATTERNS[name], value, re.ASCII):
         raise _not_a(name, rule)
     return value
 
 
-def _matching(name: str, pattern: str, rule: str) -> Callable[[Any], str]:
-    return lambda value: _text(value, name, pattern, rule)
+def _matching(name: str, rule: str) -> Callable[[Any], str]:
+    return lambda value: _text(value, name, rule)
 
 
 def _parse_instant(value: object) -> datetime:
-    if isinstance(value, str) and _INSTANT.fullmatch(value):
-        try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
-            pass
-    raise _not_a("DateTime", "RFC 3339 with a time zone")
+    text = _text(value, "DateTime", _MOMENT)
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _not_a("DateTime", _MOMENT) from None
 
 
 def _write_instant(value: datetime) -> str:
@@ -61,7 +88,7 @@ def _write_instant(value: datetime) -> str:
 
 
 def _parse_month(value: object) -> Expiry:
-    year, _, month = _text(value, "YearMonth", r"\d{4}-\d\d", _MONTH).partition("-")
+    year, _, month = _text(value, "YearMonth", _MONTH).partition("-")
     try:
         return Expiry(int(year), int(month))
     except ValueError:
@@ -70,7 +97,7 @@ def _parse_month(value: object) -> Expiry:
 
 def _parse_date(value: object) -> date:
     try:
-        return date.fromisoformat(_text(value, "Date", r"\d{4}-\d\d-\d\d", _DAY))
+        return date.fromisoformat(_text(value, "Date", _DAY))
     except ValueError:
         raise _not_a("Date", _DAY) from None
 
@@ -78,13 +105,13 @@ def _parse_date(value: object) -> date:
 def _parse_decimal(value: object) -> Decimal:
     """Text only: a JSON number may have been rounded to binary."""
     try:
-        return Decimal(_text(value, "Decimal", r"-?\d{1,18}(\.\d{1,9})?", _DECIMAL))
+        return Decimal(_text(value, "Decimal", _DECIMAL))
     except InvalidOperation:
         raise _not_a("Decimal", _DECIMAL) from None
 
 
 def _parse_url(value: object) -> str:
-    text = _text(value, "URL", r"[\x21-\x7e]{1,2000}", _ADDRESS)
+    text = _text(value, "URL", _ADDRESS)
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -97,7 +124,7 @@ def _parse_url(value: object) -> str:
 
 
 def _parse_country(value: object) -> str:
-    if _text(value, "CountryCode", "[A-Z]{2}", _COUNTRY) not in ALPHA3_OF:
+    if _text(value, "CountryCode", _COUNTRY) not in ALPHA3_OF:
         raise _not_a("CountryCode", _COUNTRY)
     return str(value)
 
@@ -135,7 +162,7 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     CurrencyCode: strawberry.scalar(
         name="CurrencyCode",
         description="ISO 4217.",
-        parse_value=_matching("CurrencyCode", "[A-Z]{3}", "three capital letters of ISO 4217"),
+        parse_value=_matching("CurrencyCode", "three capital letters of ISO 4217"),
     ),
     CountryCode: strawberry.scalar(name="CountryCode", description="ISO 3166-1 alpha-2.", parse_value=_parse_country),
     URL: strawberry.scalar(
@@ -144,12 +171,12 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     Last4: strawberry.scalar(
         name="Last4",
         description="The last four digits, as text.",
-        parse_value=_matching("Last4", "[0-9]{4}", "four digits, as text"),
+        parse_value=_matching("Last4", "four digits, as text"),
     ),
     IdempotencyKey: strawberry.scalar(
         name="IdempotencyKey",
         description="16 to 255 visible ASCII characters; a version 4 UUID works well.",
-        parse_value=_matching("IdempotencyKey", r"[\x21-\x7e]{16,255}", "16 to 255 visible ASCII characters"),
+        parse_value=_matching("IdempotencyKey", "16 to 255 visible ASCII characters"),
     ),
     Secret: strawberry.scalar(
         name="SensitiveString",
@@ -159,4 +186,4 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     ),
 }
 
-__all__ = ["JSON", "SCALARS", "URL", "CountryCode", "CurrencyCode", "IdempotencyKey", "Last4"]
+__all__ = ["JSON", "JSON_SCHEMAS", "SCALARS", "URL", "CountryCode", "CurrencyCode", "IdempotencyKey", "Last4"]

@@ -142,6 +142,11 @@ class ScopeTable:
                     if scopes := _any_of(field.directives or ()):
                         self._fields[name, field.name.value] = scopes
 
+    def allows(self, owner: str, field: str, scopes: frozenset[str]) -> bool:
+        """True if these scopes suffice for this field of a type."""
+        wanted = self._fields.get((owner, field))
+        return wanted is None or not wanted.isdisjoint(scopes)
+
     def needed(self, document: Document) -> tuple[frozenset[str], ...]:
         """Groups of scopes; the document needs one scope of each group."""
         assert document.node is not None

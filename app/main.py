@@ -69,7 +69,7 @@ from app.wallet.keys import derive_key
 from app.wallet.reads.build_wallet import DefaultInfo, WalletRules
 from app.wallet.reads.cache import SnapshotCache
 from app.wallet.reads.customers import CustomerCache
-from app.wallet.reads.policy import ReadPolicy
+from app.wallet.reads.policy import read_policies
 from app.wallet.reads.reader import WalletReader, to_cached_wallet
 from app.wallet.reads.shared_snapshots import SharedSnapshotCache
 from app.wallet.writes import WalletWriter
@@ -78,7 +78,8 @@ from app.wallet.writes.lease import WorkerLease
 from app.wallet.writes.reconcile import Reconciler
 from resolvers.context import Context, Services
 from resolvers.inputs.urls import ReturnOrigins
-from resolvers.schema import schema
+from resolvers.scalars import JSON_SCHEMAS
+from resolvers.schema import print_sdl, schema
 from resolvers.sensitive_rule import SecretsInVariablesOnly
 
 _log = logging.getLogger("vaultgraph")
@@ -118,9 +119,12 @@ class Gateway:
         self.metrics.watch(self._http_clients, self.snapshots, self._adapters)
         self.change_detector = ChangeDetector(self.store, self._on_method_added)
         self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
-        pace = ObservationPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
+        policies = read_policies(settings)
+        pace = ObservationPace(
+            per_s=settings.watch.notes_per_s, longest_read_s=max(one.deadline_s for one in policies.values())
+        )
         self.observations = ObservationQueue(self.store, self.change_detector, pace, self.owner.is_settling)
-        policies, observations = _policies(settings), self.observations
+        observations = self.observations
         self.reader = WalletReader(
             self.providers,
             self.snapshots,
@@ -315,7 +319,9 @@ class Gateway:
             rules=[SecretsInVariablesOnly, OneOfInputValidationRule],
             plans=Plans(schema, observer=self.metrics) if self.settings.execution.plans else None,
         )
-        self.documents = DocumentServices(self.settings, self.store.documents, documents, limiter)
+        self.documents = DocumentServices(
+            self.settings, self.store.documents, documents, limiter, print_sdl, JSON_SCHEMAS
+        )
         policy = DefaultRequestPolicy(
             self.documents.resolver, self.callers, limiter, self._rates(), self.audit, self._context
         )
@@ -330,6 +336,7 @@ class Gateway:
             sockets=socket_limits(self.settings),
             on_request=RequestObserver(self.metrics),
         )
+        self._endpoint.doors |= self.documents.doors(policy)
         routes: list[BaseRoute] = [
             Route("/healthz", healthz),
             Route("/readyz", self._readyz),
@@ -341,7 +348,7 @@ class Gateway:
             routes.append(Route("/metrics", self.metrics_page))
         if (folder := graphiql.assets_folder()) is not None and is_development:
             routes.append(Mount(graphiql.ASSETS_PATH, StaticFiles(directory=folder)))
-        return GatewayApp(Cors(self._endpoint, origins), routes, self._lifespan)
+        return GatewayApp(Cors(self._endpoint, origins), routes, self._lifespan, self._endpoint.doors)
 
     def _metrics_page(self) -> MetricsPage:
         redis, backlog = self.shared_buckets, BacklogGauges(self.store.backlog)
@@ -463,7 +470,7 @@ def _snapshots(settings: Settings, keys: GatewayKeys) -> SnapshotCache:
     if not settings.store.shared_snapshots:
         return SnapshotCache(settings.snapshot_bytes)
     redis = SharedRedis(settings.store.redis_url.reveal(), without="each process reads the vaults for itself for now")
-    lasts_s = {name: policy.deadline_s + policy.fresh_for_s for name, policy in _policies(settings).items()}
+    lasts_s = {name: policy.deadline_s + policy.fresh_for_s for name, policy in read_policies(settings).items()}
     prepare = partial(to_cached_wallet, keys.ids)
     return SharedSnapshotCache(settings.snapshot_bytes, redis, keys.snapshots, prepare, lasts_s)
 
@@ -476,21 +483,3 @@ def store_url(settings: Settings) -> str:
     except ValueError as error:
         raise SettingsError(f"store.url: {error}") from None
     return url
-
-
-def _longest_read_s(settings: Settings) -> float:
-    return max(policy.deadline_s for policy in _policies(settings).values())
-
-
-def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
-    found: dict[ProviderName, ReadPolicy] = {}
-    for name in ProviderName:
-        section = settings.provider(name.value)
-        found[name] = ReadPolicy(
-            deadline_s=section.deadline_s,
-            fresh_for_s=section.fresh_for_s,
-            stale_if_error_for_s=section.stale_if_error_for_s,
-            max_methods=section.max_methods,
-            three_ds_concurrency=getattr(section, "three_ds_concurrency", ReadPolicy().three_ds_concurrency),
-        )
-    return found

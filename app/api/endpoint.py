@@ -23,7 +23,7 @@ from app.api.headers import connection_of, read_headers
 from app.api.negotiation import Accepted, AnswerType, StreamType, accepted, is_json_body
 from app.api.operations import OperationRunner, Outcome, PreparedOperation
 from app.api.problems import RequestRefused
-from app.api.protocols import RequestPolicy
+from app.api.protocols import Door, RequestPolicy
 from app.api.request import Batch, GraphQLRequest, from_body, from_query_string
 from app.api.request_record import OnRequest, RequestRecord
 from app.api.response import HttpResponse, encode, json_answer, refusal, refusal_body
@@ -76,16 +76,17 @@ class GraphQLEndpoint:
         self._limits = limits = limits or EndpointLimits()
         self._page = page
         self._origins = origins or OriginPolicy()
-        self._operations = OperationRunner(schema, policy, limits)
+        self.operations = OperationRunner(schema, policy, limits)
         self._draining = asyncio.Event()
         self._sockets = SocketServer(
-            self._operations,
+            self.operations,
             policy,
             self._origins,
             sockets or SocketLimits(),
             json_depth=limits.json_depth,
             on_request=on_request,
         )
+        self.doors: dict[str, Door] = {}
         self._on_request = on_request
         self._watcher = DisconnectWatcher()
         self.in_flight = 0
@@ -160,7 +161,8 @@ class GraphQLEndpoint:
             answer = refusal(failure, kind, request_id)
         finally:
             watch.end()
-        record.status = answer.status
+        if record.status is None:
+            record.status = answer.status
         is_large = answer.is_open and 0 < self._limits.compress_from_bytes <= len(answer.body)
         if is_large and "gzip" in headers.get("accept-encoding", ""):
             await send_compressed(answer, extra, self._limits.compress_from_bytes, scope, receive, send)
@@ -173,8 +175,11 @@ class GraphQLEndpoint:
         method = scope["method"]
         if method == "OPTIONS":
             return HttpResponse(204, b"", headers={"allow": _METHODS})  # preflights are answered by `Cors`
-        path = scope["path"]
-        named = None if path == PATH else id_in_path(path)
+        path, named = scope["path"], None
+        if path != PATH:
+            if path in self.doors:
+                return await self.doors[path](scope, watch, headers, record)
+            named = id_in_path(path)
         if self._page is not None and method == "GET" and named is None and _is_browser(headers, scope["query_string"]):
             return self._page
         if method not in ("GET", "POST"):
@@ -192,7 +197,7 @@ class GraphQLEndpoint:
         if isinstance(request, Batch):
             return await self._batch(request, caller, allowed, watch, record)
         record.request = request
-        prepared = await self._operations.prepare(request, caller, streams=allowed.stream is not None)
+        prepared = await self.operations.prepare(request, caller, streams=allowed.stream is not None)
         record.prepared = (prepared,)
         if SPANS.tracer is not None:
             SPANS.tracer.begin(record)
@@ -202,9 +207,9 @@ class GraphQLEndpoint:
                 refused = RequestRefused(record.code, headers={"retry-after": "1", "connection": "close"})
                 # Apollo Client subscribes again after a 503, but not if it is a GraphQL response.
                 return refusal(refused, AnswerType.JSON_BY_DEFAULT, record.request_id)
-            return _Stream(_bodies(self._operations.events(prepared, record), record), caller, allowed.stream)
+            return _Stream(_bodies(self.operations.events(prepared, record), record), caller, allowed.stream)
         watch.is_cancelled_on_leaving = not prepared.is_mutation  # a mutation always completes
-        outcome = await self._operations.run(prepared, record)
+        outcome = await self.operations.run(prepared, record)
         if allowed.answer is None:
             return _Stream(_once(outcome.body), caller, allowed.stream)
         status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
@@ -260,7 +265,7 @@ class GraphQLEndpoint:
                 bodies.append(refusal_body(one, record.request_id))
             else:
                 watch.is_cancelled_on_leaving = not one.is_mutation
-                bodies.append((await self._operations.run(one, record)).body)
+                bodies.append((await self.operations.run(one, record)).body)
         status = 400 if all(isinstance(one, RequestRefused) for one in ready) else 200
         return json_answer(bodies, allowed.answer, status)
 
@@ -268,7 +273,7 @@ class GraphQLEndpoint:
         if isinstance(item, RequestRefused):
             return item
         try:
-            return await self._operations.prepare(item, caller)
+            return await self.operations.prepare(item, caller)
         except RequestRefused as refused:
             return refused
 
@@ -278,13 +283,14 @@ class GraphQLEndpoint:
         """`named` is the document id from the path, if any."""
         if scope["method"] == "GET":
             return from_query_string(scope["query_string"], max_depth=self._limits.json_depth, document_id=named)
+        return from_body(await self.body(headers, watch), max_depth=self._limits.json_depth, document_id=named)
+
+    async def body(self, headers: Mapping[str, str], watch: DisconnectWatch) -> bytes:
+        """The body of a POST request, which must be JSON; raises RequestRefused."""
         if "content-type" not in headers or not is_json_body(headers["content-type"]):
             raise RequestRefused("UNSUPPORTED_MEDIA_TYPE")
         if "content-encoding" in headers and headers["content-encoding"] != "identity":
             raise RequestRefused("UNSUPPORTED_MEDIA_TYPE", "The request body must not be compressed.")
-        return from_body(await self._body(headers, watch), max_depth=self._limits.json_depth, document_id=named)
-
-    async def _body(self, headers: Mapping[str, str], watch: DisconnectWatch) -> bytes:
         limit, declared = self._limits.body_bytes, headers.get("content-length", "")
         if declared.isdecimal() and (len(declared) > 15 or int(declared) > limit):
             raise RequestRefused("BODY_LIMIT", limit=limit)

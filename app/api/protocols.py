@@ -1,13 +1,16 @@
 """The interface through which the endpoint authenticates and admits requests, for every transport."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 from graphql import OperationDefinitionNode
+from starlette.types import Scope
 
+from app.api.disconnect import DisconnectWatch
 from app.api.limits.admission import Admission
 from app.api.request import GraphQLRequest
 from app.api.request_record import RequestRecord
+from app.api.response import HttpResponse
 from app.execution.documents import Document
 
 
@@ -54,6 +57,10 @@ class RequestPolicy(Protocol):
         """The caller with its current rights, or None if it has lost access. Streams call this periodically."""
         ...
 
+    def charge(self, caller: Any) -> None:
+        """Count a request that runs no document; raises RequestRefused(THROTTLED)."""
+        ...
+
     async def document(self, request: GraphQLRequest, caller: Any) -> Document:
         """The document that the request names by text or id; raises RequestRefused."""
         ...
@@ -65,3 +72,9 @@ class RequestPolicy(Protocol):
         ...
 
     def context(self, caller: Any, record: RequestRecord) -> RequestContext: ...
+
+
+Door = Callable[[Scope, DisconnectWatch, Mapping[str, str], RequestRecord], Awaitable[HttpResponse]]
+"""Answers the requests to a path outside /graphql that has the same limits, error format, log and metrics; may raise
+RequestRefused.
+"""

@@ -1,6 +1,6 @@
 """The gateway's ASGI application: Starlette's routing, with errors as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -18,17 +18,24 @@ _CODES: Final[Mapping[int, str]] = {405: "METHOD_NOT_ALLOWED", 500: "INTERNAL_SE
 
 
 class GatewayApp(Starlette):
-    """`graphql` serves /graphql and below, over HTTP and WebSocket; `routes` serve everything else.
+    """`graphql` serves /graphql and below, over HTTP and WebSocket, and `others`; `routes` serve everything else.
 
     /graphql itself is not routed by Starlette: that costs 15 Python calls a request.
     """
 
-    def __init__(self, graphql: ASGIApp, routes: Sequence[BaseRoute], lifespan: "Lifespan[GatewayApp] | None" = None):
+    def __init__(
+        self,
+        graphql: ASGIApp,
+        routes: Sequence[BaseRoute],
+        lifespan: "Lifespan[GatewayApp] | None" = None,
+        others: Iterable[str] = (),
+    ):
         self._graphql = graphql
         below = f"{PATH}/{{document_id:path}}"
         super().__init__(
             routes=[
                 Route(below, graphql),
+                *(Route(path, graphql) for path in others),
                 WebSocketRoute(below, graphql),
                 WebSocketRoute("/{path:path}", _no_socket),
                 *routes,

@@ -1,5 +1,8 @@
 """`vaultgraph documents`: checks and publishes a partner's documents; lists published documents and their use."""
 
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -8,16 +11,20 @@ import click
 
 from app.api.compose import limits_of
 from app.api.documents.check import CheckedDocuments, Checker
+from app.api.documents.described import DescribedGraph
 from app.api.documents.formats import ManifestFault, read
+from app.api.documents.openapi import openapi
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note, some_of
 from app.cli.options import CREATE, SCOPES, ConfigLocation, TakesScopes, checked_scopes, source_options
 from app.cli.output import JSON, print_rows, progress
+from app.execution.documents import Document, DocumentCache
 from app.settings.model import Settings
 from app.store import Store, Transaction
 from app.store.documents import publish_documents, retire_documents
 from app.store.errors import ClientUnknown, DocumentChanged
 from app.store.records import ClientRecord, DocumentRecord, Publication
+from app.wallet.caller import ALL_CUSTOMERS_SCOPES
 from resolvers.sensitive_rule import SecretsInVariablesOnly
 
 SDL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -157,6 +164,33 @@ def _row(partner: str, record: DocumentRecord) -> dict[str, Any]:
         "uses": record.uses,
         "last_used_at": record.last_used_at,
     }
+
+
+@command.command("openapi", help="Print an OpenAPI 3.1 description of a partner's documents over plain HTTP.")
+@click.argument("partner")
+@click.option("--server", default="/", help="The gateway's address, for clients made from the file.")
+@source_options
+def print_openapi(source: ConfigLocation, partner: str, server: str) -> None:
+    from resolvers.scalars import JSON_SCHEMAS
+
+    async def work(store: Store) -> tuple[ClientRecord, list[DocumentRecord]]:
+        return await _client(store, partner), await store.documents.live(partner)
+
+    settings = store_settings(source)
+    client, records = run_with_store(settings, work)
+    graph = DescribedGraph(installed_sdl(), JSON_SCHEMAS)
+    cache = DocumentCache(graph.schema, max_bytes=0, max_tokens=settings.gate.tokens, suggest=False)
+    documents = graph.describe(_Live(one.document_id, one.version, cache.prepare(one.text)) for one in records)
+    scopes = client.scopes if client.sees_all_customers else client.scopes - ALL_CUSTOMERS_SCOPES
+    made = openapi(documents, scopes, title=f"Vaultgraph: {partner}", version=version("vaultgraph"), server=server)
+    click.echo(json.dumps(made, indent=2))
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    document_id: str
+    version: int
+    document: Document
 
 
 @command.command(help="Retire documents by id.")

@@ -31,11 +31,12 @@ class PublishedStore(Protocol):
 class Published:
     """One document of one partner. Partners that publish the same text share its compiled form."""
 
-    __slots__ = ("_compiled", "client", "document_id", "last_used_at", "uses")
+    __slots__ = ("_compiled", "client", "document_id", "last_used_at", "uses", "version")
 
-    def __init__(self, client: str, document_id: str, compiled: "_Compiled") -> None:
-        self.client = client
-        self.document_id = document_id
+    def __init__(self, record: DocumentRecord, compiled: "_Compiled") -> None:
+        self.client = record.client
+        self.document_id = record.document_id
+        self.version = record.version
         self.uses = 0
         self.last_used_at = 0.0
         self._compiled = compiled
@@ -52,6 +53,9 @@ class Published:
     def is_ready(self) -> bool:
         """True if `document` has been compiled."""
         return self._compiled.is_made
+
+
+_NONE: Final[Mapping[str, Published]] = {}
 
 
 class _Compiled:
@@ -103,6 +107,10 @@ class Catalogue:
 
     def knows(self, client: str) -> bool:
         return client in self._partners
+
+    def of(self, client: str) -> Mapping[str, Published]:
+        """The live documents of this partner by id; another mapping after each change."""
+        return self._partners.get(client, _NONE)
 
     def find(self, client: str, document_id: str) -> Published | None:
         """A live document of this partner, by any spelling of its id."""
@@ -218,7 +226,7 @@ class Catalogue:
             if compiled is None:
                 compiled = self._texts[record.text] = _Compiled(record.text, self._make)
             compiled.users += 1
-            now[record.document_id] = Published(client, record.document_id, compiled)
+            now[record.document_id] = Published(record, compiled)
         for document_id, published in before.items():
             if now.get(document_id) is not published:
                 self._release(published)

@@ -1,9 +1,15 @@
 """Builds the document services from settings."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from app.api.documents.apq import AutomaticPersistedQueries, LocalApqStore, RedisApqStore
 from app.api.documents.catalogue import Catalogue, PublishedStore
+from app.api.documents.described import DescribedGraph
+from app.api.documents.descriptions import OPENAPI_PATH, Descriptions, OpenApiPage
 from app.api.documents.resolve import DocumentResolver, TokenDocumentRules
 from app.api.limits import Limiter
+from app.api.protocols import Door, RequestPolicy
 from app.execution.documents import Document, DocumentCache
 from app.settings.model import Settings
 from app.store.records import ChangeNotice, Topic
@@ -12,7 +18,17 @@ from app.store.records import ChangeNotice, Topic
 class DocumentServices:
     """Call `start` before the first request, `run` in the background, `stop` at shutdown, `on_change` for changes."""
 
-    def __init__(self, settings: Settings, store: PublishedStore, documents: DocumentCache, limiter: Limiter) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: PublishedStore,
+        documents: DocumentCache,
+        limiter: Limiter,
+        print_sdl: Callable[[], str],
+        scalars: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """`scalars` has the JSON Schema of each scalar."""
+
         def make(text: str) -> Document:
             document = documents.prepare(text)
             limiter.prepare(document)
@@ -25,6 +41,10 @@ class DocumentServices:
         self._automatic = _automatic(settings) if section.automatic else None
         rules = TokenDocumentRules(section.ids_only, section.own_client)
         self.resolver = DocumentResolver(documents, self.catalogue, self._automatic, rules)
+        self.descriptions = Descriptions(self.catalogue, self.resolver, lambda: DescribedGraph(print_sdl(), scalars))
+
+    def doors(self, policy: RequestPolicy) -> dict[str, Door]:
+        return {OPENAPI_PATH: OpenApiPage(policy, self.descriptions)}
 
     async def start(self) -> None:
         await self.catalogue.load()

@@ -40,6 +40,10 @@ class DocumentResolver:
         self._automatic = automatic
         self._rules = rules or TokenDocumentRules()
 
+    def partner_of(self, caller: Caller) -> str:
+        """The partner whose published documents the caller may run; empty: none."""
+        return caller.name if caller.kind is CallerKind.PARTNER else self._rules.own_client
+
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         """The document, which may be invalid: its errors are reported when it is run. Raises RequestRefused."""
         document_id = id_of(request)

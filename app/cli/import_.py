@@ -8,7 +8,7 @@ yet sent or failed for a retryable reason, and applies no row twice. Memory hold
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Final
 import click
 from ulid import ULID
 
-from app.cli.import_file import CARD, REQUIRED, TOKENS, WITHHELD, ImportRefused, measure, rows_of
+from app.cli.import_file import ACCOUNT, CARD, REQUIRED, SHOWN, TOKENS, WITHHELD, ImportRefused, measure, rows_of
 from app.cli.import_rejects import Reject, RejectsFile
 from app.cli.local_gateway import OPERATOR, call_of_command, deadline_in, local_gateway
 from app.cli.options import CREATE, SANDBOX_URL, ConfigLocation, source_options
 from app.cli.output import JSON, print_json, progress
 from app.providers.registry import import_token_field
 from app.store.records import ImportRecord, OperationState
-from app.vault.enums import CardBrand, CustomerRef, ProviderName
+from app.vault.enums import BankAccountType, CardBrand, CustomerRef, ProviderName
 from app.vault.model import Expiry
 from app.vault.pan import looks_like_card_number
 from app.vault.rules.text import tidy
 from app.vault.secret import Secret
-from app.wallet.commands import ImportedLook, ImportMethods, ImportRow, WriteResult
+from app.wallet.commands import ImportedAccountLook, ImportedLook, ImportMethods, ImportRow, WriteResult
 from app.wallet.writes.importing import ImportMethodsHandler, is_settled
 
 if TYPE_CHECKING:
@@ -273,24 +273,58 @@ def row_from(values: Mapping[str, str]) -> ImportRow:
         raise ImportFileUnreadable(
             f"{column} is not in a rejects file: put the token back, or empty the cell to link alone"
         )
+    is_account = _has_any(values, ACCOUNT)
+    if is_account and _has_any(values, CARD):
+        raise ImportFileUnreadable(f"a row is a card ({', '.join(CARD)}) or a bank account ({', '.join(ACCOUNT)})")
+    is_card = not is_account and _has_any(values, (*CARD, *SHOWN))
     return ImportRow(
         external_id=values["external_id"].strip(),
         provider=provider,
         customer_ref=CustomerRef(values["customer_ref"].strip()),
         processor_token=Secret(token) if token else None,
         token_field=column,
-        card=_card_from(values) if any(values.get(name, "").strip() for name in CARD) else None,
+        card=_card_from(values) if is_card else None,
+        account=_account_from(values) if is_account else None,
+    )
+
+
+def _has_any(values: Mapping[str, str], names: Sequence[str]) -> bool:
+    return any(values.get(name, "").strip() for name in names)
+
+
+def _last4_of(values: Mapping[str, str]) -> str:
+    last4 = values.get("last4", "").strip()
+    if not (len(last4) == 4 and last4.isascii() and last4.isdigit()):
+        raise ImportFileUnreadable("last4 is not four digits")
+    return last4
+
+
+def _account_from(values: Mapping[str, str]) -> ImportedAccountLook:
+    last4 = _last4_of(values)
+    try:
+        kind = BankAccountType(values.get("account_type", "").strip().upper())
+    except ValueError:
+        raise ImportFileUnreadable("account_type is not known") from None
+    return ImportedAccountLook(
+        last4=last4,
+        account_type=kind,
+        holder_name=tidy(values.get("holder_name", "")),
+        routing_number=values.get("routing_number", "").strip() or None,
     )
 
 
 def _card_from(values: Mapping[str, str]) -> ImportedLook:
-    last4, month = values.get("last4", "").strip(), values.get("expiry", "").strip()
-    if not (len(last4) == 4 and last4.isascii() and last4.isdigit()):
-        raise ImportFileUnreadable("last4 is not four digits")
+    last4, month = _last4_of(values), values.get("expiry", "").strip()
     year, _, number = month.partition("-")
     try:
         expiry = Expiry(int(year), int(number))
         brand = CardBrand(values.get("brand", "").strip().upper())
     except ValueError:
         raise ImportFileUnreadable("expiry is not YYYY-MM, or brand is not known") from None
-    return ImportedLook(last4=last4, expiry=expiry, brand=brand, holder_name=tidy(values.get("holder_name", "")))
+    return ImportedLook(
+        last4=last4,
+        expiry=expiry,
+        brand=brand,
+        holder_name=tidy(values.get("holder_name", "")),
+        bin=values.get("bin", "").strip() or None,
+    )

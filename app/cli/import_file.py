@@ -17,9 +17,11 @@ from app.errors import VaultgraphError
 from app.providers.registry import import_token_fields
 
 REQUIRED: Final = ("external_id", "provider", "customer_ref")
-CARD: Final = ("last4", "expiry", "brand", "holder_name")
+SHOWN: Final = ("last4", "holder_name")
+CARD: Final = ("expiry", "brand", "bin")
+ACCOUNT: Final = ("account_type", "routing_number")
 TOKENS: Final = tuple(import_token_fields())
-COLUMNS: Final = (*REQUIRED, *TOKENS, *CARD)
+COLUMNS: Final = (*REQUIRED, *TOKENS, "last4", "expiry", "brand", "holder_name", "bin", *ACCOUNT)
 REASON_COLUMNS: Final = ("row", "code", "message")
 """Extra columns of a rejects file, ignored on import."""
 WITHHELD: Final = "[put the token back]"

@@ -349,3 +349,4 @@ class Capabilities:
     deletes_softly: bool = False
     token_life_s: float | None = None
     titles_methods: bool = False
+    imports_bank_accounts: bool = False

@@ -43,7 +43,8 @@ class PaymentState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPayment:
-    """A payment to make with a saved method. `currency` is ISO 4217; `reference` is the caller's, e.g. an invoice."""
+    """A payment to make with a saved method. `currency` is ISO 4217; `reference` is the caller's, e.g. an invoice,
+    or empty."""
 
     method_ref: MethodRef
     method_kind: PaymentMethodKind
@@ -177,6 +178,22 @@ class ImportedCard:
     expiry: Expiry
     brand: CardBrand
     holder_name: str
+    bin: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedBankAccount:
+    """A token of another processor, and the display data of its bank account (`imports_bank_accounts`)."""
+
+    customer_ref: CustomerRef
+    secret: Secret
+    last4: str
+    account_type: BankAccountType
+    holder_name: str
+    routing_number: str | None = None
+
+
+ImportedMethod = ImportedCard | ImportedBankAccount
 
 
 class ImportState(StrEnum):
@@ -197,8 +214,8 @@ class ImportResult:
 
 @runtime_checkable
 class ImportingVault(Protocol):
-    def faults_of_import(self, row: ImportedCard) -> list[FieldFault]: ...
+    def faults_of_import(self, row: ImportedMethod) -> list[FieldFault]: ...
 
-    async def import_methods(self, rows: Sequence[ImportedCard], call: Call) -> list[ImportResult]:
-        """One call; the results are in the order of the rows."""
+    async def import_methods(self, rows: Sequence[ImportedMethod], call: Call) -> list[ImportResult]:
+        """One call; the results are in the order of the rows. Cards only, unless the vault `imports_bank_accounts`."""
         ...

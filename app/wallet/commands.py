@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.store.records import LinkRecord, MethodAddress, OperationRecord
-from app.vault.enums import CardBrand, CustomerRef, ProviderName
+from app.vault.enums import BankAccountType, CardBrand, CustomerRef, ProviderName
 from app.vault.model import Address, Expiry, NewMethod, NextAction, PersonName
 from app.vault.secret import Secret
 from app.wallet.caller import Caller
@@ -141,11 +141,22 @@ class ImportedLook:
     expiry: Expiry
     brand: CardBrand
     holder_name: str
+    bin: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedAccountLook:
+    """Display data of a bank account imported by a processor's token."""
+
+    last4: str
+    account_type: BankAccountType
+    holder_name: str
+    routing_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRow:
-    """A link of a customer to a vault's customer and, with a processor's token, a card to store there.
+    """A link of a customer to a vault's customer and, with a processor's token, a card or bank account to store there.
 
     `token_field` is the token's field in the input, used only in error paths.
     """
@@ -156,6 +167,7 @@ class ImportRow:
     processor_token: Secret | None = None
     token_field: str = "processor_token"  # noqa: S105 - the name of a field
     card: ImportedLook | None = None
+    account: ImportedAccountLook | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,9 @@ class QuotePaymentInput:
     using: PayUsing = strawberry.field(description="The method to pay with.")
     amount: MoneyInput = strawberry.field(description="The amount without the vault's fee.")
     tax_amount: MoneyInput | None = optional("In the same currency; paid in addition to the amount.")
-    reference: str = text(description="Your reference, for example an invoice number.")
+    reference: str | None = text(
+        is_optional=True, description="Your reference, for example an invoice number; Caselle needs none."
+    )
 
     def problems(self) -> list[WriteProblem]:
         """Problems that can be found without a vault."""
@@ -57,7 +59,7 @@ class QuotePaymentInput:
             amount=to_minor(self.amount.amount, self.amount.currency),
             tax=to_minor(tax.amount, tax.currency) if tax is not None else 0,
             currency=self.amount.currency,
-            reference=self.reference.strip(),
+            reference=(given(self.reference) or "").strip(),
             method_id=given(self.using.payment_method_id),
         )
 

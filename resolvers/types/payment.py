@@ -57,7 +57,7 @@ class Payment(Node):
     )
     state: PaymentState = strawberry.field(description="How far it is, or how it ended.")
     provider: ProviderName = strawberry.field(description="The vault that takes the money.")
-    reference: str = strawberry.field(description="Your reference, as given in the quote.")
+    reference: str = strawberry.field(description="Your reference, as given in the quote; empty if there was none.")
     auth_status: AuthStatus = strawberry.field(description="NOT_APPLICABLE: no vault that pays has 3-D Secure.")
     decline_code: str | None = strawberry.field(description="The vault's code for a decline; null if it gave none.")
     created_at: datetime = strawberry.field(description="When it was quoted.")

@@ -85,7 +85,7 @@ def test_a_damaged_file_is_not_sent_and_no_file_is_overwritten(
     sound = path.read_text("utf-8")
     path.write_text(sound.replace("Load Customer", '"Load Customer', 1), "utf-8")
     done = vaultgraph("import", path, "--create-customers", data_dir=folder, sandbox=sandbox)
-    place = f"{path}: line 2, row 1, column {len(HEADER)} (holder_name): has no closing quote"
+    place = f"{path}: line 2, row 1, column {HEADER.index('holder_name') + 1} (holder_name): has no closing quote"
     assert (done.returncode, done.stdout) == (1, "")
     assert place in done.stderr
     path.write_text(sound, "utf-8")

@@ -20,6 +20,9 @@ HEADER = [
     "expiry",
     "brand",
     "holder_name",
+    "bin",
+    "account_type",
+    "routing_number",
 ]
 
 
@@ -34,12 +37,17 @@ def written(path: Path, rows: list[list[str]]) -> Path:
 
 
 def link(external_id: str, provider: str, ref: str) -> list[str]:
-    return [external_id, provider, ref, "", "", "", "", ""]
+    return [external_id, provider, ref, *[""] * (len(HEADER) - 3)]
 
 
 def card(external_id: str, ref: str, token: str, last4: str) -> list[str]:
     leaks.note(token)
-    return [external_id, "caselle", ref, token, last4, "2031-05", "VISA", "Load Customer"]
+    return [external_id, "caselle", ref, token, last4, "2031-05", "VISA", "Load Customer", "411111", "", ""]
+
+
+def account(external_id: str, ref: str, token: str, last4: str) -> list[str]:
+    leaks.note(token)
+    return [external_id, "caselle", ref, token, last4, "", "", "Load Customer", "", "checking", "122000247"]
 
 
 def test_a_file_is_imported_once_and_its_rejects_say_why(folder: Path, tmp_path: Path, sandbox: RunningSandbox) -> None:
@@ -53,12 +61,17 @@ def test_a_file_is_imported_once_and_its_rejects_say_why(folder: Path, tmp_path:
             link("shop-3", "paypal", "1"),
             link("4111 1111 1111 1111", "loanpro", "1002"),
             link("shop-4", "loanpro", "1001"),
-            [*link("shop-5", "caselle", "cus_load0001")[:3], "201:4111111111111111", "1111", "2031-05", "VISA", "A"],
+            [
+                *link("shop-5", "caselle", "cus_load0001")[:3],
+                *("201:4111111111111111", "1111", "2031-05", "VISA", "A", "", "", ""),
+            ],
+            account("shop-1", "cus_load0001", "zift-ach-0123456789abcdef", "8899"),
+            [*card("shop-1", "cus_load0001", "zift-tok-fedcba9876543210", "8877")[:-2], "CHECKING", ""],
         ],
     )
     done = vaultgraph("import", path, "--create-customers", data_dir=folder, sandbox=sandbox)
     assert done.returncode == 1, done.stderr
-    assert "2 imported, 5 rejected" in done.stdout
+    assert "3 imported, 6 rejected" in done.stdout
     with path.with_name("wallets.csv.rejects.csv").open(encoding="utf-8", newline="") as file:
         rejects = [(row["row"], row["code"]) for row in csv.DictReader(file)]
     assert rejects == [
@@ -67,6 +80,7 @@ def test_a_file_is_imported_once_and_its_rejects_say_why(folder: Path, tmp_path:
         ("5", "PAN_NOT_ALLOWED"),
         ("6", "LINK_CONFLICT"),
         ("7", "PAN_NOT_ALLOWED"),
+        ("9", "INVALID_INPUT"),
     ]
     texts = [done.stdout.encode(), done.stderr.encode(), path.with_name("wallets.csv.rejects.csv").read_bytes()]
     assert leaks.found_in(*texts, secrets=[token, "4111 1111 1111 1111", "4111111111111111"]) == []
@@ -76,7 +90,8 @@ def test_a_file_is_imported_once_and_its_rejects_say_why(folder: Path, tmp_path:
     shown = json.loads(
         vaultgraph("import", path, "--create-customers", "--json", data_dir=folder, sandbox=sandbox).stdout
     )
-    assert (shown["rows"], shown["imported"], shown["rejected"]) == (7, 2, 5)
+    assert (shown["rows"], shown["imported"], shown["rejected"]) == (9, 3, 6)
+    assert [one["kind"] for one in sandbox.held("caselle", "cus_load0001") if one["last4"] == "8899"] == ["bank"]
     assert [one["last4"] for one in sandbox.held("caselle", "cus_load0001")].count("8888") == 1
 
 

@@ -97,6 +97,38 @@ def test_rows_are_applied_once_despite_repeated_requests(gateway: RunningGateway
     assert [error["code"] for error in other["userErrors"]] == ["IDEMPOTENCY_KEY_REUSED"]
 
 
+LOOK = """query ($bin: Boolean = true) { customer(id: "cus_alex") { paymentMethods { provider last4 holderName
+  ... on Card { bin @include(if: $bin) brand } ... on BankAccount { rail accountType } } } }"""
+ACCOUNT = {"last4": "7755", "accountType": "SAVINGS", "routingNumber": "122000247", "holderName": "Alex Morales"}
+
+
+def test_bank_accounts_and_cards_with_their_bin_are_imported(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    alex = ("CASELLE", "cus_88420", "user-88420")
+    rows = [
+        row(*alex, caselleProcessorToken=f"zift-ach-{uuid4().hex}", bankAccount=ACCOUNT),
+        row(*alex, caselleProcessorToken=f"zift-bin-{uuid4().hex}", card={**CARD, "last4": "7766", "bin": "411111"}),
+        row("LOANPRO", "37", "user-88420", caselleProcessorToken="zift-tok-dry-000003", bankAccount=ACCOUNT),
+        row(*alex, caselleProcessorToken="zift-tok-dry-000004", bankAccount=ACCOUNT, card=CARD),
+        row(*alex, caselleProcessorToken="zift-tok-dry-000005", card={**CARD, "bin": "12"}),
+    ]
+    key = f"import-{uuid4()}"
+    done = imported(gateway, rows, dryRun=False, idempotencyKey=key)
+    assert [(state, code) for _, state, _, code in outcomes(done)] == [
+        ("SUCCEEDED", None),
+        ("SUCCEEDED", None),
+        ("FAILED", "UNSUPPORTED_BY_PROVIDER"),
+        ("FAILED", "INVALID_INPUT"),
+        ("FAILED", "INVALID_INPUT"),
+    ]
+    shown = gateway.data(LOOK)["customer"]["paymentMethods"]
+    assert [one for one in shown if one["last4"] in ("7755", "7766")] == [
+        {"provider": "CASELLE", "last4": "7755", "holderName": "Alex Morales", "rail": "ACH", "accountType": "SAVINGS"},
+        {"provider": "CASELLE", "last4": "7766", "holderName": "Kim Larsen", "bin": "411111", "brand": "VISA"},
+    ]
+    imported(gateway, rows, dryRun=False, idempotencyKey=key)
+    assert [one["last4"] for one in sandbox.held("caselle", "cus_88420")].count("7755") == 1
+
+
 @pytest.mark.parametrize(("kind", "stored"), [("drop_after", 1), ("drop_before", 0)])
 def test_after_a_lost_reply_the_result_is_looked_up_and_not_sent_twice(
     gateway: RunningGateway, sandbox: RunningSandbox, kind: str, stored: int

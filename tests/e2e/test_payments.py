@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -37,6 +38,28 @@ def test_a_quote_is_captured_once(gateway: RunningGateway, sandbox: RunningSandb
     again, other = capture(gateway, payment["id"], key), capture(gateway, payment["id"])
     assert [one["operation"] for one in (again, other)] == [{**first["operation"], "replayed": True}] * 2
     assert captures(sandbox) == 1
+
+
+def test_one_body_works_in_both_phases_and_needs_no_reference(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    """Page "Customers & wallets": the same body in validate and capture, with an empty reference."""
+    sandbox.switch("caselle", "CAPTURE_AMOUNTS", "optional")
+    credentials = sandbox.credentials("caselle")
+    base, headers = urlsplit(credentials["base_url"]).path, credentials["headers"]
+    uid = next(one["ref"] for one in sandbox.held("caselle", "cus_88420") if one["kind"] == "card")
+    wallet = {"payment_method_type": "wallet_credit", "wallet": {"saved_payment_method_uid": uid}}
+    body = {"base_amount": 12345, "currency": "USD", "reference_id": "", "payment_method": wallet}
+    quoted = sandbox.request("POST", f"{base}/api/payments", body, headers).json()
+    captured = sandbox.request("POST", f"{base}/api/payments/{quoted['uid']}/capture", body, headers)
+    assert (captured.status, captured.json()["total_amount"]) == (200, quoted["total_amount"])
+    wrong = sandbox.request("POST", f"{base}/api/payments", body, headers).json()["uid"]
+    refused = sandbox.request("POST", f"{base}/api/payments/{wrong}/capture", body | {"total_amount": 1}, headers)
+    assert (refused.status, refused.json()["code"]) == (409, "payment_mismatch")
+
+    for allowed in ("optional", "required"):
+        sandbox.switch("caselle", "CAPTURE_AMOUNTS", allowed)
+        payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]}, reference=None)["payment"]
+        assert payment["reference"] == ""
+        assert capture(gateway, payment["id"])["payment"]["state"] == "CAPTURED"
 
 
 def test_a_lost_reply_is_unknown_for_every_key_and_never_retried(

@@ -47,7 +47,7 @@ from app.vault.payments import (
     Captured,
     HostedSession,
     HostingVault,
-    ImportedCard,
+    ImportedMethod,
     ImportingVault,
     ImportResult,
     NewPayment,
@@ -77,6 +77,7 @@ CAPABILITIES: Final = Capabilities(
     creates_customers=True,
     finds_customers_by_external_id=True,
     token_life_s=15 * 60,
+    imports_bank_accounts=True,
 )
 _REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _PROBE: Final = "credentials-check"
@@ -379,10 +380,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         with read_errors(self.name):
             return capture.to_tokenization(reply.json())
 
-    def faults_of_import(self, row: ImportedCard) -> list[FieldFault]:
+    def faults_of_import(self, row: ImportedMethod) -> list[FieldFault]:
         return imports.faults_of_import(row)
 
-    async def import_methods(self, rows: Sequence[ImportedCard], call: Call) -> list[ImportResult]:
+    async def import_methods(self, rows: Sequence[ImportedMethod], call: Call) -> list[ImportResult]:
         """One call for at most 1,000 rows, with an outcome for each."""
         self._allow([found for row in rows for found in self.faults_of_import(row)])
         if not rows:

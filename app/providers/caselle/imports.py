@@ -1,4 +1,4 @@
-"""Bulk import of cards by their processor's tokens: Caselle's wire types and the unified model. Pure.
+"""Bulk import of cards and bank accounts by their processor's tokens: Caselle's wire types and the unified model. Pure.
 
 Bodies contain exactly the properties shown on the pages, since unknown ones are rejected.
 """
@@ -10,10 +10,13 @@ from typing import Any, Final
 from app.errors import FieldFault, RejectReason
 from app.providers.base import fault, required
 from app.providers.caselle.errors import code_in, reason_of
-from app.providers.caselle.mapping import saved_ref_of
-from app.providers.caselle.requests import brand_word
+from app.providers.caselle.mapping import TYPE_OF_ACCOUNT, saved_ref_of
+from app.providers.caselle.requests import brand_word, present
+from app.providers.caselle.validation import faults_of_bin, faults_of_routing_number
 from app.vault.payments import (
+    ImportedBankAccount,
     ImportedCard,
+    ImportedMethod,
     ImportResult,
     ImportState,
 )
@@ -21,7 +24,7 @@ from app.vault.payments import (
 _LAST4: Final = re.compile(r"[0-9]{4}")
 
 
-def faults_of_import(row: ImportedCard) -> list[FieldFault]:
+def faults_of_import(row: ImportedMethod) -> list[FieldFault]:
     faults: list[FieldFault] = []
     if not row.secret:
         faults.append(required("secret", message="An import needs the processor's token."))
@@ -29,27 +32,46 @@ def faults_of_import(row: ImportedCard) -> list[FieldFault]:
         faults.append(fault("last4", message="last4 must be four digits."))
     if not row.holder_name.strip():
         faults.append(required("holder_name", message="Caselle needs the holder's name."))
+    if isinstance(row, ImportedCard):
+        return faults + list(faults_of_bin(row.bin))
+    if row.account_type not in TYPE_OF_ACCOUNT:
+        faults.append(fault("account_type", message="Caselle accepts checking and savings accounts."))
+    if row.routing_number is not None:
+        faults += faults_of_routing_number(row.routing_number)
     return faults
 
 
-def from_import(rows: Sequence[ImportedCard]) -> dict[str, Any]:
+def from_import(rows: Sequence[ImportedMethod]) -> dict[str, Any]:
     """The body of ``POST /api/saved-payment-methods/import``; its shape is assumed."""
     return {"items": [_item(row) for row in rows]}
 
 
-def _item(row: ImportedCard) -> dict[str, Any]:
-    credit: dict[str, Any] = {
-        "last4": row.last4,
-        "exp_month": row.expiry.month,
-        "exp_year": row.expiry.year,
-        "holder_name": row.holder_name,
-    }
-    if brand := brand_word(row.brand):
-        credit["card_brand"] = brand
+def _item(row: ImportedMethod) -> dict[str, Any]:
+    kind, shown = ("credit", _credit(row)) if isinstance(row, ImportedCard) else ("ach", _ach(row))
     return {
         "customer_uid": row.customer_ref,
         "processor_token": row.secret.reveal(),
-        "payment_method": {"payment_method_type": "credit", "credit": credit},
+        "payment_method": {"payment_method_type": kind, kind: present(shown)},
+    }
+
+
+def _credit(row: ImportedCard) -> dict[str, Any]:
+    return {
+        "last4": row.last4,
+        "exp_month": row.expiry.month,
+        "exp_year": row.expiry.year,
+        "bin": row.bin,
+        "card_brand": brand_word(row.brand),
+        "holder_name": row.holder_name,
+    }
+
+
+def _ach(row: ImportedBankAccount) -> dict[str, Any]:
+    return {
+        "routing_number": row.routing_number,
+        "account_suffix": row.last4,
+        "account_type": TYPE_OF_ACCOUNT[row.account_type],
+        "holder_name": row.holder_name,
     }
 
 

@@ -51,8 +51,8 @@ def faults_of_payment(new: NewPayment) -> list[FieldFault]:
         faults.append(fault("tax", message="A tax must be zero or more, in minor units."))
     if new.method_kind not in _WALLET_TYPE:
         faults.append(fault("method_kind", message="Caselle pays with cards and bank accounts."))
-    if not 0 < len(new.reference.strip()) <= 255:
-        faults.append(fault("reference", message="A reference has 1 to 255 characters."))
+    if len(new.reference) > 255:
+        faults.append(fault("reference", message="A reference has at most 255 characters."))
     return faults
 
 
@@ -64,7 +64,9 @@ def faults_of_amount(amount: int, currency: str) -> Iterator[FieldFault]:
 
 
 def from_payment(new: NewPayment) -> dict[str, Any]:
-    """The body of ``POST /api/payments``, page "Payments", with a saved method as on "Customers & wallets"."""
+    """The body of ``POST /api/payments``, page "Payments", with a saved method as on "Customers & wallets", where
+    `reference_id` is empty.
+    """
     return {
         "base_amount": new.amount,
         "tax_amount": new.tax,

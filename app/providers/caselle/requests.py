@@ -42,7 +42,7 @@ def _credit(new: NewCard) -> WireCreditToSave:
         "card_brand": brand_word(new.brand),
         "holder_name": holder_of(new),
     }
-    return cast("WireCreditToSave", {name: value for name, value in found.items() if value is not None})
+    return cast("WireCreditToSave", present(found))
 
 
 def _ach(new: NewBankAccount) -> WireAchToSave:
@@ -53,7 +53,11 @@ def _ach(new: NewBankAccount) -> WireAchToSave:
         "account_type": TYPE_OF_ACCOUNT.get(new.account_type) if new.account_type else None,
         "holder_name": holder_of(new),
     }
-    return cast("WireAchToSave", {name: value for name, value in found.items() if value is not None})
+    return cast("WireAchToSave", present(found))
+
+
+def present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def holder_of(new: NewMethod) -> str | None:

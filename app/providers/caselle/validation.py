@@ -53,8 +53,7 @@ def _faults_of_any(new: NewMethod) -> Iterator[FieldFault]:
 def _faults_of_card(new: NewCard) -> Iterator[FieldFault]:
     if new.expiry is None:
         yield required("expiry", message="Caselle needs the month of expiry.")
-    if new.bin is not None and _BIN.fullmatch(new.bin) is None:
-        yield fault("bin", message="A BIN has 6 to 8 digits.")
+    yield from faults_of_bin(new.bin)
     if new.authenticate is not None:
         yield unsupported("authenticate", message="Caselle performs no 3-D Secure.")
 
@@ -64,12 +63,22 @@ def _faults_of_account(new: NewBankAccount) -> Iterator[FieldFault]:
         yield unsupported("rail", message="Caselle stores ACH accounts only.")
     if new.routing_number is None:
         yield required("routing_number", message="An ACH account needs its routing number.")
-    elif _ROUTING.fullmatch(new.routing_number) is None:
-        yield fault("routing_number", message="A routing number has nine digits.")
+    else:
+        yield from faults_of_routing_number(new.routing_number)
     if new.account_type is None:
         yield required("account_type", message="An ACH account needs its type.")
     elif new.account_type not in TYPE_OF_ACCOUNT:
         yield fault("account_type", message="Caselle accepts checking and savings accounts.")
+
+
+def faults_of_bin(value: str | None) -> Iterator[FieldFault]:
+    if value is not None and _BIN.fullmatch(value) is None:
+        yield fault("bin", message="A BIN has 6 to 8 digits.")
+
+
+def faults_of_routing_number(value: str) -> Iterator[FieldFault]:
+    if _ROUTING.fullmatch(value) is None:
+        yield fault("routing_number", message="A routing number has nine digits.")
 
 
 def faults_of_new_customer(new: NewCustomer) -> list[FieldFault]:

@@ -106,8 +106,9 @@ def _quote(request: CaselleRequest) -> Json:
 
 
 def _capture(request: CaselleRequest) -> Json:
-    state, now = request.state, request.now
-    captured = payments.capture(state, request.account, request.path["payment"], request.body, now)
+    state, now, needs_fees = request.state, request.now, request.emulator.switch("CAPTURE_AMOUNTS") == "required"
+    uid = request.path["payment"]
+    captured = payments.capture(state, request.account, uid, request.body, now, needs_fees=needs_fees)
     events.record(state, request.account, f"payment.{captured['status']}", captured, now)
     if captured["status"] == "failed":
         raise CaselleRefusal(CaselleProblem.DECLINED)

@@ -67,6 +67,10 @@ class CaselleEmulator(JsonApiEmulator):
             "Where the default is shown: `is_default` in lists, the customer's uid, or both.",
         ),
         "DEFAULT_ANSWER": Switch(("customer", "empty"), "Setting the default: 200 with the customer, or 204."),
+        "CAPTURE_AMOUNTS": Switch(
+            ("required", "optional"),
+            "Whether a capture must repeat fee and total: pages disagree, one sends the quote's body again.",
+        ),
         "TOKEN_EXPIRES_IN": LIFETIME_SWITCH,
         "REVOKE_TOKENS": REVOKE_SWITCH,
     }

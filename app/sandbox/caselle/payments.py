@@ -21,10 +21,11 @@ _QUOTE: Final = Shape(
     {"base_amount": integer(1), "tax_amount": integer(0), **_REFERENCE, "payment_method": ANY_METHOD},
     ("base_amount", "currency", "payment_method"),
 )
+_FEES: Final = ("processing_fee_amount", "total_amount")
 _CAPTURE: Final = Shape(
-    {**_QUOTE.properties, "processing_fee_amount": integer(0), "total_amount": integer(1)},
-    (*_QUOTE.needed, "processing_fee_amount", "total_amount"),
+    {**_QUOTE.properties, "processing_fee_amount": integer(0), "total_amount": integer(1)}, _QUOTE.needed
 )
+_CAPTURE_WITH_FEES: Final = Shape(_CAPTURE.properties, (*_QUOTE.needed, *_FEES))
 _REFUND: Final = Shape({"amount": integer(1)})
 
 
@@ -57,14 +58,17 @@ def quote(state: Json, account: Json, body: Json, now: datetime) -> Json:
     }
 
 
-def capture(state: Json, account: Json, uid: str, body: Json, now: datetime) -> Json:
-    """The captured or declined (`status` failed) payment. Raises CaselleRefusal if nothing is changed."""
+def capture(state: Json, account: Json, uid: str, body: Json, now: datetime, *, needs_fees: bool) -> Json:
+    """The captured or declined (`status` failed) payment. Without `needs_fees` the quote's body may be repeated as it
+    was; fees that are sent must match in any case. Raises CaselleRefusal if nothing is changed.
+    """
     payment = payment_of(state, account, uid)
-    values = fit(body, _CAPTURE)
+    values = fit(body, _CAPTURE_WITH_FEES if needs_fees else _CAPTURE)
     if payment["status"] != "validated":
         raise CaselleRefusal(CaselleProblem.PAYMENT_CLOSED)
-    repeated = {name: values[name] for name in ("processing_fee_amount", "total_amount")}
-    if {**_comparable(values), **repeated} != payment["quoted"]:
+    quoted = payment["quoted"]
+    fees = {name: values.get(name, quoted[name]) for name in _FEES}
+    if {**_comparable(values), **fees} != quoted:
         raise CaselleRefusal(CaselleProblem.PAYMENT_MISMATCH)
     _check_method(state, account, values["payment_method"], now)
     is_declined = _last4(state, account, values["payment_method"]) == DECLINED_LAST4

@@ -1,4 +1,4 @@
-"""Imports existing vault customers, and cards by their processor's tokens: row by row, in order.
+"""Imports existing vault customers, and cards and bank accounts by their processor's tokens: row by row, in order.
 
 A row first links, then stores its card. Each card is a journalled step, so that an interrupted import continues with
 the same key: stored cards are known, uncertain ones are looked up, nothing is sent twice.
@@ -32,8 +32,8 @@ from app.store.records import (
 )
 from app.store.text import is_storable
 from app.vault.enums import AddRoute, CustomerRef, LinkProof, MethodRef, ProviderName
-from app.vault.model import NewCard
-from app.vault.payments import ImportedCard, ImportingVault, ImportState
+from app.vault.model import NewBankAccount, NewCard, NewMethod
+from app.vault.payments import ImportedBankAccount, ImportedCard, ImportedMethod, ImportingVault, ImportState
 from app.vault.provider import Call, VaultProvider
 from app.wallet.commands import Actor, ImportMethods, ImportRow, WriteResult
 from app.wallet.defaults.kept_default import By, DefaultKeeper
@@ -82,6 +82,11 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         for row in command.rows:
             asked = asdict(replace(row, processor_token=None))
             del asked["token_field"]
+            # Later fields take part only if given: the same rows have the same digest as in the versions before.
+            if row.account is None:
+                del asked["account"]
+            if row.card is not None and row.card.bin is None:
+                del asked["card"]["bin"]
             rows.append({**asked, "processor_token": Token(row.processor_token) if row.processor_token else None})
         return {"rows": rows, "dry_run": command.dry_run, "create_customers": command.create_customers}
 
@@ -122,10 +127,10 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
 
     def _stored_row(self, row: ImportRow) -> ImportedRow:
         """What the journal stores of a row: no token, no name; the holder as a digest."""
-        card = None
-        if row.processor_token is not None and row.card is not None:
-            card = describe_new_method(_as_new_card(row), self.deps.digest_keys.first)
-        return ImportedRow(provider=row.provider, ref=row.customer_ref, card=card)
+        look = None
+        if row.processor_token is not None and (row.card is not None or row.account is not None):
+            look = describe_new_method(_as_new(row), self.deps.digest_keys.first)
+        return ImportedRow(provider=row.provider, ref=row.customer_ref, card=look)
 
     async def execute(self, run: WriteRun[ImportMethodsIntent]) -> CompletedWrite:
         """First the links, sequentially in row order; then the cards, concurrently."""
@@ -320,14 +325,18 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
     # ---- the card -----------------------------------------------------------------------------------------
 
     def _refuse_card(self, row: ImportRow) -> None:
-        if row.processor_token is None and row.card is None:
+        if row.processor_token is None and row.card is None and row.account is None:
             return
         vault = self.vault_of(row.provider, "provider")
         if not isinstance(vault, ImportingVault):
             raise WriteRefused(unsupported(row.provider, "This vault does not import cards.", row.token_field))
+        if row.account is not None and not vault.capabilities.imports_bank_accounts:
+            raise WriteRefused(unsupported(row.provider, "This vault imports cards only.", "bank_account"))
+        if row.account is not None and row.card is not None:
+            raise WriteRefused(invalid("A token is a card's or a bank account's.", "bank_account"))
         if row.processor_token is None:
-            raise WriteRefused(required("The card's token is missing.", row.token_field))
-        if row.card is None:
+            raise WriteRefused(required("The method's token is missing.", row.token_field))
+        if row.card is None and row.account is None:
             raise WriteRefused(required("The card's data is missing.", "card"))
         faults = vault.faults_of_import(_as_imported(row))
         if faults:
@@ -368,31 +377,30 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         return HeldMethods(refs=tuple(one.method_ref for one in (await run.wallet(name, ref)).methods))
 
 
-def _as_imported(row: ImportRow) -> ImportedCard:
+def _as_imported(row: ImportRow) -> ImportedMethod:
     assert row.processor_token is not None
+    shared: dict[str, Any] = {"customer_ref": row.customer_ref, "secret": row.processor_token}
+    if row.account is not None:
+        return ImportedBankAccount(**shared, **asdict(row.account))
     assert row.card is not None
+    look = row.card
     return ImportedCard(
-        customer_ref=row.customer_ref,
-        secret=row.processor_token,
-        last4=row.card.last4,
-        expiry=row.card.expiry,
-        brand=row.card.brand,
-        holder_name=row.card.holder_name,
+        **shared, last4=look.last4, expiry=look.expiry, brand=look.brand, holder_name=look.holder_name, bin=look.bin
     )
 
 
-def _as_new_card(row: ImportRow) -> NewCard:
+def _as_new(row: ImportRow) -> NewMethod:
     assert row.processor_token is not None
+    shared: dict[str, Any] = {
+        "provider": row.provider,
+        "route": AddRoute.PROVIDER_TOKEN,
+        "secret": row.processor_token,
+    }
+    if row.account is not None:
+        return NewBankAccount(**shared, last4=row.account.last4, holder_name=row.account.holder_name)
     assert row.card is not None
-    return NewCard(
-        provider=row.provider,
-        route=AddRoute.PROVIDER_TOKEN,
-        secret=row.processor_token,
-        brand=row.card.brand,
-        expiry=row.card.expiry,
-        last4=row.card.last4,
-        holder_name=row.card.holder_name,
-    )
+    look = row.card
+    return NewCard(**shared, brand=look.brand, expiry=look.expiry, last4=look.last4, holder_name=look.holder_name)
 
 
 def _summary(

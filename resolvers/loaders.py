@@ -15,7 +15,7 @@ from aiodataloader import DataLoader
 
 from app.errors import CircuitOpen
 from app.vault.enums import CustomerRef, ProviderName, SourceState
-from app.vault.model import Card
+from app.vault.model import Card, VaultProfile
 from app.vault.provider import Call
 from app.wallet.reads.build_wallet import Wallet
 from app.wallet.reads.cache import Key, Read
@@ -205,6 +205,14 @@ class Loaders:
         """When the vault returned the data shown."""
         found = [built.wallet.sources[provider].fetched_at for built in self._built[customer_id].values()]
         return next(one for one in found if one is not None)
+
+    def profile(self, customer_id: str, provider: ProviderName) -> VaultProfile | None:
+        """What the vault keeps besides the methods shown; None if nothing."""
+        for built in self._built[customer_id].values():
+            wallet = built.wallet.sources[provider].wallet
+            if wallet is not None:
+                return wallet.profile
+        return None
 
     def sources(self, wallet: Wallet) -> list[SourceReading]:
         """A row for each vault; PARTIAL if a status could not be read there, or a list leaves out methods of it."""

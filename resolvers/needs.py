@@ -44,13 +44,14 @@ class Reads:
     """A field of a customer that needs vaults.
 
     `methods` returns the methods that the field, or a field below it, shows; `has_status`: with their 3-D Secure
-    statuses. With arguments the field needs the vaults that `vaults` returns for them, else every vault. `cut` returns
-    the vaults of the methods that the list leaves out, for wallets longer than its limit.
+    statuses. With arguments the field needs the vaults that `vaults` returns for them, else those in `only`. `cut`
+    returns the vaults of the methods that the list leaves out, for wallets longer than its limit.
     """
 
     methods: Callable[[Wallet, "Info", Given], Iterable[WalletMethod]] | None = None
     has_status: bool = False
     vaults: Callable[["Info", Given], Collection[ProviderName]] | None = None
+    only: frozenset[ProviderName] = ALL
     cut: Callable[[Wallet, "Info", Given], Collection[ProviderName]] | None = None
 
 
@@ -149,7 +150,7 @@ class _Collected:
     def _reads(self, selected: SelectedField, reads: Reads) -> None:
         arguments = selected.arguments()
         if reads.vaults is None or not arguments.are_given:
-            self._fixed = ALL
+            self._fixed |= reads.only
         else:
             self._narrowed.append((reads.vaults, arguments))
         if reads.cut is not None:

@@ -69,6 +69,11 @@ def names_of_the_able(is_able: Callable[[Capabilities], bool]) -> str:
     return " or ".join(spec.display_name for spec in specs().values() if is_able(spec.capabilities))
 
 
+def those_able(is_able: Callable[[Capabilities], bool]) -> frozenset[ProviderName]:
+    """The vaults with a capability."""
+    return frozenset(name for name, spec in specs().items() if is_able(spec.capabilities))
+
+
 def open_provider(name: ProviderName, settings: HasProviders, observer: CallObserver | None = None) -> VaultProvider:
     """One vault, enabled or not. Opens no connection; raises SettingsError for unusable settings."""
     options = OpenOptions(observer=observer, raw_cards=settings.raw_cards, network_tokens=settings.network_tokens)

@@ -89,6 +89,7 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
             skipped=read.skipped,
             truncated=read.truncated,
             provider_request_id=request_id,
+            profile=read.profile,
             reply=reply,
         )
         return self.keep(read.customer_ref, reply.digest, made)

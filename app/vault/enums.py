@@ -26,6 +26,12 @@ class PaymentMethodKind(StrEnum):
     OTHER = "OTHER"
 
 
+class AddressType(StrEnum):
+    BILLING = "BILLING"
+    SHIPPING = "SHIPPING"
+    OTHER = "OTHER"
+
+
 class PaymentMethodStatus(StrEnum):
     ACTIVE = "ACTIVE"
     PENDING = "PENDING"

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from app.vault.enums import (
+    AddressType,
     AddRoute,
     AuthPurpose,
     AuthStatus,
@@ -72,6 +73,59 @@ class PersonName:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AddressLabels:
+    """What some vaults keep about an address. `name` is the customer's own, e.g. Work. None: not said."""
+
+    type: AddressType | None = None
+    name: str | None = None
+    is_primary: bool | None = None
+    recipient: PersonName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAddress:
+    """An address that a vault keeps of a customer. `ref` is the vault's id of it. `is_active` None: not said."""
+
+    ref: str
+    address: Address
+    labels: AddressLabels
+    is_active: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phone:
+    """`number` is without the dialling prefix, `dialling_prefix` without "+"; both as the vault keeps them."""
+
+    number: str
+    dialling_prefix: str | None = None
+    type: str | None = None
+    is_default: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Email:
+    address: str
+    type: str | None = None
+    is_default: bool | None = None
+
+
+@value(frozen=True, slots=True, kw_only=True)
+class VaultProfile:
+    """What a vault keeps of a customer besides payment methods. A list is None if it cannot be read.
+
+    `card_on_file_reference` names the agreement under which the customer's cards are stored. `created_at` and
+    `updated_at` are the record's, which any change of the customer or a method renews.
+    """
+
+    addresses: tuple[StoredAddress, ...] | None = ()
+    phones: tuple[Phone, ...] | None = ()
+    emails: tuple[Email, ...] | None = ()
+    card_on_file_reference: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NextAction:
     """What the shopper must do next. `client_token` is a browser credential: returned once, never logged."""
 
@@ -106,7 +160,8 @@ class ThreeDSecure:
 class MethodBase:
     """Fields of every stored payment method. `status` is the vault's; expiry is evaluated later.
 
-    `is_provider_default` is None if the vault has no default. `title` is the vault's label, if any.
+    `is_provider_default` is None if the vault has no default. `title` is its label, if any. `address_ref` is the
+    vault's id of the method's address, of any type; `billing_address` is set only if it is one for bills.
     """
 
     provider: ProviderName
@@ -118,6 +173,7 @@ class MethodBase:
     holder_name: str | None = None
     last4: str | None = None
     billing_address: Address | None = None
+    address_ref: str | None = None
     is_provider_default: bool | None = None
     is_secondary: bool | None = None
     created_at: datetime | None = None
@@ -206,7 +262,8 @@ class VaultWallet:
     """All payment methods of one customer in one vault at one time, including INACTIVE ones.
 
     `skipped` counts records that could not be read; `truncated`: the vault has more than it returned. `reply` is set if
-    the wallet was read from a single reply, and stays the same object while replies are byte-identical.
+    the wallet was read from a single reply, and stays the same object while replies are byte-identical. `profile` is
+    None for a vault that keeps none (capability `keeps_profiles`).
     """
 
     provider: ProviderName
@@ -215,6 +272,7 @@ class VaultWallet:
     skipped: int = 0
     truncated: bool = False
     provider_request_id: str | None = None
+    profile: VaultProfile | None = None
     reply: "ReplyDigest | None" = field(default=None, repr=False, compare=False)
 
 
@@ -350,3 +408,4 @@ class Capabilities:
     token_life_s: float | None = None
     titles_methods: bool = False
     imports_bank_accounts: bool = False
+    keeps_profiles: bool = False

@@ -26,8 +26,10 @@ from resolvers.types.method_connection import PaymentMethodConnection, method_pa
 from resolvers.types.node import Node
 from resolvers.types.paging import page_size
 from resolvers.types.payment_method import GraphCard, PaymentMethod, auth_status_of, methods_of
+from resolvers.types.profile import KEEPERS, KEEPERS_NAMES, VaultAddress, VaultContacts, addresses_in, contacts_in
 from resolvers.types.sources import SourceStatus
 
+READ_CUSTOMERS = "customers:read"
 READ_METHODS = "payment_methods:read"
 _EVERYTHING: Final = MethodFilter()
 _PAGE: Final = 50
@@ -322,6 +324,28 @@ class Customer(Node):
     )
     def is_complete(self, info: Info) -> bool:
         return _is_complete(self.wallet, info)
+
+    @scoped(
+        READ_METHODS,
+        graphql_type=list[VaultAddress] | None,
+        size=ListSize(assumed_size=5),
+        description=f"The addresses that vaults keep, whichever methods use them; {KEEPERS_NAMES} only. Null only if "
+        "none of these vaults answered (plus an error with code SOURCES_UNAVAILABLE); sources says how each was read.",
+        metadata=needs(Reads(only=KEEPERS)),
+    )
+    def addresses(self) -> list[VaultAddress] | None:
+        return addresses_in(self.wallet) if KEEPERS else []
+
+    @scoped(
+        READ_CUSTOMERS,
+        graphql_type=list[VaultContacts] | None,
+        size=ListSize(assumed_size=2),
+        description=f"How each linked vault can reach the customer, one row for each; {KEEPERS_NAMES} only. A vault "
+        "that could not be read has a row that says so.",
+        metadata=needs(Reads(only=KEEPERS)),
+    )
+    def vault_contacts(self) -> list[VaultContacts] | None:
+        return contacts_in(self.wallet) if KEEPERS else []
 
     @scoped("links:read", size=ListSize(assumed_size=4), description="The customer's links to vaults.")
     def links(self) -> list[ProviderLink] | None:

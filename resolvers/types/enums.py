@@ -19,6 +19,15 @@ register(
     name="Provider",
 )
 register(
+    enums.AddressType,
+    "What an address is for.",
+    {
+        "BILLING": "For bills: what a card's issuer compares.",
+        "SHIPPING": "For deliveries.",
+        "OTHER": "A use without a name here.",
+    },
+)
+register(
     enums.PaymentMethodKind,
     "The kind of payment method.",
     {

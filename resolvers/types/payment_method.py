@@ -37,6 +37,7 @@ from resolvers.scalars import CountryCode, Last4
 from resolvers.scopes import scoped
 from resolvers.types.auth import GraphThreeDSecure
 from resolvers.types.node import Node
+from resolvers.types.profile import KEEPERS_NAMES
 
 if TYPE_CHECKING:
     from resolvers.types.customer import Customer
@@ -91,6 +92,11 @@ def _as_of(root: "PaymentMethod", info: Info) -> datetime:
     return info.context.loaders.as_of(root.entry.customer.id, root.provider)
 
 
+def _profile_updated_at(root: "PaymentMethod", info: Info) -> datetime | None:
+    profile = info.context.loaders.profile(root.entry.customer.id, root.provider)
+    return None if profile is None else profile.updated_at
+
+
 @strawberry.interface(description="A stored payment method in any vault.")
 class PaymentMethod(Node):
     customer: Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None = scoped(
@@ -135,9 +141,17 @@ class PaymentMethod(Node):
     group_key: strawberry.ID | None = strawberry.field(
         resolver=_group_key, description="Equal for same-looking methods of one customer; it has no other meaning."
     )
-    created_at: datetime | None = strawberry.field(description="When the vault stored it; null if it does not say.")
+    created_at: datetime | None = strawberry.field(
+        description="When the vault stored it; null if it does not say. J.P. Morgan stamps profiles, not methods: "
+        "known only while the profile is as it was created."
+    )
     updated_at: datetime | None = strawberry.field(
         description="When the vault last changed it; null if it does not say."
+    )
+    profile_updated_at: datetime | None = strawberry.field(
+        resolver=_profile_updated_at,
+        description="When the vault last changed the customer's record, and so the latest time at which this method "
+        f"may have changed; {KEEPERS_NAMES} only.",
     )
     as_of: datetime = strawberry.field(resolver=_as_of, description="When its vault returned this data.")
     is_stale: bool = strawberry.field(description="The vault could not be read now: this is its last known data.")

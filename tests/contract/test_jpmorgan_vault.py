@@ -104,8 +104,9 @@ async def test_a_profile_is_one_call(vault: JpMorganVault, sandbox: RunningSandb
         (AUTHENTICATED, "1111", False),
     ]
     assert (wallet.skipped, wallet.provider_request_id) == (0, REQUEST_ID)
-    assert wallet.methods[0].billing_address == Address(
-        line1="200 Elton Farm", line2="Apt 123", city="Glen Mills", region="PA", postal_code="19342", country="US"
+    assert wallet.methods[0].billing_address is None, "its address is for shipping"
+    assert wallet.methods[1].billing_address == Address(
+        line1="300 Elton Street", line2="Apt 123", city="Glen Mills", region="PA", postal_code="19342", country="US"
     )
     assert paths(sandbox, "jpmorgan") == [f"GET {PROFILE}"]
 
@@ -226,6 +227,7 @@ async def test_raw_card_is_matched_by_difference_and_keeps_the_default(
         holder_name="Alex Morales",
         last4="1881",
         billing_address=HOME,
+        address_ref=stored.address_ref,
         is_provider_default=False,
         brand=CardBrand.VISA,
         expiry=Expiry(2031, 7),

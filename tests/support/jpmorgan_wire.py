@@ -9,7 +9,7 @@ FIRST = MethodRef("77ccba29-4857-494a-82bc-2a80e1fa2b9d")
 SECOND = MethodRef("63aaba29-4857-494a-82bc-2a80e1fa2b1e")
 ADDRESS = {
     "addressIdentifier": "f99a1ecd-b177-4c3d-a99b-c72e132b260g",
-    "addressType": "SHIPPING",
+    "addressType": "BILLING",
     "primaryAddressIndicator": True,
     "line1": "400 Elton Farm",
     "line2": "Apt 123",

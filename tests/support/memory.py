@@ -20,7 +20,19 @@ from app.vault.enums import (
     ProviderCapability,
     ProviderName,
 )
-from app.vault.model import Capabilities, Card, Expiry, PaymentMethod, ThreeDSecure, VaultWallet
+from app.vault.model import (
+    Address,
+    AddressLabels,
+    Capabilities,
+    Card,
+    Expiry,
+    PaymentMethod,
+    Phone,
+    StoredAddress,
+    ThreeDSecure,
+    VaultProfile,
+    VaultWallet,
+)
 from app.vault.provider import Call, VaultProvider
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.ids import Ids
@@ -61,11 +73,23 @@ class MemoryVault:
         self.hang = False
         self.cancelled = 0
 
-    def put(self, ref: str, *methods: PaymentMethod, skipped: int = 0, truncated: bool = False) -> None:
+    def put(
+        self,
+        ref: str,
+        *methods: PaymentMethod,
+        skipped: int = 0,
+        truncated: bool = False,
+        profile: VaultProfile | None = None,
+    ) -> None:
         customer_ref = CustomerRef(ref)
         owned = tuple(replace(one, provider=self.name, customer_ref=customer_ref) for one in methods)
         self.held[customer_ref] = VaultWallet(
-            provider=self.name, customer_ref=customer_ref, methods=owned, skipped=skipped, truncated=truncated
+            provider=self.name,
+            customer_ref=customer_ref,
+            methods=owned,
+            skipped=skipped,
+            truncated=truncated,
+            profile=profile,
         )
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
@@ -210,7 +234,9 @@ class World:
         self.directory.add("cus_a", {P.LOANPRO: "37", P.ALOHA: "al", P.JPMORGAN: "PACJGQ", P.CASELLE: "cs"})
         self.vaults[P.LOANPRO].put("37", card("9"), card("10", last4="1111"))
         self.vaults[P.ALOHA].put("al", card("tok", last4="2222"))
-        self.vaults[P.JPMORGAN].put("PACJGQ", card("pm1", last4="3333", is_provider_default=True))
+        home = StoredAddress(ref="a-1", address=Address(line1="300 Elton Street"), labels=AddressLabels())
+        profile = VaultProfile(addresses=(home,), phones=(Phone(number="8888888828"),))
+        self.vaults[P.JPMORGAN].put("PACJGQ", card("pm1", last4="3333", is_provider_default=True), profile=profile)
         self.vaults[P.CASELLE].put("cs", card("uid", last4="5555"))
 
     def id(self, provider: ProviderName, ref: str, method: str) -> str:

@@ -62,6 +62,7 @@ def test_profile_becomes_wallet_with_default_and_address_joined() -> None:
             method_ref=FIRST,
             holder_name="John Doe",
             last4="9999",
+            address_ref="gone",
             is_provider_default=False,
             brand=CardBrand.MASTERCARD,
             expiry=Expiry(2025, 2),
@@ -81,6 +82,7 @@ def test_profile_becomes_wallet_with_default_and_address_joined() -> None:
                 postal_code="19342",
                 country="US",
             ),
+            address_ref=ADDRESS["addressIdentifier"],
             is_provider_default=True,
             brand=CardBrand.DISCOVER,
             expiry=Expiry(2025, 2),
@@ -145,7 +147,7 @@ def test_one_malformed_record_is_skipped_and_counted(malformed: Any) -> None:
         ("walletProvider", {}, {}),
         ("cardType", 7, {"brand": CardBrand.UNKNOWN}),
         ("firstName", 7, {"holder_name": "Doe"}),
-        ("addressIdentifier", [], {"billing_address": None}),
+        ("addressIdentifier", [], {"billing_address": None, "address_ref": None}),
     ],
 )
 def test_one_value_costs_itself(field: str, given: Any, shown: dict[str, Any]) -> None:

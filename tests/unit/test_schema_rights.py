@@ -75,8 +75,8 @@ ASKED: Final[dict[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
 }
 """For each root: its arguments, and the variables in them."""
 MARKS: Final = {
-    "customers:read": ("alex@example.com", "Alex Morales"),
-    "payment_methods:read": ("ending 5555", "ending 4242"),
+    "customers:read": ("alex@example.com", "Alex Morales", "8888888828"),
+    "payment_methods:read": ("ending 5555", "ending 4242", "300 Elton Street"),
     "payment_methods:bin": ("424242",),
     "links:read": ("TRUSTED_BACKEND",),
     "provider_refs:read": ("'uid'", "PACJGQ"),

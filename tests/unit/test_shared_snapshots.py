@@ -3,23 +3,30 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
+import msgspec
 import pytest
 from redis import Redis
 
 from app.caching.shared_redis import SharedRedis
 from app.errors import VaultUnavailable
-from app.vault.enums import CardBrand, CustomerRef, MethodRef, NextActionKind, ProviderName
+from app.vault.enums import AddressType, CardBrand, CustomerRef, MethodRef, NextActionKind, ProviderName
 from app.vault.model import (
     Address,
+    AddressLabels,
     AuthStatus,
     BankAccount,
     Card,
     Expiry,
+    Mandate,
     NextAction,
     OtherMethod,
+    PersonName,
+    Phone,
+    StoredAddress,
     ThreeDSecure,
+    VaultProfile,
     VaultWallet,
 )
 from app.vault.secret import Secret
@@ -36,6 +43,7 @@ SECRET, OLD = "s" * 40, "o" * 40
 FRESH_S, DEADLINE_S = 30.0, 10.0
 LASTS_S = FRESH_S + DEADLINE_S + 1
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+DAY = date(2025, 6, 30)
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +74,23 @@ class Vault:
             billing_address=Address(line1="1 High St"),
             three_d_secure=status,
         )
+        self.mandate = Mandate(mandate_id="MND-1", signed_on=DAY)
         self.methods: tuple[Card | BankAccount | OtherMethod, ...] = (
             OtherMethod(**common, method_ref=MethodRef("m-3"), provider_kind="gift"),
             self.card,
-            BankAccount(**common, method_ref=MethodRef("m-2"), last4="6789"),
+            BankAccount(
+                **common,
+                method_ref=MethodRef("m-2"),
+                last4="6789",
+                mandates=(self.mandate,),
+            ),
         )
+        home = StoredAddress(
+            ref="a-1",
+            address=Address(line1="2 Low St"),
+            labels=AddressLabels(type=AddressType.SHIPPING, recipient=PersonName("Zoe", "Holder")),
+        )
+        self.profile = VaultProfile(addresses=(home,), phones=(Phone(number="5550100"),), emails=None, created_at=NOW)
         self.skipped = 0
         self.calls: list[CustomerRef] = []
         self.is_down = False
@@ -80,7 +100,9 @@ class Vault:
         if self.is_down:
             raise VaultUnavailable(P)
         return {
-            ref: VaultWallet(provider=P, customer_ref=ref, methods=self.methods, skipped=self.skipped)
+            ref: VaultWallet(
+                provider=P, customer_ref=ref, methods=self.methods, skipped=self.skipped, profile=self.profile
+            )
             for _, ref, _ in keys
         }
 
@@ -147,6 +169,22 @@ async def test_one_process_reads_and_the_other_takes_it(processes: tuple[Vault, 
     assert vault.calls == ["778811", "778822"]
 
 
+async def test_what_a_version_without_profiles_stored_is_not_taken(
+    processes: tuple[Vault, Process, Process], redis: RedisServer
+) -> None:
+    vault, one, other = processes
+    await one.read("778811")
+    with Redis.from_url(redis.url) as client:
+        (name,) = client.keys("*")
+        cipher, spelled = SnapshotCipher(SECRET), name.decode()
+        stored = msgspec.json.decode(cipher.open(spelled, client.get(name)))
+        client.set(name, cipher.seal(spelled, msgspec.json.encode(stored[:-1])), px=30_000)
+    (found,) = await other.read("778811")
+    assert len(vault.calls) == 2
+    assert found.snapshot is not None
+    assert found.snapshot.value.profile == vault.profile
+
+
 @pytest.mark.parametrize("way", ["drop", "clear", "force_fresh", "start"])
 async def test_what_may_be_older_than_a_change_is_not_taken(
     processes: tuple[Vault, Process, Process], redis: RedisServer, way: str
@@ -180,7 +218,7 @@ async def test_redis_shows_nothing_of_a_customer(processes: tuple[Vault, Process
         (name,) = client.keys("*")
         value = client.get(name)
         assert 0 < client.pttl(name) <= FRESH_S * 1000
-    for plain in (b"778811", b"4242", b"Zoe", b"High St", b"m-1", b"loanpro"):
+    for plain in (b"778811", b"4242", b"Zoe", b"High St", b"Low St", b"5550100", b"m-1", b"loanpro"):
         assert plain not in name + value
     stranger, rotated = Process(vault, redis, OLD), Process(vault, redis, OLD, SECRET)
     await stranger.read("778811")

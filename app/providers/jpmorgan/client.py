@@ -88,6 +88,7 @@ CAPABILITIES: Final = Capabilities(
     batch_limit=1,
     creates_customer_with_method=True,
     erases_customers=True,
+    keeps_profiles=True,
 )
 _CUSTOMER_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,$@&_.-]{0,63}")
 _METHOD_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

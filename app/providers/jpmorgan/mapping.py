@@ -2,23 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final, TypeVar, cast
 
 from app.providers.base import (
-    alpha2,
     bin_of,
     collect,
     distinct,
     last4_of,
-    postal_code_of,
     read_expiry,
     text,
     word,
 )
+from app.providers.jpmorgan.profile import billing_address, methods_created_at, to_profile
 from app.providers.jpmorgan.three_d_secure import pending_authentication
 from app.providers.jpmorgan.verdicts import is_refusal, verdict
-from app.providers.jpmorgan.wire import JpMorganAddress, WireBankAccount, WireCard, WireMandate, WireMethod
+from app.providers.jpmorgan.wire import WireBankAccount, WireCard, WireMandate, WireMethod
 from app.providers.lists import says_more
 from app.vault.enums import (
     BankAccountType,
@@ -33,12 +32,12 @@ from app.vault.enums import (
     WalletKind,
 )
 from app.vault.model import (
-    Address,
     BankAccount,
     Card,
     Mandate,
     OtherMethod,
     PaymentMethod,
+    StoredAddress,
     VaultWallet,
 )
 
@@ -102,7 +101,13 @@ def to_wallet(ref: CustomerRef, profile: Any, request_id: str | None) -> VaultWa
     profile".
     """
     profile_id_of(profile)
-    joined = Joined(_addresses(profile), _defaults(profile), _profile_status(profile.get("profileStatus")))
+    rest, addresses = to_profile(profile)
+    joined = Joined(
+        addresses,
+        _defaults(profile),
+        _profile_status(profile.get("profileStatus")),
+        methods_created_at(rest.created_at, rest.updated_at),
+    )
     methods: list[PaymentMethod] = []
     skipped = 0
     for name, records in _lists(profile):
@@ -116,6 +121,7 @@ def to_wallet(ref: CustomerRef, profile: Any, request_id: str | None) -> VaultWa
         skipped=skipped,
         truncated=says_more(profile, len(methods) + skipped),
         provider_request_id=text(profile.get("requestId")) or request_id,
+        profile=rest,
     )
 
 
@@ -203,16 +209,6 @@ def _list(profile: Any, name: str) -> list[Any]:
     return found
 
 
-def _addresses(profile: Any) -> dict[str, Address]:
-    """Addresses by `addressIdentifier`; unreadable ones are left out."""
-    found = profile.get("addresses")
-    return {
-        record["addressIdentifier"]: to_address(cast("JpMorganAddress", record))
-        for record in (found if isinstance(found, list) else ())
-        if isinstance(record, dict) and isinstance(record.get("addressIdentifier"), str)
-    }
-
-
 # ---- one method -------------------------------------------------------------------------------------------
 
 
@@ -223,9 +219,10 @@ class Joined:
     `status` is None for an ACTIVE profile, else the status for methods that are ACTIVE by themselves.
     """
 
-    addresses: Mapping[str, Address] = field(default_factory=dict)
+    addresses: Mapping[str, StoredAddress] = field(default_factory=dict)
     defaults: frozenset[MethodRef] | None = frozenset()
     status: PaymentMethodStatus | None = None
+    created_at: datetime | None = None
 
 
 _ALONE: Final = Joined()
@@ -312,7 +309,7 @@ def _to_other(wire: WireMethod, name: str, ref: CustomerRef, joined: Joined) -> 
 def _common(
     wire: WireMethod, ref: CustomerRef, joined: Joined, status: PaymentMethodStatus, detail: str | None
 ) -> dict[str, Any]:
-    method_ref = _method_ref(wire)
+    method_ref, address_ref = _method_ref(wire), _address_ref(wire)
     return {
         "provider": NAME,
         "customer_ref": ref,
@@ -320,7 +317,9 @@ def _common(
         "status": status,
         "status_detail": detail,
         "holder_name": _holder(wire),
-        "billing_address": _billing(wire, joined.addresses),
+        "billing_address": billing_address(joined.addresses.get(address_ref or "")),
+        "address_ref": address_ref,
+        "created_at": joined.created_at,
         "is_provider_default": None if joined.defaults is None else method_ref in joined.defaults,
     }
 
@@ -347,18 +346,6 @@ def _profile_status(given: object) -> PaymentMethodStatus | None:
     return None if found is PaymentMethodStatus.ACTIVE else found
 
 
-def to_address(wire: JpMorganAddress) -> Address:
-    """Parse one address; a country that is neither alpha-3 nor alpha-2 is left out."""
-    return Address(
-        line1=text(wire.get("line1")),
-        line2=text(wire.get("line2")),
-        city=text(wire.get("city")),
-        region=text(wire.get("state")),
-        postal_code=postal_code_of(wire.get("postalCode")),
-        country=alpha2(wire.get("countryCode")),
-    )
-
-
 def _method_ref(wire: WireMethod) -> MethodRef:
     found = text(wire.get("paymentMethodId"))
     if found is None:
@@ -371,10 +358,9 @@ def _holder(wire: WireMethod) -> str | None:
     return " ".join([part for part in parts if part]) or None
 
 
-def _billing(wire: WireMethod, addresses: Mapping[str, Address]) -> Address | None:
-    """The address that the method refers to, of any `addressType`: sample data also gives cards SHIPPING ones."""
+def _address_ref(wire: WireMethod) -> str | None:
     named = wire.get("addressIdentifier")
-    return addresses.get(named) if isinstance(named, str) else None
+    return named if isinstance(named, str) else None
 
 
 def _brand(code: object) -> CardBrand:

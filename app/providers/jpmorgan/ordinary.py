@@ -4,6 +4,7 @@
 every form that the vault might use. Members of type UnsetType must be absent.
 """
 
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
@@ -11,9 +12,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from app.providers.base import bin_of, last4_of, read_expiry, text
 from app.providers.jpmorgan.mapping import ACCOUNT_TYPE, BRAND, NAME
+from app.providers.jpmorgan.profile import methods_created_at
 from app.providers.lists import is_ordinary
 from app.vault.enums import BankRail, CustomerRef, MethodRef
-from app.vault.model import BankAccount, Card, PaymentMethod, VaultWallet
+from app.vault.model import BankAccount, Card, PaymentMethod, VaultProfile, VaultWallet
 
 
 class OrdinaryIdentified(Struct):
@@ -67,7 +69,11 @@ class OrdinaryProfile(Struct):
     paymentMethodType: OrdinaryMethods
     profileStatus: Literal["ACTIVE"] | UnsetType = UNSET
     requestId: str | UnsetType = UNSET
+    cardOnFileReferenceNumber: str | UnsetType = UNSET
+    createTimestamp: datetime | UnsetType = UNSET
+    updateTimestamp: datetime | UnsetType = UNSET
     addresses: UnsetType = UNSET
+    communication: UnsetType = UNSET
     responseStatus: UnsetType = UNSET
     validationErrors: UnsetType = UNSET
     total: UnsetType = UNSET
@@ -78,7 +84,7 @@ _ORDINARY: Final = msgspec.json.Decoder(OrdinaryProfile)
 
 def ordinary_wallet(ref: CustomerRef, body: bytes, request_id: str | None) -> VaultWallet | None:
     """As `to_wallet`, in a quarter of the calls, for an active profile of `ref` whose values have their usual form and
-    which has no addresses. None for anything else, which the tolerant functions must read.
+    which has neither addresses nor contacts. None for anything else, which the tolerant functions must read.
     """
     if not is_ordinary(body):
         return None
@@ -87,11 +93,13 @@ def ordinary_wallet(ref: CustomerRef, body: bytes, request_id: str | None) -> Va
         held, given = profile.paymentMethodType, profile.paymentMethodType.defaultMOP
         copies = [] if given is None else [copy.paymentMethodId for copy in (given.card, given.ach) if copy is not None]
         (default,) = copies or [""]
+        created_at, updated_at = _instant(profile.createTimestamp), _instant(profile.updateTimestamp)
+        made_at = methods_created_at(created_at, updated_at)
         methods: dict[str, PaymentMethod] = {}
         for card in held.cardList:
-            methods[card.paymentMethodId] = _ordinary_card(card, ref, default)
+            methods[card.paymentMethodId] = _ordinary_card(card, ref, default, made_at)
         for account in held.achList:
-            methods[account.paymentMethodId] = _ordinary_ach(account, ref, default)
+            methods[account.paymentMethodId] = _ordinary_ach(account, ref, default, made_at)
     except (ValueError, KeyError):
         return None
     is_usual = profile.consumerProfileId == ref and (not copies or default in methods)
@@ -102,10 +110,22 @@ def ordinary_wallet(ref: CustomerRef, body: bytes, request_id: str | None) -> Va
         customer_ref=ref,
         methods=tuple(methods.values()),
         provider_request_id=text(profile.requestId) or request_id,
+        profile=VaultProfile(
+            card_on_file_reference=text(profile.cardOnFileReferenceNumber), created_at=created_at, updated_at=updated_at
+        ),
     )
 
 
-def _ordinary_card(card: OrdinaryCard, ref: CustomerRef, default: str) -> Card:
+def _instant(given: datetime | UnsetType) -> datetime | None:
+    """Raises ValueError if it is not in its usual form, UTC in this age."""
+    if isinstance(given, UnsetType):
+        return None
+    if given.tzinfo is not UTC or given.year < 2000:
+        raise ValueError("an unusual instant")
+    return given
+
+
+def _ordinary_card(card: OrdinaryCard, ref: CustomerRef, default: str, created_at: datetime | None) -> Card:
     """Raises ValueError or KeyError if a value is not in its usual form."""
     expiry, _ = read_expiry(card.cardExpirationMonthYearNumber)
     if expiry is None:
@@ -119,11 +139,12 @@ def _ordinary_card(card: OrdinaryCard, ref: CustomerRef, default: str) -> Card:
         last4=None if card.last4CardNumber is None else last4_of(card.last4CardNumber),
         brand=BRAND[card.cardType],
         expiry=expiry,
+        created_at=created_at,
         bin=None if card.first6CardNumber is None else bin_of(card.first6CardNumber),
     )
 
 
-def _ordinary_ach(account: OrdinaryAch, ref: CustomerRef, default: str) -> BankAccount:
+def _ordinary_ach(account: OrdinaryAch, ref: CustomerRef, default: str, created_at: datetime | None) -> BankAccount:
     return BankAccount(
         provider=NAME,
         customer_ref=ref,
@@ -132,6 +153,7 @@ def _ordinary_ach(account: OrdinaryAch, ref: CustomerRef, default: str) -> BankA
         is_provider_default=account.paymentMethodId == default,
         last4=None if account.last4AccountNumber is None else last4_of(account.last4AccountNumber),
         rail=BankRail.ACH,
+        created_at=created_at,
         account_type=ACCOUNT_TYPE[account.accountType],
     )
 

@@ -71,6 +71,8 @@ class JpMorganAddress(TypedDict, total=False):
     addressIdentifier: str
     firstName: str
     lastName: str
+    consumerAssignedAddressName: str
+    primaryAddressIndicator: bool
     addressType: str
     line1: str
     line2: str
@@ -79,6 +81,23 @@ class JpMorganAddress(TypedDict, total=False):
     postalCode: str
     countryCode: str
     addressStatus: str
+
+
+class WirePhone(TypedDict, total=False):
+    """Schema `phone`; the country code is the dialling prefix."""
+
+    phoneNumber: str
+    countryCode: str
+    phoneNumberType: str
+    communicationIdentifier: str
+
+
+class WireEmail(TypedDict, total=False):
+    """Schema `email`."""
+
+    emailAddress: str
+    emailAddressType: str
+    communicationIdentifier: str
 
 
 class WireAuthenticationDetails(TypedDict, total=False):

@@ -52,10 +52,12 @@ class ProfileStore:
         return copy.deepcopy(self.find(merchant, profile_id))
 
     def commit(self, profile: Json, user: str | None) -> None:
-        """Store a changed draft; `updateTimestamp` always increases."""
+        """Store a changed draft; `updateTimestamp` always increases. A new profile's is that of its creation."""
         latest = self._clock.now()
         previous = profile["wire"].get("updateTimestamp")
-        if previous is not None:
+        if previous is None:
+            latest = datetime.fromisoformat(profile["wire"]["createTimestamp"])
+        else:
             latest = max(latest, datetime.fromisoformat(previous) + timedelta(milliseconds=1))
         profile["wire"]["updateTimestamp"] = stamp(latest)
         if user:

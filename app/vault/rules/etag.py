@@ -7,7 +7,7 @@ from typing import Final
 
 from app.vault.model import BankAccount, Card, OtherMethod, PaymentMethod
 
-_EXCLUDED: Final = frozenset({"created_at", "updated_at", "three_d_secure"})
+_EXCLUDED: Final = frozenset({"address_ref", "created_at", "updated_at", "three_d_secure"})
 _FIELDS: Final = {
     kind: tuple(field.name for field in fields(kind) if field.name not in _EXCLUDED)
     for kind in (Card, BankAccount, OtherMethod)

@@ -23,7 +23,7 @@ from app.vault.enums import (
     SourceState,
 )
 from app.vault.frozen_dataclass import value
-from app.vault.model import Card, PaymentMethod, VaultWallet
+from app.vault.model import Card, PaymentMethod, VaultProfile, VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.filter import is_hidden
 from app.vault.rules.label import label_of
@@ -35,6 +35,7 @@ from app.wallet.reads.three_d_secure import StatusReader
 # Memory per method, with id and label, and per wallet without methods: measured on CPython.
 METHOD_BYTES: Final = 1_400
 WALLET_BYTES: Final = 1_000
+ADDRESS_BYTES: Final = 900  # also more than a phone or an e-mail address needs
 HARMLESS: Final = frozenset(
     {
         SourceState.OK,
@@ -241,8 +242,14 @@ def to_cached_wallet(ids: IdMaker, wallet: VaultWallet, last: CachedWallet | Non
         truncated=wallet.truncated,
         is_whole=not skipped and not wallet.truncated,
         visible=visible,
-        size=WALLET_BYTES + METHOD_BYTES * len(cached),
+        size=WALLET_BYTES + METHOD_BYTES * len(cached) + _profile_bytes(wallet.profile),
     )
+
+
+def _profile_bytes(profile: VaultProfile | None) -> int:
+    if profile is None:
+        return 0
+    return ADDRESS_BYTES * sum(len(one or ()) for one in (profile.addresses, profile.phones, profile.emails))
 
 
 def to_reading(provider: ProviderName, read: Read[VaultWallet]) -> SourceReading:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from app.caching.shared_redis import SharedRedis
 from app.errors import VaultError
 from app.vault.enums import CustomerRef, ProviderName
-from app.vault.model import BankAccount, Card, OtherMethod, PaymentMethod, VaultWallet
+from app.vault.model import BankAccount, Card, OtherMethod, PaymentMethod, VaultProfile, VaultWallet
 from app.vault.provider import Call
 from app.wallet.keys import KeyRing, derive_key
 from app.wallet.reads.cache import InFlightRead, Key, Prepared, Read, Snapshot, SnapshotCache, Source
@@ -58,12 +58,17 @@ class SnapshotCipher:
 
 
 class _Stored(msgspec.Struct, array_like=True):
-    """Each method is preceded by the place of its class in `_KINDS`."""
+    """Each method is preceded by the place of its class in `_KINDS`.
+
+    No field has a default: a snapshot that another version stored without one is not read, because what it lacks would
+    look as if the vault had none.
+    """
 
     asked_at: datetime
     as_of: datetime
     provider_request_id: str | None
     methods: list[tuple[int, msgspec.Raw]]
+    profile: VaultProfile | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +216,7 @@ class SharedSnapshotCache(SnapshotCache):
             methods = [(_KINDS.index(one.__class__), msgspec.Raw(msgspec.json.encode(one))) for one in wallet.methods]
         except TypeError:  # a secret, for example a browser's credential
             return
-        stored = _Stored(snapshot.asked_at, snapshot.as_of, wallet.provider_request_id, methods)
+        stored = _Stored(snapshot.asked_at, snapshot.as_of, wallet.provider_request_id, methods, wallet.profile)
         cipher = self._keys.first
         name = cipher.name(key[:2])
         sealed = cipher.seal(name, msgspec.json.encode(stored))
@@ -237,6 +242,10 @@ def _opened(key: Key, cipher: SnapshotCipher, name: str, sealed: bytes, fresh_s:
     except (InvalidTag, ValueError, IndexError):  # msgspec's errors are ValueErrors
         return None
     wallet = VaultWallet(
-        provider=key[0], customer_ref=key[1], methods=methods, provider_request_id=stored.provider_request_id
+        provider=key[0],
+        customer_ref=key[1],
+        methods=methods,
+        provider_request_id=stored.provider_request_id,
+        profile=stored.profile,
     )
     return _Shared(wallet, stored.asked_at, stored.as_of, fresh_s)

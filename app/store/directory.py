@@ -25,7 +25,7 @@ from app.store.records import (
     MethodAddress,
     Topic,
 )
-from app.store.statements import Query, Statement
+from app.store.statements import Query, Statement, values_of
 from app.store.text import storable
 from app.store.ulids import CUSTOMER, new_id
 from app.vault.enums import CustomerRef, LinkProof, ProviderName
@@ -214,7 +214,8 @@ def set_default_choice(
     storable(customer_id, method.method_ref, method.customer_ref, set_by)
     stored = tx.count(
         _PUT_CHOICE,
-        **_address(customer_id, method),
+        customer_id=customer_id,
+        **values_of(method),
         allow_expired=allow_expired,
         set_at=set_at or tx.now(),
         set_by=set_by,
@@ -244,7 +245,7 @@ def clear_default_choice(
     if only_if is None:
         removed = tx.one(_CLEAR_CHOICE, customer_id=customer_id)
     else:
-        removed = tx.one(_CLEAR_CHOICE_OF, **_address(customer_id, only_if))
+        removed = tx.one(_CLEAR_CHOICE_OF, customer_id=customer_id, **values_of(only_if))
     if removed is not None:
         tx.touch(Topic.CUSTOMER, customer_id)
     return removed
@@ -253,14 +254,9 @@ def clear_default_choice(
 def move_default_choice(tx: Transaction, customer_id: str, old: MethodAddress, new: MethodAddress) -> bool:
     """Move choice and nickname from `old` to `new`, its replacement at the vault. True if the choice moved."""
     storable(new.method_ref, new.customer_ref)
-    addresses = {
-        **_address(customer_id, old),
-        "new_provider": new.provider,
-        "new_customer_ref": new.customer_ref,
-        "new_method_ref": new.method_ref,
-    }
-    is_moved = tx.count(_MOVE_CHOICE, **addresses) > 0
-    tx.execute(_MOVE_NICKNAME, **addresses)
+    addresses = {**values_of(old), **{f"new_{name}": value for name, value in values_of(new).items()}}
+    is_moved = tx.count(_MOVE_CHOICE, customer_id=customer_id, **addresses) > 0
+    tx.execute(_MOVE_NICKNAME, customer_id=customer_id, **addresses)
     tx.touch(Topic.CUSTOMER, customer_id)
     return is_moved
 
@@ -270,9 +266,9 @@ def set_method_nickname(tx: Transaction, customer_id: str, method: MethodAddress
     storable(nickname, method.method_ref, method.customer_ref)
     lock_customer(tx, customer_id)
     if nickname is None:
-        tx.execute(_DROP_NICKNAME, **_address(customer_id, method))
+        tx.execute(_DROP_NICKNAME, customer_id=customer_id, **values_of(method))
     else:
-        tx.execute(_PUT_NICKNAME, **_address(customer_id, method), nickname=nickname)
+        tx.execute(_PUT_NICKNAME, customer_id=customer_id, **values_of(method), nickname=nickname)
     tx.touch(Topic.CUSTOMER, customer_id)
 
 
@@ -303,15 +299,6 @@ def lock_customer(tx: Transaction, customer_id: str, *, include_erased: bool = F
     if record is None or (record.erased_at is not None and not include_erased):
         raise CustomerUnknown("no such customer")
     return record
-
-
-def _address(customer_id: str, method: MethodAddress) -> dict[str, str]:
-    return {
-        "customer_id": customer_id,
-        "provider": method.provider,
-        "customer_ref": method.customer_ref,
-        "method_ref": method.method_ref,
-    }
 
 
 class CustomerStore(Repository):

@@ -8,7 +8,7 @@ from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.errors import ClientUnknown, DocumentChanged
 from app.store.outbox import Transaction
 from app.store.records import DocumentRecord, DocumentUse, NewDocument, Publication, Topic
-from app.store.statements import Query, Statement
+from app.store.statements import Query, Statement, values_of
 from app.store.text import is_storable, storable
 
 _DOCUMENTS: Final = "SELECT {columns} FROM documents WHERE tenant = :tenant"
@@ -74,22 +74,8 @@ def publish_documents(
     version = 1 + max((record.version for record in known.values()), default=0)
     fresh = [document for key, document in wanted.items() if key not in same]
     gone = tuple(key for key in live if key not in wanted) if replace else ()
-    now = tx.now()
-    rows = [
-        {
-            "client": client,
-            "document_id": document.document_id,
-            "text": document.text,
-            "sha256": document.sha256,
-            "operation_kind": document.operation_kind,
-            "operation_name": document.operation_name,
-            "cost": document.cost,
-            "version": version,
-            "now": now,
-        }
-        for document in fresh
-    ]
-    tx.execute_many(_PUT, rows)
+    its = {"client": client, "version": version, "now": tx.now()}
+    tx.execute_many(_PUT, [{**values_of(document), **its} for document in fresh])
     _retire(tx, client, gone)
     tx.touch(Topic.DOCUMENTS, client)
     added = tuple(document.document_id for document in fresh)
@@ -123,16 +109,8 @@ def find_document(db: Connection, client: str, document_id: str) -> DocumentReco
 
 def count_document_uses(tx: Transaction, uses: Collection[DocumentUse]) -> None:
     """Add a batch of uses to the counters. Unknown documents are ignored."""
-    rows = [
-        {
-            "client": use.client,
-            "document_id": use.document_id,
-            "uses": use.uses,
-            "last_used_at": use.last_used_at,
-        }
-        for use in sorted(uses, key=lambda each: (each.client, each.document_id))
-    ]
-    tx.execute_many(_COUNT_USE, rows)
+    in_order = sorted(uses, key=lambda each: (each.client, each.document_id))
+    tx.execute_many(_COUNT_USE, [values_of(use) for use in in_order])
 
 
 def _lock(tx: Transaction, client: str) -> None:

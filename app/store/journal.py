@@ -25,7 +25,7 @@ from app.store.records import (
     ResultRow,
     WriteOutcome,
 )
-from app.store.statements import Query, Statement
+from app.store.statements import Query, Statement, values_of
 from app.store.text import storable
 from app.store.ulids import OPERATION, new_id
 from app.vault.enums import ProviderName
@@ -122,20 +122,10 @@ def begin_operation(tx: Transaction, new: NewOperation) -> Begun:
     for _ in range(_TRIES):
         made = tx.one(
             _BEGIN,
+            **values_of(new),
             id=new_id(OPERATION),
-            caller=new.caller,
-            mutation=new.mutation,
             key_hash=None if new.idempotency_key is None else hash_of_key(new.idempotency_key),
-            input_digest=new.input_digest,
-            digest_key=new.digest_key,
-            exclusive=new.exclusive,
-            customer_id=new.customer_id,
-            provider=new.provider,
-            owner_id=new.owner_id,
-            deadline_at=new.deadline_at,
-            intent=dict(new.intent),
             result={},
-            request_id=new.request_id,
             created_at=tx.now(),
         )
         if made is not None:
@@ -289,21 +279,8 @@ def _as_expected(operation: OperationRecord, states: Collection[OperationState])
 
 def _put_rows(tx: Transaction, operation: OperationRecord | None, rows: Iterable[ResultRow]) -> OperationRecord | None:
     if operation is not None:
-        tx.execute_many(_PUT_RESULT, [_row(operation.id, row) for row in rows])
+        tx.execute_many(_PUT_RESULT, [{"operation_id": operation.id, **values_of(row)} for row in rows])
     return operation
-
-
-def _row(operation_id: str, row: ResultRow) -> dict[str, Any]:
-    return {
-        "operation_id": operation_id,
-        "row": row.row,
-        "provider": row.provider,
-        "state": row.state,
-        "outcome": row.outcome,
-        "customer_ref": row.customer_ref,
-        "method_ref": row.method_ref,
-        "error": None if row.error is None else dict(row.error),
-    }
 
 
 class Journal(Repository):

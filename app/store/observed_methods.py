@@ -8,7 +8,7 @@ from app.store.connection import Connection
 from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import ObservedChanges, ObservedMethod, ObservedRecord, ObservedStatus
-from app.store.statements import Query, Statement
+from app.store.statements import Query, Statement, values_of
 from app.store.text import is_storable, storable
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderName
 
@@ -56,7 +56,7 @@ _PUT: Final = Statement(
     INSERT INTO methods (
         tenant, provider, customer_ref, method_ref, customer_id, etag, status, expiry, seen_at, auth_status
     ) VALUES (
-        :tenant, :provider, :customer_ref, :method_ref, :customer_id, :etag, :status, :expiry, :seen_at, :auth_status
+        :tenant, :provider, :customer_ref, :method_ref, :customer_id, :etag, :status, :expiry, :seen_at, :auth
     ) ON CONFLICT (tenant, provider, customer_ref, method_ref) DO UPDATE SET
         customer_id = excluded.customer_id, etag = excluded.etag, status = excluded.status,
         expiry = excluded.expiry, seen_at = excluded.seen_at
@@ -114,8 +114,8 @@ def note_list(
     if is_different and asked_at is not None and link.seen_at is not None and asked_at < link.seen_at:
         return ObservedChanges((), (), (), is_first=False, is_outdated=True)
     seen_at = tx.now()
-    rows = [{**here, **_row(now[ref], link.customer_id, seen_at)} for ref in (*added, *changed)]
-    tx.execute_many(_PUT, rows)
+    its = {**here, "customer_id": link.customer_id, "seen_at": seen_at}
+    tx.execute_many(_PUT, [{**values_of(now[ref]), **its} for ref in (*added, *changed)])
     if removed:
         tx.execute(_DROP, **here, refs=list(removed))
     is_found_again = link.not_found_at is not None
@@ -129,18 +129,6 @@ def note_list(
         since=link.seen_at,
         is_found_again=is_found_again,
     )
-
-
-def _row(method: ObservedMethod, customer_id: str, seen_at: datetime) -> dict[str, Any]:
-    return {
-        "method_ref": method.method_ref,
-        "customer_id": customer_id,
-        "etag": method.etag,
-        "status": method.status,
-        "expiry": method.expiry,
-        "seen_at": seen_at,
-        "auth_status": method.auth,
-    }
 
 
 def is_list_unchanged(

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.store.connection import Clock, Driver, WriteConnection
 from app.store.records import ChangeNotice, EventRecord, NewEvent, Topic
-from app.store.statements import Query, Statement
+from app.store.statements import Query, Statement, values_of
 from app.store.ulids import EVENT, new_id, new_id_after
 
 # `heads` has one row per tenant. It is written last and stays locked until the commit. So versions and event ids are in
@@ -97,8 +97,8 @@ class Transaction(WriteConnection):
         plain: list[dict[str, Any]] = []
         stored: list[EventRecord] = []
         for event_id, event in zip(ids, self._new_events, strict=True):
-            record = _record(event_id, event, now)
-            row = _row(record, event.once)
+            row = {**values_of(event), "id": event_id, "occurred_at": event.occurred_at or now}
+            record = EventRecord(**{name: value for name, value in row.items() if name != "once"})
             if event.once is None:
                 plain.append(row)
             elif self.one(_ADD_EVENT_ONCE, **row) is None:
@@ -115,38 +115,3 @@ class Transaction(WriteConnection):
 def _add_events(count: int) -> Statement:
     """For `count` rows, with the row's place after each parameter's name."""
     return Statement(_INTO_EVENTS + ", ".join(_EVENT.format(n=place) for place in range(count)))
-
-
-def _row(record: EventRecord, once: str | None) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "type": record.type,
-        "origin": record.origin,
-        "occurred_at": record.occurred_at,
-        "customer_id": record.customer_id,
-        "provider": record.provider,
-        "customer_ref": record.customer_ref,
-        "method_ref": record.method_ref,
-        "actor": record.actor,
-        "outcome": record.outcome,
-        "request_id": record.request_id,
-        "once": once,
-        "detail": dict(record.detail),
-    }
-
-
-def _record(event_id: str, event: NewEvent, now: datetime) -> EventRecord:
-    return EventRecord(
-        id=event_id,
-        type=event.type,
-        origin=event.origin,
-        occurred_at=event.occurred_at or now,
-        customer_id=event.customer_id,
-        provider=event.provider,
-        customer_ref=event.customer_ref,
-        method_ref=event.method_ref,
-        actor=event.actor,
-        outcome=event.outcome,
-        request_id=event.request_id,
-        detail=dict(event.detail),
-    )

@@ -7,7 +7,7 @@ from app.store.connection import Connection
 from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import NewPaymentRecord, PaymentRecord, PaymentState
-from app.store.statements import Query
+from app.store.statements import Query, values_of
 from app.store.text import is_storable, storable
 from app.store.ulids import PAYMENT, new_id
 from app.vault.enums import ProviderName
@@ -53,24 +53,7 @@ _CHANGE: Final = Query(
 
 def create_payment(tx: Transaction, new: NewPaymentRecord) -> PaymentRecord:
     storable(new.customer_id, new.reference, new.payment_ref, new.payment_id)
-    made = tx.one(
-        _CREATE,
-        id=new.payment_id or new_id(PAYMENT),
-        customer_id=new.customer_id,
-        provider=new.method.provider,
-        customer_ref=new.method.customer_ref,
-        method_ref=new.method.method_ref,
-        payment_ref=new.payment_ref,
-        state=new.state,
-        currency=new.currency,
-        amount=new.amount,
-        tax=new.tax,
-        fee=new.fee,
-        total=new.total,
-        reference=new.reference,
-        quote=dict(new.quote),
-        now=tx.now(),
-    )
+    made = tx.one(_CREATE, **values_of(new), id=new.payment_id or new_id(PAYMENT), now=tx.now())
     assert made is not None
     return made
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -141,6 +143,32 @@ def record_maker(kind: Any) -> Callable[[Row], Any]:
         return kind(**values)
 
     return to_record
+
+
+# ---- records to parameters -----------------------------------------------------------------------------------
+
+
+def values_of(record: Any) -> dict[str, Any]:
+    """The record's fields as parameters, named as its columns are."""
+    names, read, objects = _reader(record.__class__)
+    values = dict(zip(names, read(record), strict=True))
+    for name in objects:
+        if values[name] is not None:
+            values[name] = dict(values[name])  # what a `Mapping` may be, the drivers do not know
+    return values
+
+
+@cache
+def _reader(kind: Any) -> tuple[list[str], Callable[[Any], Row], list[str]]:
+    """The columns of a record, a function that reads them, and those that are JSON objects."""
+    paths: list[str] = []
+    objects: list[str] = []
+    for name, hint in _hints(kind).items():
+        inner = _without_none(hint)
+        paths += [f"{name}.{column}" for column in _columns(inner)] if is_dataclass(inner) else [name]
+        if (get_origin(inner) or inner) in (Mapping, dict):
+            objects.append(name)
+    return _columns(kind), attrgetter(*paths), objects
 
 
 def _row(row: Row) -> Any:

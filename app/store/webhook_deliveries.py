@@ -8,7 +8,7 @@ from app.store.connection import Connection
 from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
 from app.store.records import DeliveryRecord, DeliveryState, NewDelivery
-from app.store.statements import Query, Statement
+from app.store.statements import Query, Statement, values_of
 from app.store.text import is_storable, storable
 from app.store.ulids import new_id
 
@@ -88,17 +88,7 @@ _EXPIRE: Final = Statement("DELETE FROM receipts WHERE tenant = :tenant AND stat
 def add_delivery(tx: Transaction, new: NewDelivery) -> DeliveryRecord | None:
     """Store a delivery, due immediately; None for a duplicate of source, account and delivery id."""
     storable(new.source, new.account, new.delivery_id, new.event_type, new.lane)
-    return tx.one(
-        _ADD,
-        id=new_id(DELIVERY),
-        source=new.source,
-        account=new.account,
-        delivery_id=new.delivery_id,
-        event_type=new.event_type,
-        lane=new.lane,
-        body=dict(new.body),
-        now=tx.now(),
-    )
+    return tx.one(_ADD, **values_of(new), id=new_id(DELIVERY), now=tx.now())
 
 
 def claim_deliveries(tx: Transaction, worker: str, *, lease: timedelta, limit: int = 10) -> list[DeliveryRecord]:

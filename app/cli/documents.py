@@ -17,7 +17,7 @@ from app.api.documents.openapi import openapi
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note, some_of
 from app.cli.options import CREATE, SCOPES, ConfigLocation, TakesScopes, checked_scopes, source_options
-from app.cli.output import JSON, print_rows, progress
+from app.cli.output import JSON, fields_of, print_rows, progress
 from app.execution.documents import Document, DocumentCache
 from app.settings.model import Settings
 from app.store import Store, Transaction
@@ -157,12 +157,8 @@ def _row(partner: str, record: DocumentRecord) -> dict[str, Any]:
         "partner": partner,
         "operation": record.operation_name,
         "kind": record.operation_kind,
-        "cost": record.cost,
-        "version": record.version,
         "id": record.document_id,
-        "retired_at": record.retired_at,
-        "uses": record.uses,
-        "last_used_at": record.last_used_at,
+        **fields_of(record, "cost", "version", "retired_at", "uses", "last_used_at"),
     }
 
 

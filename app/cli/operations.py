@@ -6,7 +6,7 @@ import click
 
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.options import ConfigLocation, source_options
-from app.cli.output import JSON, print_json, print_rows
+from app.cli.output import JSON, all_pages, fields_of, print_json, print_rows
 from app.settings.model import Settings
 from app.store import Store
 from app.store.records import OperationRecord, OperationState, ResultRow
@@ -31,18 +31,14 @@ def command() -> None:
 @JSON
 @source_options
 def list_operations(source: ConfigLocation, state: str, as_json: bool) -> None:
-    states = _UNSETTLED if state == "unsettled" else (OperationState(state),)
+    wanted = _UNSETTLED if state == "unsettled" else (OperationState(state),)
 
-    async def work(store: Store) -> list[dict[str, Any]]:
-        found: list[OperationRecord] = []
-        for one in states:
-            after = ""
-            while page := await store.journal.in_state(one, after=after):
-                found += page
-                after = page[-1].id
-        return [_shown(one) for one in sorted(found, key=lambda one: one.id)]
+    async def work(store: Store) -> list[OperationRecord]:
+        found = [one for one_state in wanted for one in await all_pages(store.journal.in_state, one_state)]
+        return sorted(found, key=lambda one: one.id)
 
-    print_rows(_COLUMNS, run_with_store(store_settings(source), work), as_json=as_json)
+    rows = [_shown(one) for one in run_with_store(store_settings(source), work)]
+    print_rows(_COLUMNS, rows, as_json=as_json)
 
 
 @command.command(help="Show one operation: its times, its errors, and the result of each vault or row.")
@@ -86,12 +82,7 @@ def _shown(one: OperationRecord) -> dict[str, Any]:
         "vault": one.provider.value if one.provider else None,
         "customer_id": one.customer_id,
         "payment_id": one.result.get("payment_id"),
-        "caller": one.caller,
-        "request_id": one.request_id,
-        "created_at": one.created_at,
-        "sent_at": one.sent_at,
-        "finished_at": one.finished_at,
-        "reconcile_at": one.reconcile_at,
+        **fields_of(one, "caller", "request_id", "created_at", "sent_at", "finished_at", "reconcile_at"),
         "lookups": one.looks,
     }
 

@@ -1,7 +1,7 @@
 """What commands print: JSON with --json, a table on a terminal, tab-separated lines elsewhere; progress bars."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -9,6 +9,18 @@ import click
 import orjson
 
 JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def fields_of(record: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
+
+
+async def all_pages(read: Callable[..., Awaitable[Sequence[Any]]], *args: Any) -> list[Any]:
+    """Every record of a list whose pages begin after an id."""
+    found: list[Any] = []
+    while page := await read(*args, after=found[-1].id if found else ""):
+        found += page
+    return found
 
 
 def print_json(value: Any) -> None:

@@ -10,13 +10,12 @@ from app.api.auth.api_keys import KeyHasher, new_key
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note
 from app.cli.options import CREATE, SCOPES, ConfigLocation, TakesScopes, checked_scopes, source_options
-from app.cli.output import JSON, print_rows
+from app.cli.output import JSON, fields_of, print_rows
 from app.settings.model import Settings
 from app.store import Store, Transaction
 from app.store.clients import (
     add_client,
     change_client,
-    disable_client,
     enable_client,
     grant_customers,
     revoke_client_key,
@@ -24,7 +23,7 @@ from app.store.clients import (
     rotate_key,
 )
 from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
-from app.store.records import ClientKey, ClientRecord
+from app.store.records import ClientRecord
 from app.wallet.caller import ALL_CUSTOMERS_SCOPES
 
 _ALL_CUSTOMERS_WHY: Final = "linking a vault's customer shows its payment methods"
@@ -131,7 +130,7 @@ def list_keys(source: ConfigLocation, name: str, as_json: bool) -> None:
         record = await store.clients.client(name)
         if record is None:
             raise ClientUnknown("no such client")
-        return [_key_row(key) for key in record.keys]
+        return [fields_of(key, *_KEY_COLUMNS, "digest_key") for key in record.keys]
 
     print_rows(_KEY_COLUMNS, run_with_store(store_settings(source), work), as_json=as_json)
 
@@ -156,11 +155,7 @@ def revoke(source: ConfigLocation, name: str, key_id: str) -> None:
 @click.argument("name")
 @source_options
 def disable(source: ConfigLocation, name: str) -> None:
-    def save(tx: Transaction) -> None:
-        disable_client(tx, name)
-        note(tx, "partner disable", partner=name)
-
-    run_with_store(store_settings(source), lambda store: store.transaction(save))
+    _set_enabled(source, name, False)
     click.echo(f"Partner {name} is disabled: its keys are rejected within a second.")
 
 
@@ -168,12 +163,16 @@ def disable(source: ConfigLocation, name: str) -> None:
 @click.argument("name")
 @source_options
 def enable(source: ConfigLocation, name: str) -> None:
+    _set_enabled(source, name, True)
+    click.echo(f"Partner {name} is enabled.")
+
+
+def _set_enabled(source: ConfigLocation, name: str, is_enabled: bool) -> None:
     def save(tx: Transaction) -> None:
-        enable_client(tx, name)
-        note(tx, "partner enable", partner=name)
+        enable_client(tx, name, is_enabled=is_enabled)
+        note(tx, f"partner {'enable' if is_enabled else 'disable'}", partner=name)
 
     run_with_store(store_settings(source), lambda store: store.transaction(save))
-    click.echo(f"Partner {name} is enabled.")
 
 
 @command.command(help="Grant the partner access to these customers.")
@@ -239,16 +238,6 @@ def _without_effect(record: ClientRecord) -> frozenset[str]:
 
 def _show(key: str) -> None:
     click.echo(f"Its key, shown only once: {key}")
-
-
-def _key_row(key: ClientKey) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-        "last_used_at": key.last_used_at,
-        "digest_key": key.digest_key,
-    }
 
 
 def _row(record: ClientRecord) -> dict[str, Any]:

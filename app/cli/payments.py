@@ -6,9 +6,9 @@ import click
 
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.options import ConfigLocation, source_options
-from app.cli.output import JSON, print_rows
+from app.cli.output import JSON, all_pages, fields_of, print_rows
 from app.store import Store
-from app.store.records import EventOrigin, PaymentState
+from app.store.records import EventOrigin, PaymentRecord, PaymentState
 from app.wallet.caller import OPERATOR_KEY
 from app.wallet.money import to_decimal
 from app.wallet.writes.payment_status import StatusUpdate, settle_payment
@@ -32,24 +32,19 @@ def command() -> None:
 @JSON
 @source_options
 def list_payments(source: ConfigLocation, state: str, as_json: bool) -> None:
-    async def work(store: Store) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        while page := await store.payments.in_state(PaymentState(state), after=found[-1]["id"] if found else ""):
-            found += [
-                {
-                    "id": one.id,
-                    "state": one.state.value,
-                    "vault": one.method.provider.value,
-                    "payment_ref": one.payment_ref,
-                    "total": str(to_decimal(one.total or 0, one.currency)),
-                    "currency": one.currency,
-                    "reference": one.reference,
-                }
-                for one in page
-            ]
-        return found
+    wanted = PaymentState(state)
+    found = run_with_store(store_settings(source), lambda store: all_pages(store.payments.in_state, wanted))
+    print_rows(_COLUMNS, [_row(one) for one in found], as_json=as_json)
 
-    print_rows(_COLUMNS, run_with_store(store_settings(source), work), as_json=as_json)
+
+def _row(one: PaymentRecord) -> dict[str, Any]:
+    return {
+        **fields_of(one, "id", "state"),
+        "vault": one.method.provider,
+        "payment_ref": one.payment_ref,
+        "total": str(to_decimal(one.total or 0, one.currency)),
+        **fields_of(one, "currency", "reference"),
+    }
 
 
 @command.command(help="Report the outcome of a payment whose capture got no reply. Look it up at the vault first.")

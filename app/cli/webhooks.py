@@ -7,12 +7,11 @@ import click
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note, some_of
 from app.cli.options import ConfigLocation, source_options
-from app.cli.output import JSON, print_rows
+from app.cli.output import JSON, all_pages, fields_of, print_rows
 from app.store import Store, Transaction
-from app.store.records import DeliveryState
+from app.store.records import DeliveryRecord, DeliveryState
 from app.store.webhook_deliveries import replay_delivery
 
-_PAGE: Final = 100
 _COLUMNS: Final = ("id", "state", "received_at", "source", "event_type", "attempts", "error")
 
 
@@ -32,28 +31,13 @@ def command() -> None:
 @source_options
 def list_deliveries(source: ConfigLocation, state: str, as_json: bool) -> None:
     wanted = None if state == "all" else DeliveryState(state.upper())
-    rows = run_with_store(store_settings(source), lambda store: _rows(store, wanted))
-    print_rows(_COLUMNS, rows, as_json=as_json)
+    found = run_with_store(store_settings(source), lambda store: all_pages(store.deliveries.all, wanted))
+    print_rows(_COLUMNS, [_row(one) for one in found], as_json=as_json)
 
 
-async def _rows(store: Store, state: DeliveryState | None) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while True:
-        page = await store.deliveries.all(state, after=found[-1]["id"] if found else "", limit=_PAGE)
-        found += [
-            {
-                "id": one.id,
-                "state": one.state.value,
-                "received_at": one.received_at,
-                "source": f"{one.source}/{one.account}" if one.account else one.source,
-                "event_type": one.event_type,
-                "attempts": one.attempts,
-                "error": one.error,
-            }
-            for one in page
-        ]
-        if len(page) < _PAGE:
-            return found
+def _row(one: DeliveryRecord) -> dict[str, Any]:
+    source = f"{one.source}/{one.account}" if one.account else one.source
+    return {**fields_of(one, *_COLUMNS), "source": source}
 
 
 @command.command(help="Process deliveries again. This is idempotent: the gateway rereads the vault.")
@@ -73,7 +57,7 @@ def replay(source: ConfigLocation, deliveries: tuple[str, ...], all_dead: bool) 
     async def work(store: Store) -> tuple[int, list[str]]:
         wanted = list(dict.fromkeys(deliveries))
         if all_dead:
-            wanted = [row["id"] for row in await _rows(store, DeliveryState.DEAD)]
+            wanted = [one.id for one in await all_pages(store.deliveries.all, DeliveryState.DEAD)]
         due = await store.transaction(save, wanted)
         return len(wanted), [one for one in wanted if one not in due]
 

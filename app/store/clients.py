@@ -1,6 +1,7 @@
 """Partner apps: key hashes, scopes and granted customers."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -17,11 +18,7 @@ from app.store.ulids import API_KEY, new_id
 class _Row(NamedTuple):
     """A client with one of its valid keys, or without any."""
 
-    name: str
-    scopes: frozenset[str]
-    sees_all_customers: bool
-    created_at: datetime
-    disabled_at: datetime | None
+    client: ClientRecord
     key: ClientKey | None
 
 
@@ -35,7 +32,7 @@ _ADD_KEY: Final = Statement(
     " VALUES (:tenant, :name, :id, :key_hash, :digest_key, :now)"
 )
 _CLIENTS: Final = """
-    SELECT client.name, client.scopes, client.sees_all_customers, client.created_at, client.disabled_at, {key}
+    SELECT {client}, {key}
     FROM clients AS client LEFT JOIN client_keys AS key
     ON key.tenant = client.tenant AND key.client = client.name AND (key.expires_at IS NULL OR key.expires_at > :now)
     WHERE client.tenant = :tenant
@@ -189,17 +186,10 @@ def change_client(
     return _changed(tx, name)
 
 
-def disable_client(tx: Transaction, name: str) -> ClientRecord:
-    """Reject its keys from now on. Raises ClientUnknown."""
+def enable_client(tx: Transaction, name: str, *, is_enabled: bool = True) -> ClientRecord:
+    """Accept its keys, or reject them from now on. Raises ClientUnknown."""
     _lock(tx, name)
-    tx.execute(_DISABLE, name=name, at=tx.now())
-    return _changed(tx, name)
-
-
-def enable_client(tx: Transaction, name: str) -> ClientRecord:
-    """Raises ClientUnknown."""
-    _lock(tx, name)
-    tx.execute(_DISABLE, name=name, at=None)
+    tx.execute(_DISABLE, name=name, at=None if is_enabled else tx.now())
     return _changed(tx, name)
 
 
@@ -258,17 +248,9 @@ def _must_find(tx: Transaction, name: str) -> ClientRecord:
 def _clients(rows: Iterable[_Row]) -> list[ClientRecord]:
     grouped: dict[str, list[_Row]] = {}
     for row in rows:
-        grouped.setdefault(row.name, []).append(row)
+        grouped.setdefault(row.client.name, []).append(row)
     return [
-        ClientRecord(
-            name=name,
-            scopes=its[0].scopes,
-            sees_all_customers=its[0].sees_all_customers,
-            created_at=its[0].created_at,
-            disabled_at=its[0].disabled_at,
-            keys=tuple(row.key for row in its if row.key is not None),
-        )
-        for name, its in grouped.items()
+        replace(its[0].client, keys=tuple(row.key for row in its if row.key is not None)) for its in grouped.values()
     ]
 
 
@@ -286,7 +268,6 @@ class Clients(Repository):
     used_keys = WriteMethod(save_key_uses)
     replace_key_hash = WriteMethod(replace_client_key_hash)
     change = WriteMethod(change_client)
-    disable = WriteMethod(disable_client)
     enable = WriteMethod(enable_client)
     grant = WriteMethod(grant_customers)
     revoke = WriteMethod(revoke_customers)

@@ -19,6 +19,14 @@ _UNDO: Final = Statement("ROLLBACK TO SAVEPOINT step")
 _KEEP: Final = Statement("RELEASE SAVEPOINT step")
 
 
+def adapted(values: Values, adapters: Mapping[type, Callable[[Any], Any]]) -> Values:
+    """The same dictionary, with values as a database driver takes them."""
+    for name, value in values.items():
+        if value.__class__ in adapters:
+            values[name] = adapters[value.__class__](value)
+    return values
+
+
 class Driver(Protocol):
     """One connection of a database driver, used by one thread at a time."""
 

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from app.errors import SettingsError
-from app.store.connection import Values
+from app.store.connection import Values, adapted
 from app.store.errors import ConstraintViolated, StatementFailed, StoreUnavailable
 from app.store.statements import Json, Row, Statement
 
@@ -113,7 +113,7 @@ class PostgresDriver:
             self.run(statement, row)
 
     def _sent(self, statement: Statement, values: Values) -> psycopg.Cursor[Row]:
-        return self._raw.execute(statement.postgresql, _adapted(values))
+        return self._raw.execute(statement.postgresql, adapted(values, _ADAPTERS))
 
     def _failed(self, error: psycopg.Error) -> Exception:
         if self._pipeline is not None:
@@ -180,13 +180,6 @@ _ADAPTERS: Final[dict[type, Callable[[Any], Any]]] = {
     dict: Jsonb,
     Json: lambda json: Jsonb(json.value),
 }
-
-
-def _adapted(values: Values) -> Values:
-    for name, value in values.items():
-        if value.__class__ in _ADAPTERS:
-            values[name] = _ADAPTERS[value.__class__](value)
-    return values
 
 
 def _own_error(error: psycopg.Error) -> Exception:

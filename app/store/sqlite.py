@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from app.store.connection import Values
+from app.store.connection import Values, adapted
 from app.store.errors import ConstraintViolated, StatementFailed, StoreUnavailable
 from app.store.statements import Json, Row, Statement, to_json
 
@@ -39,22 +39,22 @@ class SqliteDriver:
 
     def rows(self, statement: Statement, values: Values) -> Sequence[Row]:
         try:
-            return self._raw.execute(statement.sqlite, _adapted(values)).fetchall()
+            return self._raw.execute(statement.sqlite, adapted(values, _ADAPTERS)).fetchall()
         except sqlite3.Error as error:
             raise _own_error(error) from None
 
     def count(self, statement: Statement, values: Values) -> int:
-        return self._execute(statement.sqlite, _adapted(values)).rowcount
+        return self._execute(statement.sqlite, adapted(values, _ADAPTERS)).rowcount
 
     def run(self, statement: Statement, values: Values) -> None:
-        self._execute(statement.sqlite, _adapted(values))
+        self._execute(statement.sqlite, adapted(values, _ADAPTERS))
 
     def undo(self, statement: Statement) -> None:
         self._execute(statement.sqlite, {})
 
     def run_many(self, statement: Statement, rows: Sequence[Values]) -> None:
         try:
-            self._raw.executemany(statement.sqlite, [_adapted(row) for row in rows])
+            self._raw.executemany(statement.sqlite, [adapted(row, _ADAPTERS) for row in rows])
         except sqlite3.Error as error:
             raise _own_error(error) from None
 
@@ -133,13 +133,6 @@ _ADAPTERS: Final[dict[type, Callable[[Any], Any]]] = {
     list: to_json,
     Json: lambda json: to_json(json.value),
 }
-
-
-def _adapted(values: Values) -> Values:
-    for name, value in values.items():
-        if value.__class__ in _ADAPTERS:
-            values[name] = _ADAPTERS[value.__class__](value)
-    return values
 
 
 def _translated(connecting: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:

@@ -25,7 +25,7 @@ def withdrawn(partner: PartnerApp, how: str) -> None:
     """Returns once HTTP refuses the key."""
     gateway, clients = partner.gateway, partner.gateway.gateway.store.clients
     if how == "disabled":
-        gateway.on_loop(clients.disable(partner.name))
+        gateway.on_loop(clients.enable(partner.name, is_enabled=False))
     else:
         hasher = KeyHasher(gateway.settings.digest_key.first.reveal())
         for _ in range(2):  # the previous key stays valid next to a new one

@@ -127,7 +127,7 @@ async def test_lookups_are_cached_for_a_second_even_for_unknown_keys(
 async def test_a_disabled_partner_is_refused_within_a_second(store: Store, partners: ApiKeys, clock: HandClock) -> None:
     key = await add(store)
     assert await partners.caller(key) is not None
-    await store.clients.disable("acme")
+    await store.clients.enable("acme", is_enabled=False)
     clock.advance(seconds=1.1)
     assert await partners.caller(key) is None
     await store.clients.enable("acme")
@@ -173,7 +173,7 @@ async def test_a_stream_can_revalidate_its_caller(store: Store, partners: ApiKey
     changed = await partners.revalidate(caller)
     assert changed is not None
     assert changed.scopes == {"explore"}
-    await store.clients.disable("acme")
+    await store.clients.enable("acme", is_enabled=False)
     clock.advance(seconds=1.1)
     assert await partners.revalidate(caller) is None
 

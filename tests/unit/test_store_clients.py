@@ -100,14 +100,14 @@ async def test_a_client_is_changed_disabled_and_enabled(store: Store, clock: Han
     changed = await store.clients.change("acme", scopes=["b", "b"], sees_all_customers=True)
     assert (changed.scopes, changed.sees_all_customers) == (frozenset({"b"}), True)
     assert (await store.clients.change("acme")) == changed
-    assert (await store.clients.disable("acme")).disabled_at == clock()
+    assert (await store.clients.enable("acme", is_enabled=False)).disabled_at == clock()
     found = await store.clients.by_key_hash("h1")
     assert found is not None
     assert found.disabled_at == clock()
     assert (await store.clients.enable("acme")).disabled_at is None
     other = await store.clients.add("beta", key_hash="h2", scopes=[])
     assert [record.name for record in await store.clients.all()] == [acme.name, other.name]
-    for refused in (store.clients.disable("nobody"), store.clients.change("nobody", scopes=[])):
+    for refused in (store.clients.enable("nobody", is_enabled=False), store.clients.change("nobody", scopes=[])):
         with pytest.raises(ClientUnknown):
             await refused
 
@@ -138,7 +138,7 @@ async def test_every_change_is_published(store: Store, clock: HandClock) -> None
     store.on_change(heard.extend)
     await store.clients.add("acme", key_hash="h1", scopes=[])
     await store.clients.rotate("acme", "h2")
-    await store.clients.disable("acme")
+    await store.clients.enable("acme", is_enabled=False)
     await store.clients.grant("acme", [ann])
     await store.clients.revoke("acme", [ann])
     assert [(change.topic, change.key) for change in heard] == [(Topic.CLIENT, "acme")] * 5

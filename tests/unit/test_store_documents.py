@@ -89,7 +89,7 @@ async def test_clients_do_not_share_documents(store: Store, acme: str) -> None:
     await store.documents.publish("beta", [B])
     assert await store.documents.document("beta", "id-A") is None
     assert [each.client for each in await store.documents.live()] == ["acme", "beta"]
-    await store.clients.disable("beta")
+    await store.clients.enable("beta", is_enabled=False)
     assert [each.client for each in await store.documents.live()] == ["acme"]
     for strange in ("nobody", "nul\x00"):
         assert await store.documents.document(strange, "id-A") is None

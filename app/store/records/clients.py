@@ -1,6 +1,6 @@
 """Partner apps and their published documents."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -29,7 +29,7 @@ class ClientRecord:
     sees_all_customers: bool
     created_at: datetime
     disabled_at: datetime | None
-    keys: tuple[ClientKey, ...]
+    keys: tuple[ClientKey, ...] = field(default=(), metadata={"is_stored": False})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

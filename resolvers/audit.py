@@ -25,7 +25,9 @@ class Refusal:
 class AuditTrail(Protocol):
     """Queues entries and writes them later, so that no response waits for it."""
 
-    def refused(self, caller: Caller, request_id: str, refusals: Sequence[Refusal], more: int) -> None: ...
+    def refused(self, caller: Caller, request_id: str, refusals: Sequence[Refusal], more: int) -> None:
+        """Record the refused fields of one request; `more` counts those left out."""
+        return None
 
     def mutation(
         self,
@@ -37,25 +39,11 @@ class AuditTrail(Protocol):
         codes: Sequence[str],
     ) -> None:
         """Record a mutation that is not in the journal because it was refused earlier."""
-        ...
-
-
-class NoTrail:
-    """For a schema without the API layer."""
-
-    def refused(self, caller: Caller, request_id: str, refusals: Sequence[Refusal], more: int) -> None:
         return None
 
-    def mutation(
-        self,
-        caller: Caller,
-        request_id: str,
-        mutation: str,
-        customer_id: str | None,
-        outcome: str,
-        codes: Sequence[str],
-    ) -> None:
-        return None
+
+class NoTrail(AuditTrail):
+    """Ignores everything: for a schema without the API layer."""
 
 
 class Refusals:

@@ -18,11 +18,9 @@ class AuthenticatedConnection(Protocol):
 
         False if the caller has too many connections.
         """
-        ...
 
     def drop(self) -> None:
         """Close without completing the response, so that the client sees that it is truncated."""
-        ...
 
 
 def connection_of(scope: Scope) -> AuthenticatedConnection | None:

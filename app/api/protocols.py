@@ -33,7 +33,6 @@ class RequestContext(Protocol):
     @property
     def upstream_calls(self) -> int:
         """The number of vault calls made for this request so far."""
-        ...
 
     def close(self) -> None: ...
 
@@ -43,33 +42,26 @@ class RequestPolicy(Protocol):
 
     def known(self, headers: Mapping[str, str]) -> Any | None:
         """The caller, if that is known without awaiting; None if `authenticate` must find out."""
-        ...
 
     async def authenticate(self, headers: Mapping[str, str]) -> Any:
         """The caller; raises RequestRefused(UNAUTHENTICATED)."""
-        ...
 
     async def authenticate_payload(self, payload: object) -> Any:
         """The same for a WebSocket, from the payload of `connection_init`."""
-        ...
 
     async def revalidate(self, caller: Any) -> Any | None:
         """The caller with its current rights, or None if it has lost access. Streams call this periodically."""
-        ...
 
     def charge(self, caller: Any) -> None:
         """Count a request that runs no document; raises RequestRefused(THROTTLED)."""
-        ...
 
     async def document(self, request: GraphQLRequest, caller: Any) -> Document:
         """The document that the request names by text or id; raises RequestRefused."""
-        ...
 
     async def admit(
         self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Any
     ) -> Admission:
         """Check limits, scopes of mutation fields, cost and rate before any upstream call; raises RequestRefused."""
-        ...
 
     def context(self, caller: Any, record: RequestRecord) -> RequestContext: ...
 

@@ -64,11 +64,9 @@ class LimitedConnection(Protocol):
 
     def waits_since(self) -> float:
         """Since when, in the loop's time, the server has been waiting for the client; inf if it is not."""
-        ...
 
     def has_unread(self) -> bool:
         """True if the client sent data that the server has not read yet."""
-        ...
 
     def evict(self) -> None: ...
 

@@ -100,11 +100,9 @@ class PayingVault(Protocol):
 
     async def quote(self, new: NewPayment, call: Call) -> Quote:
         """Validate the method and fix the fee. The caller must check the method's owner; the vault does not."""
-        ...
 
     async def capture(self, quote: Quote, call: Call) -> Captured:
         """Capture exactly the quote. `VaultRejected(CONFLICT)` if it was captured or failed before."""
-        ...
 
 
 # ---- hosted sessions and tokenization ---------------------------------------------------------------------
@@ -218,4 +216,3 @@ class ImportingVault(Protocol):
 
     async def import_methods(self, rows: Sequence[ImportedMethod], call: Call) -> list[ImportResult]:
         """One call; the results are in the order of the rows. Cards only, unless the vault `imports_bank_accounts`."""
-        ...

@@ -75,14 +75,12 @@ class VaultProvider(Protocol):
     @property
     def identity_mismatches(self) -> int:
         """Number of replies, since the start, for another customer or payment method than requested."""
-        ...
 
     def canonical_ref(self, text: str, /) -> CustomerRef:
         """Normalise a customer ref: equal for two texts exactly if they name the same customer at the vault.
 
         Idempotent. Text that cannot be a ref of this vault is only stripped of surrounding whitespace.
         """
-        ...
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
         """Read many customers, at most `capabilities.batch_limit` per upstream call.
@@ -91,56 +89,45 @@ class VaultProvider(Protocol):
         `VaultRejected(CUSTOMER_NOT_FOUND)`; any other "not found" is unreadable. A failed call raises if it affects
         all refs; otherwise its refs map to the error. Each method is listed once.
         """
-        ...
 
     async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:
         """The card's last 3-D Secure result; None if none was attempted. One upstream call."""
-        ...
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool: ...
 
     async def find_customer(self, external_id: str, call: Call) -> CustomerRef | None:
         """Find a customer by the caller's key, if the vault supports it."""
-        ...
 
     def faults_of_customer(self, new: NewCustomer) -> list[FieldFault]: ...
 
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
         """Create a customer; if the vault uses external ids as keys, create or fetch."""
-        ...
 
     def faults_of_add(self, new: NewMethod) -> list[FieldFault]: ...
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
         """Read the customer's methods before an add: refs to compare with, and a method with the same token."""
-        ...
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
         """Store a method. A vault that needs a second call for a default ignores `make_default`: re-read to check."""
-        ...
 
     async def create_with_method(self, customer: NewCustomer, new: NewMethod, call: Call) -> Added:
         """Create a customer and its first method in one call (capability `creates_customer_with_method`)."""
-        ...
 
     def faults_of_update(self, method: PaymentMethod, change: MethodChange) -> list[FieldFault]: ...
 
     async def update(self, method: PaymentMethod, change: MethodChange, call: Call) -> MethodRef:
         """Change a method; returns its ref, which is new if the vault replaces the method."""
-        ...
 
     async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None: ...
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         """Delete or deactivate. Succeeds if the method does not exist."""
-        ...
 
     async def erase_customer(self, ref: CustomerRef, call: Call) -> None:
         """Delete all data of the customer at the vault (capability `erases_customers`)."""
-        ...
 
     async def check(self, call: Call) -> None:
         """Verify the credentials with one read-only call; raises `VaultRefusedUs` or `VaultUnavailable`."""
-        ...
 
     async def close(self) -> None: ...

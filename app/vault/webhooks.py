@@ -47,16 +47,13 @@ class WebhookSender(Protocol):
     @property
     def header_aliases(self) -> Mapping[str, str]:
         """Lower-case alternative header names, mapped to the name that `admit` reads."""
-        ...
 
     @property
     def single_headers(self) -> frozenset[str]:
         """Headers that the signature covers: a delivery with a duplicate of one is rejected."""
-        ...
 
     async def admit(self, path: str, headers: Headers) -> ReadDelivery:
         """Check the headers before the body is read. Raises WebhookRejected."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

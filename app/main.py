@@ -47,7 +47,7 @@ from app.server.reload import ID_KEY, GatewayKeys, key_set_fetcher, validate, we
 from app.server.workers import Seat
 from app.settings.model import Settings
 from app.store import Store, make_engine, migrate, require_schema
-from app.store.errors import StoreUnavailable
+from app.store.errors import logged
 from app.store.notifications import Signal
 from app.store.records import ChangeNotice, EventOrigin, EventType, MethodAddress, NewDelivery, Topic
 from app.telemetry.trace_context import TraceContext
@@ -279,14 +279,10 @@ class Gateway:
         choice, asked_at = default.choice, default.choice_read_at
         if choice is None or asked_at is None:
             return False
-        try:
+        with logged(_log, "the change of a stored default could not be saved"):
             is_listed = default.choice_change is ChoiceChange.BACK
             return await self.choices.saw(choice, is_listed=is_listed, asked_at=asked_at)
-        except StoreUnavailable:
-            return False
-        except Exception:  # noqa: BLE001 - a store failure must not fail a read of the vaults
-            _log.exception("the change of a stored default could not be saved")
-            return False
+        return False
 
     def _poller(self) -> Poller:
         """Polls the vaults that send no webhooks."""

@@ -27,7 +27,7 @@ class AuditTrail(Protocol):
 
     def refused(self, caller: Caller, request_id: str, refusals: Sequence[Refusal], more: int) -> None:
         """Record the refused fields of one request; `more` counts those left out."""
-        return None
+        return
 
     def mutation(
         self,
@@ -39,7 +39,7 @@ class AuditTrail(Protocol):
         codes: Sequence[str],
     ) -> None:
         """Record a mutation that is not in the journal because it was refused earlier."""
-        return None
+        return
 
 
 class NoTrail(AuditTrail):

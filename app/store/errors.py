@@ -1,5 +1,8 @@
 """Errors of the store. No message contains a stored value."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from app.errors import StoreUnavailable as StoreUnavailable
@@ -13,6 +16,17 @@ class StoreError(VaultgraphError):
 
 RETRY_STORE_S: Final = 1.0
 """Delay before background work retries an unavailable store."""
+
+
+@contextmanager
+def logged(log: logging.Logger, message: str, *args: object) -> Iterator[None]:
+    """For background work, which goes on after a failure: a bug is logged. An unavailable store is logged elsewhere."""
+    try:
+        yield
+    except StoreUnavailable:
+        pass
+    except Exception:
+        log.exception(message, *args)
 
 
 class StatementFailed(StoreError):

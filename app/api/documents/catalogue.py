@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from app.api.documents.naming import spellings
 from app.execution.documents import Document
-from app.store.errors import RETRY_STORE_S, StoreUnavailable
+from app.store.errors import RETRY_STORE_S, StoreUnavailable, logged
 from app.store.records import DocumentRecord, DocumentUse
 
 _log = logging.getLogger("vaultgraph.documents")
@@ -164,12 +164,8 @@ class Catalogue:
 
     async def finish(self) -> None:
         """Write the counts if possible; a failure is not raised, since the process is stopping."""
-        try:
+        with logged(_log, "the use of documents could not be written"):
             await self.flush()
-        except StoreUnavailable:
-            return
-        except Exception:  # noqa: BLE001 - counts wait for the store, whatever it has
-            _log.exception("the use of documents could not be written")
 
     async def _keep_counting(self) -> None:
         while True:

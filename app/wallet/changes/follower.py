@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from app.store import Store
-from app.store.errors import StoreUnavailable
+from app.store.errors import logged
 from app.store.records import ChangeNotice
 from app.wallet.wake import Wake
 
@@ -44,12 +44,8 @@ class ChangeFollower:
         """Follow until cancelled. A failure is logged and retried."""
         while True:
             await self._wake.wait(self._poll_s)
-            try:
+            with logged(_log, "the store's changes could not be read; retrying"):
                 await self.catch_up()
-            except StoreUnavailable:
-                continue
-            except Exception:  # noqa: BLE001 - the loop must survive: without it, caches would stay outdated
-                _log.exception("the store's changes could not be read; retrying")
 
     async def catch_up(self) -> None:
         """Apply everything that was committed before this call. Raises StoreUnavailable."""

@@ -16,7 +16,7 @@ from ulid import ULID
 
 from app.errors import VaultError
 from app.store import Store
-from app.store.errors import StoreUnavailable
+from app.store.errors import StoreUnavailable, logged
 from app.store.records import DirectoryEntry, EventOrigin, EventType, NewEvent
 from app.vault.enums import CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.model import Card, VaultWallet
@@ -76,12 +76,8 @@ class Poller:
         """Poll until cancelled. A failure is logged and retried in the next round."""
         while True:
             await asyncio.sleep(self._pace.every_s)
-            try:
+            with logged(_log, "polling the vaults failed; retrying in the next round"):
                 await self.round()
-            except StoreUnavailable:
-                continue
-            except Exception:  # noqa: BLE001 - the loop must survive: subscribers depend on it
-                _log.exception("polling the vaults failed; retrying in the next round")
 
     async def round(self) -> None:
         """Read every subscribed customer once."""

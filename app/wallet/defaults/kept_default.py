@@ -14,7 +14,7 @@ from ulid import ULID
 
 from app.store import Store, Transaction
 from app.store.directory import lock_choice, set_default_choice
-from app.store.errors import CustomerUnknown, StoreUnavailable
+from app.store.errors import CustomerUnknown, logged
 from app.store.events import append_event
 from app.store.records import EventOrigin, EventType, MethodAddress, NewEvent
 from app.vault.enums import DefaultReason, DefaultState
@@ -115,12 +115,8 @@ class DefaultKeeper:
     async def keep(self, customer_id: str, is_new: IsNew, by: By, call: Call | None = None) -> None:
         """Read the customer's wallet and store the default that the new methods replaced, if any. Failures are logged:
         the methods exist, and the rules then choose the default."""
-        try:
+        with logged(_log, "the default could not be checked after a method was added"):
             await self._keep(customer_id, is_new, by, call)
-        except StoreUnavailable:
-            return
-        except Exception:  # noqa: BLE001 - the add itself has succeeded
-            _log.exception("the default could not be checked after a method was added")
 
     async def _keep(self, customer_id: str, is_new: IsNew, by: By, call: Call | None) -> None:
         entry = await self._store.directory.entry(customer_id)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.errors import VaultError
 from app.store import Transaction
-from app.store.errors import CustomerUnknown, StoreUnavailable
+from app.store.errors import CustomerUnknown, logged
 from app.store.events import append_events
 from app.store.journal import mark_operation
 from app.store.records import (
@@ -75,7 +75,8 @@ class WriteFinisher:
     async def leave(self, run: WriteRun[Intent]) -> None:
         """After an unexpected error: record the progress, for the reconciler."""
         journal, operation = self._deps.store.journal, run.operation
-        try:
+        # If it cannot be recorded, the row stays PENDING and abandoned, which is equivalent.
+        with logged(_log, "the failure of %s could not be journalled", operation.id):
             if operation.sent_at is None:
                 await self.nothing_sent(operation)
                 return
@@ -85,10 +86,6 @@ class WriteFinisher:
                 outcome=WriteOutcome.UNKNOWN,
                 reconcile_at=self._deps.utc_now() + _SOON,
             )
-        except StoreUnavailable:
-            return
-        except Exception:  # noqa: BLE001 - the row stays PENDING and abandoned, which is equivalent
-            _log.exception("the failure of %s could not be journalled", operation.id)
 
     async def leave_to_operator(
         self, operation: OperationRecord, reason: IntentUnreadable, handler: WriteHandler[Any, Any] | None

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from app.store import Store
-from app.store.errors import StoreUnavailable
+from app.store.errors import StoreUnavailable, logged
 from app.store.journal_reads import LEASE
 from app.store.records import LeaseRecord, OperationRecord
 from app.vault.enums import CustomerRef, ProviderName
@@ -136,16 +136,12 @@ class WorkerLease:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.lease.total_seconds() / 3)
-            try:
+            with logged(_log, "the heartbeat could not be written; retrying"):
                 if not await self._store.worker_leases.beat(self.id, keys=self._keys()):
                     # Register the new id before operations use it: otherwise they would look abandoned.
                     fresh = _new_id()
                     await self._store.worker_leases.register(fresh, host=self.host, pid=os.getpid(), keys=self._keys())
                     self.id = fresh
-            except StoreUnavailable:
-                continue
-            except Exception:  # noqa: BLE001 - the loop must survive: without heartbeats the lease is lost
-                _log.exception("the heartbeat could not be written; retrying")
 
 
 def _new_id() -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.store import Transaction
-from app.store.errors import StoreUnavailable
+from app.store.errors import logged
 from app.store.journal_reads import is_disturbed
 from app.store.observed_methods import is_list_unchanged
 from app.store.records import EventOrigin, NewEvent, OperationState
@@ -104,12 +104,8 @@ class PostWriteRefresh:
         task.add_done_callback(self._tasks.discard)
 
     async def _store(self, read: Collection[_Lists]) -> None:
-        try:
+        with logged(_log, "the state of vaults after writes could not be recorded"):
             await self._deps.store.transaction(_store_lists, read)
-        except StoreUnavailable:
-            return
-        except Exception:  # noqa: BLE001 - the writes themselves have succeeded
-            _log.exception("the state of vaults after writes could not be recorded")
 
 
 def _store_lists(tx: Transaction, read: Collection[_Lists]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from app.store.errors import StoreUnavailable
+from app.store.errors import logged
 from app.store.records import OperationRecord
 from app.vault.provider import Call
 from app.wallet.wake import Wake
@@ -44,8 +44,8 @@ class Reconciler:
     async def start(self) -> None:
         """Start both loops at once: after a crash, recovery must not wait for the first interval."""
         self._tasks = [
-            asyncio.create_task(self._every(self._pace.sweep_every_s, self._sweep_safely, self._sweep_wake)),
-            asyncio.create_task(self._every(self._pace.clean_every_s, self._clean_safely, Wake())),
+            asyncio.create_task(self._every(self._pace.sweep_every_s, "reconciliation", self.sweep, self._sweep_wake)),
+            asyncio.create_task(self._every(self._pace.clean_every_s, "journal clean-up", self.clean, Wake())),
         ]
 
     def wake(self) -> None:
@@ -81,33 +81,13 @@ class Reconciler:
                 request_id=str(uuid.uuid4()),
                 client=_CLIENT,
             )
-            try:
+            with logged(_log, "%s could not be reconciled; retrying later", operation.id):
                 found = await self._writer.resume(operation, call, is_patient=False)
-            except StoreUnavailable:
-                return
-            except Exception:  # noqa: BLE001 - a failing operation must not stop the others
-                _log.exception("%s could not be reconciled; retrying later", operation.id)
-                return
-        if found.state is not operation.state:
-            _log.info("%s was %s and is %s", operation.id, operation.state.value, found.state.value)
+                if found.state is not operation.state:
+                    _log.info("%s was %s and is %s", operation.id, operation.state.value, found.state.value)
 
-    async def _sweep_safely(self) -> None:
-        try:
-            await self.sweep()
-        except StoreUnavailable:
-            return
-        except Exception:  # noqa: BLE001 - the loop must survive: it decides open operations
-            _log.exception("reconciliation failed; retrying")
-
-    async def _clean_safely(self) -> None:
-        try:
-            await self.clean()
-        except StoreUnavailable:
-            return
-        except Exception:  # noqa: BLE001 - the next clean-up covers it
-            _log.exception("journal clean-up failed; retrying later")
-
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]], wake: Wake) -> None:
+    async def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[object]], wake: Wake) -> None:
         while True:
-            await work()
+            with logged(_log, "%s failed; retrying", name):
+                await work()
             await wake.wait(seconds)

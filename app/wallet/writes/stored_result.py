@@ -15,8 +15,8 @@ Json = dict[str, Any]
 def to_json(result: WriteResult) -> Json:
     """Everything except the operation, the next action (returned once) and the link (stored in the directory)."""
     kept: Json = {
-        "problems": [_from_problem(problem) for problem in result.problems],
-        "warnings": [_from_problem(problem) for problem in result.warnings],
+        "problems": [problem_row(problem) for problem in result.problems],
+        "warnings": [problem_row(problem) for problem in result.warnings],
         "was_duplicate": result.was_duplicate,
         "customer_id": result.customer_id,
         "payment_id": result.payment_id,
@@ -33,8 +33,8 @@ def from_json(operation: OperationRecord, *, replayed: bool) -> WriteResult:
     return WriteResult(
         operation=operation,
         replayed=replayed,
-        problems=tuple(_to_problem(one) for one in kept.get("problems", ())),
-        warnings=tuple(_to_problem(one) for one in kept.get("warnings", ())),
+        problems=tuple(row_problem(one) for one in kept.get("problems", ())),
+        warnings=tuple(row_problem(one) for one in kept.get("warnings", ())),
         customer_id=kept.get("customer_id"),
         payment_id=kept.get("payment_id"),
         method=to_address(kept.get("method")),
@@ -64,22 +64,14 @@ def to_address(kept: Sequence[str] | None) -> MethodAddress | None:
 
 
 def problem_row(problem: WriteProblem) -> Json:
-    """A problem as stored in a row of `operation.results`."""
-    return _from_problem(problem)
-
-
-def row_problem(kept: Mapping[str, Any]) -> WriteProblem:
-    return _to_problem(kept)
-
-
-def _from_problem(problem: WriteProblem) -> Json:
+    """A problem as stored in a result, or in a row of `operation.results`."""
     kept = {each.name: getattr(problem, each.name) for each in fields(problem)}
     kept["path"] = list(problem.path)
     kept["existing"] = from_address(problem.existing)
     return {name: value for name, value in kept.items() if value not in (None, [], False)}
 
 
-def _to_problem(kept: Mapping[str, Any]) -> WriteProblem:
+def row_problem(kept: Mapping[str, Any]) -> WriteProblem:
     outcome, provider = kept.get("outcome"), kept.get("provider")
     return WriteProblem(
         **{

@@ -12,7 +12,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_SOURCES = ("package.json", "package-lock.json", "page.jsx", "build.mjs")
+_SOURCES = ("package.json", "package-lock.json", "page.jsx", "page.css", "build.mjs")
 
 
 class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]

@@ -180,7 +180,7 @@ class GraphQLEndpoint:
             if path in self.doors:
                 return await self.doors[path](scope, watch, headers, record)
             named = id_in_path(path)
-        if self._page is not None and method == "GET" and named is None and _is_browser(headers, scope["query_string"]):
+        if self._page is not None and method == "GET" and named is None and "text/html" in headers.get("accept", ""):
             return self._page
         if method not in ("GET", "POST"):
             raise RequestRefused("METHOD_NOT_ALLOWED", headers={"allow": _METHODS})
@@ -347,7 +347,3 @@ async def _bodies(outcomes: AsyncIterator[Outcome], record: RequestRecord) -> As
 
 async def _once(body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     yield body
-
-
-def _is_browser(headers: Mapping[str, str], query_string: bytes) -> bool:
-    return "text/html" in headers.get("accept", "") and b"query=" not in query_string

@@ -10,28 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 ASSETS_PATH: Final = "/graphiql"
-EXAMPLE_QUERY: Final = """# One customer, every vault: Ctrl-Enter runs it.
-# `sources` says what could not be read.
-query Wallet($id: ID!) {
-  customer(id: $id) {
-    name
-    authStatus
-    defaultMethod { label provider }
-    defaultMethodInfo { state reason }
-    paymentMethods {
-      id
-      provider
-      label
-      status
-      isDefault
-      ... on Card { brand authStatus }
-      ... on BankAccount { rail bankName }
-    }
-    sources { provider state methodCount }
-  }
-}
-"""
-EXAMPLE_VARIABLES: Final = '{\n  "id": "cus_alex"\n}\n'
+TOKEN_COMMAND: Final = ".venv/bin/vaultgraph token"  # noqa: S105 - a command
+"""Shown where a request has no valid token."""
 
 CDN: Final = "https://unpkg.com"
 CDN_FILES: Final[Mapping[str, str]] = {
@@ -57,6 +37,7 @@ The CDN serves packages byte for byte. GraphiQL 3 is the last release that publi
 _CDN_PAGE: Final = """
 const settings = JSON.parse(document.getElementById("vaultgraph-settings").textContent);
 const subscriptionUrl = new URL(settings.subscriptionUrl, location.href).href.replace(/^http/, "ws");
+const shared = new URLSearchParams(location.search), first = settings.examples[0];
 const fetcher = (operation, options) => {
   const wsClient = graphqlWs.createClient({
     url: subscriptionUrl, connectionParams: options?.headers, retryAttempts: 0 });
@@ -64,9 +45,9 @@ const fetcher = (operation, options) => {
 };
 ReactDOM.createRoot(document.getElementById("graphiql")).render(React.createElement(GraphiQL, {
   fetcher,
-  query: settings.query,
-  defaultQuery: settings.query,
-  variables: settings.variables,
+  query: shared.get("query") ?? first.query,
+  defaultQuery: first.query,
+  variables: shared.get("query") ? shared.get("variables") ?? "" : first.variables,
   headers: settings.token ? JSON.stringify({ Authorization: `Bearer ${settings.token}` }) : "",
   shouldPersistHeaders: false,
 }));
@@ -79,15 +60,27 @@ def assets_folder() -> Path | None:
     return folder if (folder / "graphiql.js").is_file() else None
 
 
+def examples() -> list[dict[str, str]]:
+    """The page's tabs: the query and the variables of each, in order."""
+    folder = Path(str(files("app.api"))) / "graphiql" / "examples"
+    found = []
+    for document in sorted(folder.glob("*.graphql")):
+        variables = document.with_suffix(".json")
+        shown = json.dumps(json.loads(variables.read_text("utf-8")), indent=2) if variables.exists() else ""
+        found.append({"query": document.read_text("utf-8"), "variables": shown})
+    return found
+
+
 def page(endpoint: str, token: str | None, *, bundled: bool) -> bytes:
-    """The HTML of GraphiQL for this endpoint. The token, if any, fills the headers tab of the page."""
+    """The HTML of GraphiQL for this endpoint. The token, if any, fills the headers of each tab."""
     settings: dict[str, Any] = {
         "url": endpoint,
         "subscriptionUrl": endpoint,
         "assets": f"{ASSETS_PATH}/",
-        "query": EXAMPLE_QUERY,
-        "variables": EXAMPLE_VARIABLES,
+        "examples": examples(),
         "token": token,
+        "tokenCommand": TOKEN_COMMAND,
+        "persistHeaders": token is not None,
     }
     block = json.dumps(settings).replace("<", "\\u003c")
     loader = _bundled_loader() if bundled else _cdn_loader()

@@ -13,15 +13,16 @@ from tests.support.command import Running
 from tests.support.node import npm_ci, require_chromium, require_node, skip_or_fail
 
 BROWSER = Path(__file__).resolve().parent.parent / "browser"
+SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 SOURCES = Path(__file__).resolve().parents[2] / "app" / "api" / "graphiql"
 
 
-def opened(script: str, url: str, folder: Path) -> Any:
-    """What happened when a browser opened the page and ran the script."""
+def opened(script: str, url: str, place: Path) -> Any:
+    """What happened when a browser opened the page and ran the script. `place` is for its screenshots."""
     node, chromium = require_node(), require_chromium()
     npm_ci(BROWSER)
     done = subprocess.run(
-        [node, script, chromium, url, str(folder / "graphiql.png")],
+        [node, script, chromium, url, str(place)],
         cwd=BROWSER, capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -46,7 +47,7 @@ def page(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.timeout(600)
 def test_the_page_works_with_no_network_beyond_the_gateway(page: str, tmp_path: Path) -> None:
     """Opens the page and runs the example without filling in anything."""
-    seen = opened("graphiql.mjs", page, tmp_path)
+    seen = opened("graphiql.mjs", page, tmp_path / "graphiql.png")
     assert seen["elsewhere"] == []
     assert seen["failed"] == []
     assert seen["errors"] == []
@@ -62,7 +63,7 @@ def test_the_page_works_with_no_network_beyond_the_gateway(page: str, tmp_path: 
 
 @pytest.mark.timeout(600)
 def test_queries_mutations_and_subscriptions_run_in_the_page(page: str, tmp_path: Path) -> None:
-    seen = opened("graphiql-subscription.mjs", page, tmp_path)
+    seen = opened("graphiql-subscription.mjs", page, tmp_path / "graphiql.png")
     assert seen["errors"] == []
     assert "errors" not in seen["query"]
     assert '"paymentMethods"' in seen["shown"]
@@ -71,3 +72,22 @@ def test_queries_mutations_and_subscriptions_run_in_the_page(page: str, tmp_path
     assert len(seen["sockets"]) == 2, "one of the subscription, one that was refused: it is not tried again"
     assert '"message": "Socket closed with event 4403 Forbidden"' in seen["refused"]
     assert seen["spins"] == 0
+
+
+@pytest.mark.timeout(600)
+def test_a_newcomer_finds_the_way(page: str) -> None:
+    """Examples, explorer, a shared link, a renewed and a missing token, a phone. Screenshots: `build/screenshots`."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    seen = opened("graphiql-tour.mjs", page, SCREENSHOTS)
+    assert (seen["elsewhere"], seen["errors"]) == ([], [])
+    assert '"name": "Alex Morales"' in seen["first"]
+    assert len(seen["tabs"]) == len(graphiql.examples()) >= 12
+    assert "customer" in seen["explorer"]
+    assert "Authorization" not in seen["link"]
+    assert "query Default" in seen["sharedQuery"]
+    assert '"toPay"' in seen["shared"]
+    assert '"toPay"' in seen["renewed"], "the tab of the last visit, with the new token"
+    assert seen["notices"] == 0
+    assert graphiql.TOKEN_COMMAND in seen["notice"]
+    assert '"partner": "developer"' in seen["phone"]
+    assert seen["fits"] == {"scrolls": False, "response": True, "button": True}

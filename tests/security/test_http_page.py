@@ -30,9 +30,14 @@ def test_the_page_is_not_served_under_other_host_names(demo_gateway: RunningGate
     assert b"Bearer" not in page.raw
 
 
-def test_a_query_in_the_url_is_executed(demo_gateway: RunningGateway) -> None:
-    reply = demo_gateway.request("GET", "/graphql?query={viewer{partner}}", headers={"accept": "text/html"})
-    assert (reply.status, reply.codes) == (406, ["NOT_ACCEPTABLE"])
+def test_a_browser_that_opens_a_link_with_a_query_gets_the_page(demo_gateway: RunningGateway) -> None:
+    """The page shows the query. It runs only when the user runs it."""
+    link = "/graphql?query={viewer{partner}}"
+    shown = demo_gateway.request("GET", link, headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (shown.status, shown.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert b"viewer" not in shown.raw.split(b"</script>")[-1]
+    executed = demo_gateway.request("GET", link, headers={"accept": "application/json"})
+    assert executed.data == {"viewer": {"partner": "developer"}}
 
 
 def test_origins_come_from_settings(start_gateway: StartGateway) -> None:

@@ -43,6 +43,13 @@ class PaymentMethodStatus(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+class RequestedStatus(StrEnum):
+    """The statuses that a caller can set."""
+
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+
+
 class CardBrand(StrEnum):
     VISA = "VISA"
     MASTERCARD = "MASTERCARD"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
+from app.vault.added_later import ADDED_LATER
 from app.vault.enums import (
     AddressType,
     AddRoute,
@@ -289,7 +290,10 @@ class Authenticate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCard:
-    """A card to store. `secret` is the vault's token, a network token or, for RAW_CARD only, the card number."""
+    """A card to store. `secret` is the vault's token, a network token or, for RAW_CARD only, the card number.
+
+    `address_labels` belong to the billing address. `active` None: as the vault stores a new method, ACTIVE.
+    """
 
     provider: ProviderName
     route: AddRoute
@@ -307,6 +311,8 @@ class NewCard:
     title: str | None = None
     is_secondary: bool | None = None
     billing_address: Address | None = None
+    address_labels: AddressLabels | None = field(default=None, metadata=ADDED_LATER)
+    active: bool | None = field(default=None, metadata=ADDED_LATER)
     authenticate: Authenticate | None = None
 
     @property
@@ -316,7 +322,10 @@ class NewCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewBankAccount:
-    """A bank account to store. `secret` is a token, an account number (ACH, BACS) or an IBAN (SEPA)."""
+    """A bank account to store. `secret` is a token, an account number (ACH, BACS) or an IBAN (SEPA).
+
+    `address_labels` and `active` as for `NewCard`.
+    """
 
     provider: ProviderName
     route: AddRoute
@@ -335,6 +344,8 @@ class NewBankAccount:
     title: str | None = None
     is_secondary: bool | None = None
     billing_address: Address | None = None
+    address_labels: AddressLabels | None = field(default=None, metadata=ADDED_LATER)
+    active: bool | None = field(default=None, metadata=ADDED_LATER)
 
     @property
     def kind(self) -> PaymentMethodKind:
@@ -354,6 +365,7 @@ class NewCustomer:
     email: str | None = None
     phone: str | None = None
     address: Address | None = None
+    address_labels: AddressLabels | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,6 +376,7 @@ class MethodChange:
     holder: PersonName | None = None
     title: str | None = None
     billing_address: Address | None = None
+    address_labels: AddressLabels | None = None
     active: bool | None = None
     is_secondary: bool | None = None
 
@@ -409,3 +422,4 @@ class Capabilities:
     titles_methods: bool = False
     imports_bank_accounts: bool = False
     keeps_profiles: bool = False
+    adds_inactive: bool = False

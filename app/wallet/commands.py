@@ -1,11 +1,12 @@
 """Commands of the write side, one per mutation, and their common result."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from app.store.records import LinkRecord, MethodAddress, OperationRecord
+from app.vault.added_later import ADDED_LATER
 from app.vault.enums import BankAccountType, CardBrand, CustomerRef, ProviderName
-from app.vault.model import Address, Expiry, NewMethod, NextAction, PersonName
+from app.vault.model import Address, AddressLabels, Expiry, NewMethod, NextAction, PersonName
 from app.vault.secret import Secret
 from app.wallet.caller import Caller
 from app.wallet.problems import WriteProblem
@@ -63,7 +64,7 @@ class AddMethod:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateMethod:
     """Fields that are None stay unchanged; a nickname of ``""`` removes the nickname. `method_id` is the graph's
-    `id`."""
+    `id`; `status_field` is the field of the input that `active` came from, if it is not that, for error paths."""
 
     method_id: str
     idempotency_key: str | None = None
@@ -72,8 +73,10 @@ class UpdateMethod:
     holder: PersonName | None = None
     nickname: str | None = None
     billing_address: Address | None = None
+    address_labels: AddressLabels | None = field(default=None, metadata=ADDED_LATER)
     active: bool | None = None
     is_secondary: bool | None = None
+    status_field: str | None = field(default=None, metadata=ADDED_LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +105,11 @@ class CreateCustomer:
     external_id: str
     idempotency_key: str
     name: PersonName
-    business_name: str | None = None
+    business_name: str | None = field(default=None, metadata=ADDED_LATER)
     email: str | None = None
     phone: str | None = None
     address: Address | None = None
+    address_labels: AddressLabels | None = field(default=None, metadata=ADDED_LATER)
     provision_at: tuple[ProviderName, ...] = ()
 
 

@@ -8,7 +8,7 @@ cannot be tested against guessed names and addresses.
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import orjson
 
+from app.vault.added_later import named_values
 from app.vault.model import Expiry
 from app.vault.secret import Secret
 from app.wallet.keys import KeyRing, derive_key
@@ -98,7 +99,7 @@ def _plain(value: Any, token_key: bytes) -> Any:
         case list() | tuple():
             return [_plain(part, token_key) for part in value]
         case _ if is_dataclass(value) and not isinstance(value, type):
-            return {field.name: _plain(getattr(value, field.name), token_key) for field in fields(value)}
+            return {name: _plain(part, token_key) for name, part in named_values(value).items()}
         case _:
             raise TypeError(f"a {type(value).__name__} cannot take part in a digest")
 

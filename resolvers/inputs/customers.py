@@ -10,7 +10,7 @@ from app.vault.model import PersonName
 from app.wallet.commands import CreateCustomer, EraseCustomer, LinkCustomer, UnlinkCustomer
 from app.wallet.problems import WriteProblem, invalid, required
 from resolvers.inputs.fields import KEY, given, optional, text, words
-from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_name
+from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_labels, to_name
 from resolvers.scalars import IdempotencyKey
 
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@(?=.{1,255}\Z)[^@\s.]+(\.[^@\s.]+)+")
@@ -57,6 +57,7 @@ class CreateCustomerInput:
             email=words(self.email),
             phone=words(self.phone),
             address=to_address(self.address),
+            address_labels=to_labels(self.address),
             provision_at=tuple(dict.fromkeys(self.provision_at)),
         )
 

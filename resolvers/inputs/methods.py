@@ -1,19 +1,24 @@
 """Inputs of the mutations on payment methods, and their conversion to commands."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import strawberry
 
 from app.providers.registry import names_of_the_able
-from app.vault.enums import ProviderCapability
+from app.vault.enums import ProviderCapability, RequestedStatus
 from app.vault.model import Expiry
 from app.vault.rules.etag import is_etag
 from app.wallet.commands import AddMethod, DeleteMethod, IfDefault, OnDuplicate, SetDefault, UpdateMethod
+from app.wallet.problems import WriteProblem, invalid
 from resolvers.inputs.add_method import AddMethodInput
 from resolvers.inputs.fields import KEY, OPTIONAL_KEY, given, optional, text, words
-from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_name
+from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_labels, to_name
 from resolvers.scalars import IdempotencyKey
 
 _NICKNAME_LENGTH = 100
 _TITLED = names_of_the_able(lambda can: can.titles_methods)
+_ADDS_INACTIVE = names_of_the_able(lambda can: can.adds_inactive)
 _KEEPS_SECONDARY = names_of_the_able(lambda can: ProviderCapability.UPDATE_SECONDARY in can.operations)
 
 
@@ -26,6 +31,9 @@ class AddPaymentMethodInput:
         is_optional=True, max_length=_NICKNAME_LENGTH, description="The customer's name for it; stored by the gateway."
     )
     billing_address: AddressInput | None = optional("The address that belongs to it, for vaults that store one.")
+    status: RequestedStatus | None = optional(
+        f"ACTIVE if absent. INACTIVE: {_ADDS_INACTIVE} only, else UNSUPPORTED_BY_PROVIDER."
+    )
     make_default: bool = strawberry.field(default=False, description="Also make it the customer's default.")
     provision: bool = strawberry.field(
         default=False, description="Create the customer in the vault first if it is not linked there."
@@ -36,10 +44,11 @@ class AddPaymentMethodInput:
 
     def to_command(self) -> AddMethod:
         chosen = self.method.chosen()
+        method = chosen.way.to_new(to_address(self.billing_address))
         return AddMethod(
             customer_id=self.customer_id,
             idempotency_key=self.idempotency_key,
-            method=chosen.way.to_new(to_address(self.billing_address)),
+            method=replace(method, address_labels=to_labels(self.billing_address), active=_is_active(self.status)),
             method_path=chosen.path,
             secret_field=chosen.secret_field,
             nickname=words(self.nickname),
@@ -64,11 +73,16 @@ class UpdatePaymentMethodInput:
         description=f'Stored by the gateway; at {_TITLED} also the profile\'s title. "" removes it.',
     )
     billing_address: AddressInput | None = optional("The new address, as a whole.")
-    active: bool | None = optional("False to stop using it without deleting it; true to use it again.")
+    status: RequestedStatus | None = optional("INACTIVE to stop using it without deleting it; ACTIVE to use it again.")
+    active: bool | None = optional("The same as `status`; only one of them.")
     is_secondary: bool | None = optional(f"{_KEEPS_SECONDARY} only.")
 
+    def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
+        if given(self.status) is not None and given(self.active) is not None:
+            yield invalid("Only one of status and active.", *path, "status")
+
     def to_command(self) -> UpdateMethod:
-        nickname = given(self.nickname)
+        nickname, status = given(self.nickname), given(self.status)
         return UpdateMethod(
             method_id=self.id,
             idempotency_key=given(self.idempotency_key),
@@ -77,7 +91,9 @@ class UpdatePaymentMethodInput:
             holder=to_name(self.holder),
             nickname=None if nickname is None else nickname.strip(),
             billing_address=to_address(self.billing_address),
-            active=given(self.active),
+            address_labels=to_labels(self.billing_address),
+            active=given(self.active) if status is None else _is_active(status),
+            status_field=None if status is None else "status",
             is_secondary=given(self.is_secondary),
         )
 
@@ -118,3 +134,8 @@ class DeletePaymentMethodInput:
             if_default=self.if_default,
             replacement_id=given(self.replacement_default_id),
         )
+
+
+def _is_active(status: RequestedStatus | None) -> bool | None:
+    wanted = given(status)
+    return None if wanted is None else wanted is RequestedStatus.ACTIVE

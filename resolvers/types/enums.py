@@ -37,6 +37,11 @@ register(
     },
 )
 register(
+    enums.RequestedStatus,
+    "A status that a caller can set.",
+    {"ACTIVE": "It may be used.", "INACTIVE": "It is kept and not used: listed only on request, never the default."},
+)
+register(
     enums.PaymentMethodStatus,
     "Only ACTIVE, unexpired methods can pay. INACTIVE ones are listed only on request.",
     {

@@ -5,12 +5,20 @@ from typing import Any
 
 import pytest
 
-from tests.support.adding import adding, bacs, sepa
+from tests.support.adding import HOME, ach, adding, aloha_freedom_pay, bacs, caselle_card, loanpro_card, raw_card, sepa
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import patient, sources
-from tests.support.mutating import ADD, SET_DEFAULT, run
+from tests.support.mutating import ADD, SET_DEFAULT, UPDATE, run
 from tests.support.sandbox import RunningSandbox
 
+ALL = [
+    "customers:read",
+    "customers:write",
+    "payment_methods:read",
+    "payment_methods:write",
+    "provider_refs:read",
+    "pan:write",
+]
 AUTHENTICATED = "6d66f2e5-ad81-4848-9884-d5ff32ee7690"
 
 
@@ -18,6 +26,7 @@ AUTHENTICATED = "6d66f2e5-ad81-4848-9884-d5ff32ee7690"
 def shared(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     folder = tmp_path_factory.mktemp("facts")
     with RunningGateway(sandbox_server.url, folder, raw_cards=True, **patient(stale_if_error_for_s=0)) as gateway:
+        gateway.headers["authorization"] = f"Bearer {gateway.token(ALL)}"
         yield gateway
 
 
@@ -198,3 +207,110 @@ def test_the_emulator_drops_unused_addresses_if_asked(gateway: RunningGateway, s
         done = run(gateway, SET_DEFAULT, {"customerId": "cus_alex", "paymentMethodId": method})
         assert done["userErrors"] == []
         assert len(profile(sandbox)["addresses"]) == count
+
+
+# ---- what is sent: the status, and what is said about an address -------------------------------------------
+
+
+WORK = HOME | {"type": "SHIPPING", "name": "Work", "isPrimary": True, "recipient": {"first": "Ada", "last": "Lovelace"}}
+LABELS = {
+    "firstName": "Ada",
+    "lastName": "Lovelace",
+    "consumerAssignedAddressName": "Work",
+    "primaryAddressIndicator": True,
+    "addressType": "SHIPPING",
+    "addressStatus": "ACTIVE",
+}
+
+
+def record_of(sandbox: RunningSandbox, ref: str, kind: str = "cardList") -> tuple[Any, Any]:
+    """A method and its address, as J.P. Morgan shows them."""
+    held = profile(sandbox)
+    (method,) = [one for one in held["paymentMethodType"][kind] if one["paymentMethodId"] == ref]
+    return method, next(one for one in held["addresses"] if one["addressIdentifier"] == method["addressIdentifier"])
+
+
+@pytest.mark.parametrize("make", [raw_card, ach], ids=["card", "account"])
+def test_a_method_is_added_inactive_with_a_shipping_address(
+    gateway: RunningGateway, sandbox: RunningSandbox, make: Any
+) -> None:
+    done = run(gateway, ADD, adding(make(sandbox), status="INACTIVE", billingAddress=WORK))
+    assert (done["userErrors"], done["operation"]["state"]) == ([], "SUCCEEDED")
+    kind = "cardList" if make is raw_card else "achList"
+    held = profile(sandbox)["paymentMethodType"][kind]
+    (ref,) = [one["paymentMethodId"] for one in held if one["accountStatus"] == "INACTIVE"]
+    method, address = record_of(sandbox, ref, kind)
+    assert {name: address[name] for name in LABELS} == LABELS
+    shown = done["paymentMethod"]
+    assert (shown["id"] is not None, shown["billingAddress"], method["accountStatus"]) == (True, None, "INACTIVE")
+    (new,) = [one for one in gateway.data(ADDRESSES, id="cus_alex")["customer"]["addresses"] if one["city"] == "Leeds"]
+    assert (new["type"], new["name"], new["isPrimary"], new["recipient"]) == (
+        "SHIPPING", "Work", True, {"first": "Ada", "last": "Lovelace"}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"), [(None, "SUCCEEDED"), ("drop_after", "SUCCEEDED"), ("drop_before", "FAILED")]
+)
+def test_an_update_says_what_the_address_is_for(
+    gateway: RunningGateway, sandbox: RunningSandbox, fault: str | None, state: str
+) -> None:
+    """Also if the reply is lost: then the profile shows whether the address is the one that was sent."""
+    method = jpmorgan(gateway, "")[0]
+    if fault is not None:
+        sandbox.fault("jpmorgan", fault, method="PATCH", times=1)
+    change = {"id": method["id"], "billingAddress": WORK, "status": "ACTIVE"}
+    done = run(gateway, UPDATE, change)
+    assert done["operation"]["state"] == state
+    _, address = record_of(sandbox, method["providerRef"])
+    assert (address["line1"] == HOME["line1"]) is (state == "SUCCEEDED")
+    if state == "SUCCEEDED":
+        assert {name: address[name] for name in LABELS} == LABELS
+
+
+def test_a_status_is_changed_by_either_field_and_not_by_both(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    method = jpmorgan(gateway, "")[0]
+    refused = run(gateway, UPDATE, {"id": method["id"], "status": "INACTIVE", "active": False})
+    assert [(one["code"], one["path"]) for one in refused["userErrors"]] == [("INVALID_INPUT", ["input", "status"])]
+    assert run(gateway, UPDATE, {"id": method["id"], "status": "INACTIVE"})["paymentMethod"]["status"] == "INACTIVE"
+    assert run(gateway, UPDATE, {"id": method["id"], "active": True})["paymentMethod"]["status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize("make", [loanpro_card, aloha_freedom_pay, caselle_card], ids=["loanpro", "aloha", "caselle"])
+def test_other_vaults_say_that_they_cannot(gateway: RunningGateway, sandbox: RunningSandbox, make: Any) -> None:
+    method = make(sandbox)
+    sandbox.clear_calls()
+    done = run(gateway, ADD, adding(method, status="INACTIVE", billingAddress=WORK))
+    found = {(one["code"], *one["path"]) for one in done["userErrors"]}
+    assert {
+        ("UNSUPPORTED_BY_PROVIDER", "input", "status"),
+        ("UNSUPPORTED_BY_PROVIDER", "input", "billingAddress", "type"),
+        ("UNSUPPORTED_BY_PROVIDER", "input", "billingAddress", "name"),
+        ("UNSUPPORTED_BY_PROVIDER", "input", "billingAddress", "isPrimary"),
+        ("UNSUPPORTED_BY_PROVIDER", "input", "billingAddress", "recipient"),
+    } <= found
+    assert sandbox.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "path"),
+    [
+        ({"type": "OTHER"}, ["type"]),
+        ({"name": "a<b"}, ["name"]),
+        ({"recipient": {"last": "x" * 71}}, ["recipient", "last"]),
+    ],
+)
+def test_wrong_labels_are_named_before_any_call(
+    gateway: RunningGateway, sandbox: RunningSandbox, labels: Any, path: list[str]
+) -> None:
+    sandbox.clear_calls()
+    done = run(gateway, ADD, adding(raw_card(sandbox), billingAddress=HOME | labels))
+    assert [(one["code"], one["path"]) for one in done["userErrors"]] == [
+        ("INVALID_INPUT", ["input", "billingAddress", *path])
+    ]
+    assert sandbox.calls() == []
+
+
+def test_an_inactive_method_cannot_become_the_default(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    done = run(gateway, ADD, adding(raw_card(sandbox), status="INACTIVE", makeDefault=True))
+    assert [(one["code"], one["path"]) for one in done["userErrors"]] == [("INVALID_INPUT", ["input", "makeDefault"])]

@@ -1,6 +1,6 @@
 """Digests of a write's input: equal for equal input, without any part of a number or token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from hashlib import sha256
@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.vault.enums import CardBrand
-from app.vault.model import Address, Expiry
+from app.vault.enums import AddressType, AddRoute, CardBrand, ProviderName
+from app.vault.model import Address, AddressLabels, Authenticate, Expiry, NewBankAccount, NewCard
 from app.vault.secret import Secret
 from app.wallet.digest import DigestKeys, Number, Token, holder_digest, input_digest, matching_key
 from app.wallet.keys import key_name
+from app.wallet.writes.add import method_digest
 
 KEY = "k" * 40
 OTHER_KEY = "o" * 40
@@ -111,3 +112,31 @@ def test_a_holder_is_recognised_whatever_case_and_spacing() -> None:
     assert holder_digest(KEY, "Ann Bee") != holder_digest(KEY, "Ann Lee")
     assert holder_digest(KEY, "Ann Bee") != holder_digest(OTHER_KEY, "Ann Bee")
     assert len(holder_digest(KEY, "Ann Bee")) == 32
+
+
+def test_fields_added_later_leave_the_digests_of_stored_keys_as_they_were() -> None:
+    """The digests were computed before `NewCard` and `NewBankAccount` got those fields."""
+    card = NewCard(
+        provider=ProviderName("jpmorgan"),
+        route=AddRoute.RAW_CARD,
+        secret=Secret("4012888888881881"),
+        brand=CardBrand.VISA,
+        expiry=Expiry(2031, 7),
+        first_name="Ada",
+        billing_address=Address(line1="1 High St", city="Leeds", country="GB"),
+        authenticate=Authenticate(return_url="https://shop.example/back"),
+    )
+    account = NewBankAccount(
+        provider=ProviderName("jpmorgan"),
+        route=AddRoute.BANK_ACCOUNT,
+        secret=Secret("0888271156"),
+        routing_number="122000247",
+    )
+    key = b"k" * 32
+    stored = input_digest(key, method_digest(card))
+    assert stored == "df257a08e754062e0b3faef84e18da87b1e2c29a028d688356f549bffedbd5ef"
+    assert (
+        input_digest(key, method_digest(account)) == "21f03ceab019cf41d2b61fb5013b8a2af5f2b85221b039d15732b1a6c549100d"
+    )
+    for change in ({"active": True}, {"address_labels": AddressLabels(type=AddressType.SHIPPING)}):
+        assert input_digest(key, method_digest(replace(card, **change))) != stored

@@ -46,6 +46,7 @@ from app.providers.jpmorgan.three_d_secure import next_action_of, to_three_d_sec
 from app.providers.jpmorgan.validation import (
     ROUTE_KINDS,
     faults_of_address,
+    faults_of_labels,
     faults_of_method,
     faults_of_new_profile,
     faults_of_person,
@@ -89,6 +90,7 @@ CAPABILITIES: Final = Capabilities(
     creates_customer_with_method=True,
     erases_customers=True,
     keeps_profiles=True,
+    adds_inactive=True,
 )
 _CUSTOMER_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,$@&_.-]{0,63}")
 _METHOD_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -233,6 +235,7 @@ class JpMorganVault(VaultAdapter):
             faults.extend(faults_of_person(change.holder, "holder"))
         if change.billing_address is not None:
             faults.extend(faults_of_address(change.billing_address, "billing_address"))
+            faults.extend(faults_of_labels(change.address_labels))
         return faults
 
     async def update(self, method: PaymentMethod, change: MethodChange, call: Call) -> MethodRef:

@@ -42,6 +42,13 @@ _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
     "state": ("billing_address", "region"),
     "postalCode": ("billing_address", "postal_code"),
     "countryCode": ("billing_address", "country"),
+    "addressType": ("address_labels", "type"),
+    "consumerAssignedAddressName": ("address_labels", "name"),
+    "primaryAddressIndicator": ("address_labels", "is_primary"),
+}
+_PATH_IN_ADDRESS: Final[dict[str, tuple[str, ...]]] = {
+    "firstName": ("address_labels", "recipient", "first"),
+    "lastName": ("address_labels", "recipient", "last"),
 }
 _PATH_IN_UPDATE: Final[dict[str, tuple[str, ...]]] = {
     "firstName": ("holder", "first"),
@@ -130,7 +137,10 @@ def faults_in(body: Any, *, is_update: bool = False) -> list[FieldFault]:
     are replaced.
     """
     paths = (_PATH_OF_LEAF | _PATH_IN_UPDATE) if is_update else _PATH_OF_LEAF
-    found = (paths.get(entity.rsplit(".", 1)[-1]) for entity in _entities(body))
+    found = (
+        (paths | _PATH_IN_ADDRESS if "Address" in parent else paths).get(leaf)
+        for parent, _, leaf in (entity.rpartition(".") for entity in _entities(body))
+    )
     return [fault(*path, message=_FIELD_MESSAGE) for path in dict.fromkeys(path for path in found if path)]
 
 

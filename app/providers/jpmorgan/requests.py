@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from app.providers.base import alpha3
 from app.providers.jpmorgan.mapping import BRAND
-from app.vault.enums import AddRoute, BankAccountType, BankRail, CardBrand, CardTokenType
+from app.vault.enums import AddressType, AddRoute, BankAccountType, BankRail, CardBrand, CardTokenType
 from app.vault.model import (
     Address,
+    AddressLabels,
     Authenticate,
     BankAccount,
     MethodChange,
@@ -19,6 +20,7 @@ from app.vault.model import (
     NewCustomer,
     NewMethod,
     PaymentMethod,
+    PersonName,
 )
 from app.vault.rules.iban import compact
 
@@ -58,7 +60,7 @@ def from_customer(customer: NewCustomer, new: NewMethod) -> Body:
     }
     if customer.address is not None:
         # Schema `address` requires line2 here; inline addresses do not.
-        body["consumerProfileAddresses"] = [{"line2": "", **from_address(customer.address)}]
+        body["consumerProfileAddresses"] = [{"line2": "", **from_address(customer.address, customer.address_labels)}]
     if communication := _communication(customer):
         body["communication"] = communication
     return body
@@ -78,7 +80,7 @@ def from_change(method: PaymentMethod, change: MethodChange) -> Body:
         # An empty part is sent too, or the vault would keep the former holder's.
         record |= {"firstName": change.holder.first, "lastName": change.holder.last}
     if change.billing_address is not None:
-        record["consumerProfileAddress"] = from_address(change.billing_address)
+        record["consumerProfileAddress"] = from_address(change.billing_address, change.address_labels)
     return {_KIND_OF_RAIL[method.rail] if isinstance(method, BankAccount) else "card": record}
 
 
@@ -87,10 +89,14 @@ def city_of(address: Address) -> str:
     return (address.city or "").replace("\u2019", "'")
 
 
-def from_address(address: Address) -> Body:
-    """A billing address; absent parts are left out, the country is alpha-3."""
+def from_address(address: Address, labels: AddressLabels | None = None) -> Body:
+    """A billing address, unless `labels` say otherwise; absent parts are left out, the country is alpha-3."""
+    labels = labels or AddressLabels()
+    recipient = labels.recipient or PersonName()
     return {
-        "addressType": "BILLING",
+        **_present(firstName=recipient.first, lastName=recipient.last, consumerAssignedAddressName=labels.name),
+        **({} if labels.is_primary is None else {"primaryAddressIndicator": labels.is_primary}),
+        "addressType": (labels.type or AddressType.BILLING).value,
         **_present(
             line1=address.line1,
             line2=address.line2,
@@ -170,9 +176,10 @@ def _mandate(new: NewBankAccount) -> Body:
 
 def _common(new: NewMethod) -> Body:
     first, last = names_of(new)
-    record: Body = {"accountStatus": "ACTIVE", **_present(firstName=first, lastName=last)}
+    status = "INACTIVE" if new.active is False else "ACTIVE"
+    record: Body = {"accountStatus": status, **_present(firstName=first, lastName=last)}
     if new.billing_address is not None:
-        record["consumerProfileAddress"] = from_address(new.billing_address)
+        record["consumerProfileAddress"] = from_address(new.billing_address, new.address_labels)
     return record
 
 

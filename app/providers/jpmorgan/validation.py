@@ -13,8 +13,17 @@ from app.errors import FieldFault
 from app.providers.base import alpha3, fault, required, unsupported
 from app.providers.jpmorgan.mapping import BRAND
 from app.providers.jpmorgan.requests import city_of
-from app.vault.enums import AddRoute, BankAccountType, BankRail, CardBrand, PaymentMethodKind
-from app.vault.model import Address, Authenticate, NewBankAccount, NewCard, NewCustomer, NewMethod, PersonName
+from app.vault.enums import AddressType, AddRoute, BankAccountType, BankRail, CardBrand, PaymentMethodKind
+from app.vault.model import (
+    Address,
+    AddressLabels,
+    Authenticate,
+    NewBankAccount,
+    NewCard,
+    NewCustomer,
+    NewMethod,
+    PersonName,
+)
 from app.vault.rules.iban import compact, is_iban
 
 ROUTE_KINDS: Final[Mapping[AddRoute, frozenset[PaymentMethodKind]]] = {
@@ -31,6 +40,7 @@ _ROUTING: Final = re.compile(r"[0-9]{9}")
 _SORT_CODE: Final = re.compile(r"[0-9]{6}")
 _BIC: Final = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 _LINE: Final = re.compile(r"[^<>{}]{1,100}")
+_ADDRESS_NAME: Final = re.compile(r"[^<>]{1,75}")
 _CITY: Final = re.compile(r"[\w\s\-'.,&()]{1,40}")
 _REGION: Final = re.compile(r"(?=.{1,3}\Z)[A-Za-z0-9]+(?:[\s-]+[A-Za-z0-9]+)*")
 _POSTAL_CODE: Final = re.compile(r"(?=.{3,12}\Z)[A-Za-z0-9]+[-\s]*[A-Za-z0-9]+")
@@ -55,6 +65,7 @@ def faults_of_method(new: NewMethod) -> list[FieldFault]:
     faults.extend(_faults_of_names(new))
     if new.billing_address is not None:
         faults.extend(faults_of_address(new.billing_address, "billing_address"))
+        faults.extend(faults_of_labels(new.address_labels))
     return faults
 
 
@@ -170,6 +181,19 @@ def faults_of_address(address: Address, *path: str) -> Iterator[FieldFault]:
             yield required(*path, name, message="J.P. Morgan needs it in an address.")
     if address.country and alpha3(address.country) is None:
         yield fault(*path, "country", message="This is not an ISO 3166-1 country.")
+
+
+def faults_of_labels(labels: AddressLabels | None) -> Iterator[FieldFault]:
+    """Faults of what is said about an address, below ``address_labels``."""
+    if labels is None:
+        return
+    at = "address_labels"
+    if labels.type is AddressType.OTHER:
+        yield fault(at, "type", message="J.P. Morgan keeps addresses for billing and for shipping.")
+    if labels.name is not None and _ADDRESS_NAME.fullmatch(labels.name) is None:
+        yield fault(at, "name", message="A name has up to 75 characters and none of < >.")
+    if labels.recipient is not None:
+        yield from faults_of_person(labels.recipient, at, "recipient")
 
 
 def faults_of_new_profile(new: NewCustomer) -> list[FieldFault]:

@@ -1,7 +1,7 @@
 """Adds a payment method: duplicate check, the vault's customer if missing, the add, the default."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,15 +17,17 @@ from app.store.records import (
     OperationState,
     WriteOutcome,
 )
+from app.vault.added_later import named_values
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderName
 from app.vault.model import BeforeAdd, NewCard, NewMethod, VaultWallet
 from app.vault.provider import Call, VaultProvider
+from app.vault.rules.keepable import faults_of_labels, faults_of_status
 from app.vault.rules.lookalikes import look_of
 from app.vault.secret import Secret
 from app.wallet.commands import Actor, AddMethod, OnDuplicate, WriteResult
 from app.wallet.defaults.kept_default import default_taken_away
 from app.wallet.digest import Number, Token, token_digest
-from app.wallet.problems import ProblemCode, WriteProblem, not_found
+from app.wallet.problems import ProblemCode, WriteProblem, invalid, not_found
 from app.wallet.reads.build_wallet import Wallet
 from app.wallet.writes import provision
 from app.wallet.writes.defaults import (
@@ -66,6 +68,10 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         head = fault.path[:1]
         if head and head[0] in provision.CUSTOMER_FIELDS:
             return provision.path_of(fault)
+        if head == ("address_labels",):
+            return ("billing_address", *fault.path[1:])
+        if head in (("status",), ("active",)):
+            return ("status",)
         if head == ("billing_address",):
             return fault.path
         if head == ("title",) and intent.nickname is not None:
@@ -111,7 +117,8 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
             raise WriteRefused(_raw_card_disabled(command.method_path))
         found = (
             *nickname_problems(command.nickname),
-            *problems_of_faults(vault.faults_of_add(new), lambda fault: self.path_of(intent, fault)),
+            *problems_of_faults(_faults(vault, new), lambda fault: self.path_of(intent, fault)),
+            *_unfit_as_default(command),
         )
         if found:
             raise WriteRefused(*found)
@@ -337,6 +344,17 @@ async def claimed_refs(run: WriteRun[Intent], name: ProviderName, ref: CustomerR
     }
 
 
+def _faults(vault: VaultProvider, new: NewMethod) -> list[FieldFault]:
+    own = vault.faults_of_add(new)
+    return [*own, *faults_of_labels(new.address_labels, vault.capabilities), *faults_of_status(new, vault.capabilities)]
+
+
+def _unfit_as_default(command: AddMethod) -> tuple[WriteProblem, ...]:
+    if not command.make_default or command.method.active is not False:
+        return ()
+    return (invalid("An inactive method cannot be the default.", "make_default"),)
+
+
 def _with_title(command: AddMethod, vault: VaultProvider) -> NewMethod:
     """A vault with titles gets the nickname as title, unless a title was given."""
     if vault.capabilities.titles_methods and command.method.title is None and (command.nickname or "").strip():
@@ -374,6 +392,5 @@ def method_digest(method: NewMethod) -> Mapping[str, Any]:
 
     A network token counts as a number: it replaces a card number, and a number could be sent in its field.
     """
-    values = {each.name: getattr(method, each.name) for each in fields(method)}
     mark = Token if method.route is AddRoute.PROVIDER_TOKEN else Number
-    return {**values, "secret": mark(method.secret)}
+    return {**named_values(method), "secret": mark(method.secret)}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.errors import FieldFault
 from app.store import Connection, Transaction
 from app.store.directory import create_customer
 from app.store.errors import ExternalIdTaken, UnstorableText
@@ -10,6 +11,7 @@ from app.store.records import EventType, NewEvent, OperationRecord, OperationSta
 from app.store.ulids import CUSTOMER, new_id
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import NewCustomer
+from app.vault.rules.keepable import faults_of_labels
 from app.wallet.commands import Actor, CreateCustomer, WriteResult
 from app.wallet.problems import ProblemCode, WriteProblem, invalid, required, unsupported
 from app.wallet.writes import provision
@@ -28,10 +30,7 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
     mutation = "createCustomer"
 
     def digest(self, command: CreateCustomer) -> Mapping[str, Any]:
-        asked = {**super().digest(command), "provision_at": sorted(set(command.provision_at))}
-        if command.business_name is None:
-            del asked["business_name"]  # keys used before the field existed keep their digest
-        return asked
+        return {**super().digest(command), "provision_at": sorted(set(command.provision_at))}
 
     def prepare(
         self, tx: Connection, command: CreateCustomer, actor: Actor, known: OperationRecord | None
@@ -44,6 +43,7 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
             email=command.email,
             phone=command.phone,
             address=command.address,
+            address_labels=command.address_labels,
         )
         found = _own_faults(command)
         for name in wanted:
@@ -75,7 +75,8 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
             return (unsupported(name, "This vault is not enabled here.", _PATH),)
         if not vault.capabilities.creates_customers:
             return (unsupported(name, "This vault creates customers only with a payment method.", _PATH),)
-        return problems_of_faults(vault.faults_of_customer(new))
+        labels = faults_of_labels(new.address_labels, vault.capabilities)
+        return problems_of_faults([*vault.faults_of_customer(new), *labels], _path_of)
 
     async def execute(self, run: WriteRun[CreateCustomerIntent]) -> CompletedWrite:
         endings = await gather_results(self._at_vault(run, name) for name in run.intent.provision_at)
@@ -92,6 +93,10 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
             return await provision.create(run, name)
 
         return await run_at_vault(name, make, _PATH)
+
+
+def _path_of(fault: FieldFault) -> tuple[str, ...]:
+    return ("address", *fault.path[1:]) if fault.path[:1] == ("address_labels",) else fault.path
 
 
 def _own_faults(command: CreateCustomer) -> list[WriteProblem]:

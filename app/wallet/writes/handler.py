@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
@@ -18,6 +18,7 @@ from app.store.records import (
     ResultRow,
     WriteOutcome,
 )
+from app.vault.added_later import named_values
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import NewMethod
 from app.vault.provider import VaultProvider
@@ -90,8 +91,8 @@ class WriteHandler(ABC, Generic[C, IntentT]):
 
     def digest(self, command: C) -> Mapping[str, Any]:
         """The values that make two inputs the same, for `input_digest`: by default every field but the key."""
-        given: Any = command
-        asked = {each.name: getattr(given, each.name) for each in fields(given) if each.name != "idempotency_key"}
+        asked = named_values(command)
+        asked.pop("idempotency_key", None)
         for name in ("method_id", "replacement_id"):
             if asked.get(name) is not None:  # ids made with different keys are the same input
                 asked[name] = self.deps.ids.decode(asked[name]) or asked[name]

@@ -54,6 +54,7 @@ def prepared(vault: VaultProvider, entry: DirectoryEntry, new: NewMethod) -> tup
         email=record.email,
         phone=record.phone,
         address=new.billing_address,
+        address_labels=new.address_labels,
     )
     if vault.capabilities.creates_customer_with_method:
         return new, customer

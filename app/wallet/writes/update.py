@@ -1,16 +1,19 @@
 """Updates a payment method: vault fields at its vault, the nickname in the directory."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Final
 
 from app.errors import FieldFault
 from app.store import Connection, Transaction
 from app.store.directory import move_default_choice, set_method_nickname
 from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord
-from app.vault.enums import PaymentMethodStatus
-from app.vault.model import Address, Card, MethodChange, PaymentMethod
+from app.vault.enums import AddressType, PaymentMethodStatus
+from app.vault.model import Address, AddressLabels, Card, MethodChange, PaymentMethod, VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.etag import etag_of
+from app.vault.rules.keepable import faults_of_labels
 from app.wallet.commands import Actor, UpdateMethod, WriteResult
 from app.wallet.digest import holder_digest
 from app.wallet.problems import ProblemCode, WriteProblem, invalid, not_found
@@ -31,6 +34,7 @@ class _Memory:
 
     change: MethodChange | None = None
     method: PaymentMethod | None = None
+    status_field: str | None = None
 
 
 class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
@@ -53,8 +57,11 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
         if change != _NOTHING:
             # Cards allow the most changes: one refused for a card needs no vault call.
             some_card = Card(provider=vault.name, customer_ref=address.customer_ref, method_ref=address.method_ref)
-            faults = vault.faults_of_update(some_card, change)
-            found = (*found, *problems_of_faults(faults, _path_of))
+            faults = [
+                *vault.faults_of_update(some_card, change),
+                *faults_of_labels(change.address_labels, vault.capabilities),
+            ]
+            found = (*found, *problems_of_faults(faults, partial(_path_of, status_field=command.status_field)))
         if found:
             raise WriteRefused(*found)
         return PreparedWrite(
@@ -68,7 +75,7 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
             customer_id=entry.customer.id,
             entry=entry,
             provider=address.provider,
-            memory=_Memory(change),
+            memory=_Memory(change, status_field=command.status_field),
         )
 
     def _target(self, change: MethodChange) -> ChangeTarget | None:
@@ -82,7 +89,9 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
             is_secondary=change.is_secondary,
             title=holder_digest(key, change.title) if change.title else None,
             holder=holder_digest(key, str(change.holder)) if change.holder else None,
-            address=holder_digest(key, _one_line(change.billing_address)) if change.billing_address else None,
+            address=holder_digest(key, _one_line(change.billing_address, change.address_labels))
+            if change.billing_address
+            else None,
         )
 
     async def execute(self, run: WriteRun[UpdateMethodIntent]) -> CompletedWrite:
@@ -99,8 +108,9 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
             return MethodFacts(method_ref=await vault.update(method, change, call))
 
         async def look(call: Call) -> ReconcileResult[MethodFacts]:
-            held = find(await run.wallet(address.provider, address.customer_ref, call), address)
-            is_done = held is not None and self._is_applied(held, target)
+            wallet = await run.wallet(address.provider, address.customer_ref, call)
+            held = find(wallet, address)
+            is_done = held is not None and self._is_applied(held, wallet, target)
             return Applied(MethodFacts(method_ref=address.method_ref)) if is_done else NotFound()
 
         at = (address.provider, address.customer_ref)
@@ -125,20 +135,19 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
         if memory.change is not None and memory.change != _NOTHING:
             faults = run.vault(address.provider).faults_of_update(method, memory.change)
             if faults:
-                raise WriteRefused(*problems_of_faults(faults, _path_of))
+                raise WriteRefused(*problems_of_faults(faults, partial(_path_of, status_field=memory.status_field)))
         memory.method = method
         return UpdateCheck()
 
-    def _is_applied(self, method: PaymentMethod, target: ChangeTarget) -> bool:
+    def _is_applied(self, method: PaymentMethod, wallet: VaultWallet, target: ChangeTarget) -> bool:
         """True if the vault lists every requested value. Other fields are ignored."""
-        address = _one_line(method.billing_address) if method.billing_address else None
         return (
             target.expiry in (None, str(getattr(method, "expiry", None)))
             and target.active in (None, method.status is not PaymentMethodStatus.INACTIVE)
             and target.is_secondary in (None, bool(method.is_secondary))
             and self._is_text(method.title, target.title)
             and self._is_text(method.holder_name, target.holder)
-            and self._is_text(address, target.address)
+            and any(self._is_text(one, target.address) for one in _addresses_of(method, wallet))
         )
 
     def _is_text(self, shown: str | None, digest: str | None) -> bool:
@@ -165,8 +174,12 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
         )
 
 
-def _path_of(fault: FieldFault) -> tuple[str, ...]:
-    return ("nickname", *fault.path[1:]) if fault.path[:1] == ("title",) else fault.path
+def _path_of(fault: FieldFault, status_field: str | None = None) -> tuple[str, ...]:
+    head, rest = fault.path[:1], fault.path[1:]
+    if head == ("active",) and status_field is not None:
+        return (status_field, *rest)
+    names = {("title",): "nickname", ("address_labels",): "billing_address"}
+    return (names[head], *rest) if head in names else fault.path
 
 
 def _event(before: MethodAddress, now: MethodAddress) -> NewEvent:
@@ -184,13 +197,28 @@ def _change_of(command: UpdateMethod, vault: VaultProvider) -> MethodChange:
         holder=command.holder,
         title=command.nickname if is_titled else None,
         billing_address=command.billing_address,
+        address_labels=command.address_labels,
         active=command.active,
         is_secondary=command.is_secondary,
     )
 
 
-def _one_line(address: Address) -> str:
-    return " | ".join(value or "" for value in asdict(address).values())
+def _addresses_of(method: PaymentMethod, wallet: VaultWallet) -> Iterator[str | None]:
+    """The method's address as an update may have asked for it: the one for bills, and the one of any type with what
+    the vault says about it."""
+    yield _one_line(method.billing_address) if method.billing_address else None
+    for one in (wallet.profile.addresses if wallet.profile else None) or ():
+        if one.ref == method.address_ref:
+            yield _one_line(one.address, one.labels)
+
+
+def _one_line(address: Address, labels: AddressLabels | None = None) -> str:
+    """An update that says something about the address sends its type too, BILLING by default."""
+    parts = [value or "" for value in asdict(address).values()]
+    if labels is not None:
+        type_, primary = labels.type or AddressType.BILLING, "primary" if labels.is_primary else ""
+        parts += [type_.value, labels.name or "", primary, str(labels.recipient or "")]
+    return " | ".join(parts)
 
 
 def _stale(etag: str) -> WriteProblem:

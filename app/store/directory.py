@@ -96,7 +96,19 @@ _PUT_NICKNAME: Final = Statement(
         customer_id = excluded.customer_id, nickname = excluded.nickname
     """
 )
-_DROP_NICKNAME: Final = Statement("DELETE FROM nicknames {mine} {at}", mine=_MINE, at=_AT_ADDRESS)
+_DROP_NICKNAME: Final = Statement(
+    "DELETE FROM nicknames {mine} {at} AND holder_name IS NULL", mine=_MINE, at=_AT_ADDRESS
+)
+_CLEAR_NICKNAME: Final = Statement("UPDATE nicknames SET nickname = '' {mine} {at}", mine=_MINE, at=_AT_ADDRESS)
+_PUT_HOLDER: Final = Statement(
+    """
+    INSERT INTO nicknames (tenant, provider, customer_ref, method_ref, customer_id, nickname, holder_name)
+    VALUES (:tenant, :provider, :customer_ref, :method_ref, :customer_id, '', :holder_name)
+    ON CONFLICT (tenant, provider, customer_ref, method_ref) DO UPDATE SET
+        customer_id = excluded.customer_id, holder_name = excluded.holder_name
+    """
+)
+_DROP_NAMES: Final = Statement("DELETE FROM nicknames {mine} {at}", mine=_MINE, at=_AT_ADDRESS)
 _ERASE: Final = Query(
     CustomerRecord,
     """
@@ -266,9 +278,24 @@ def set_method_nickname(tx: Transaction, customer_id: str, method: MethodAddress
     storable(nickname, method.method_ref, method.customer_ref)
     lock_customer(tx, customer_id)
     if nickname is None:
-        tx.execute(_DROP_NICKNAME, customer_id=customer_id, **values_of(method))
+        for statement in (_DROP_NICKNAME, _CLEAR_NICKNAME):
+            tx.execute(statement, customer_id=customer_id, **values_of(method))
     else:
         tx.execute(_PUT_NICKNAME, customer_id=customer_id, **values_of(method), nickname=nickname)
+    tx.touch(Topic.CUSTOMER, customer_id)
+
+
+def set_holder_name(tx: Transaction, customer_id: str, method: MethodAddress, holder_name: str) -> None:
+    """Keep the holder's name of a method whose vault does not show it. Raises CustomerUnknown."""
+    storable(holder_name, method.method_ref, method.customer_ref)
+    lock_customer(tx, customer_id)
+    tx.execute(_PUT_HOLDER, customer_id=customer_id, **values_of(method), holder_name=holder_name)
+    tx.touch(Topic.CUSTOMER, customer_id)
+
+
+def drop_method_names(tx: Transaction, customer_id: str, method: MethodAddress) -> None:
+    """Remove the nickname and the holder's name of a deleted method."""
+    tx.execute(_DROP_NAMES, customer_id=customer_id, **values_of(method))
     tx.touch(Topic.CUSTOMER, customer_id)
 
 
@@ -314,7 +341,6 @@ class CustomerStore(Repository):
     entries = ReadMethod(directory_reads.directory_entries)
     entry_at = ReadMethod(directory_reads.directory_entry_by_ref)
     choice = ReadMethod(stored_choice)
-    nicknames = ReadMethod(directory_reads.nicknames_of_customer)
     create = WriteMethod(create_customer)
     link = WriteMethod(link_customer)
     unlink = WriteMethod(unlink_customer)
@@ -322,4 +348,5 @@ class CustomerStore(Repository):
     clear_choice = WriteMethod(clear_default_choice)
     move_choice = WriteMethod(move_default_choice)
     set_nickname = WriteMethod(set_method_nickname)
+    set_holder = WriteMethod(set_holder_name)
     erase = WriteMethod(erase_customer)

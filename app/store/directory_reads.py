@@ -8,14 +8,7 @@ from app.store.connection import Connection
 from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
 from app.store.statements import Query, Row, columns_of, record_maker
 from app.store.text import is_storable
-from app.vault.enums import CustomerRef, MethodRef, ProviderName
-
-
-class _Nickname(NamedTuple):
-    provider: ProviderName
-    customer_ref: CustomerRef
-    method_ref: MethodRef
-    nickname: str
+from app.vault.enums import CustomerRef, ProviderName
 
 
 class _Owner(NamedTuple):
@@ -47,12 +40,9 @@ _LINKS: Final = Query(
 _CHOICE: Final = Query(
     ChoiceRecord, "SELECT {columns} FROM choices WHERE tenant = :tenant AND customer_id = :customer_id"
 )
-_NICKNAMES: Final = Query(
-    _Nickname, "SELECT {columns} FROM nicknames WHERE tenant = :tenant AND customer_id = :customer_id"
-)
 # One row for each link and nickname there; each also holds the customer and the choice.
 _ENTRIES: Final = """
-    SELECT {customer}, {choice}, {link}, nicknames.method_ref, nicknames.nickname
+    SELECT {customer}, {choice}, {link}, nicknames.method_ref, nicknames.nickname, nicknames.holder_name
     FROM customers AS customer
     LEFT JOIN links AS link ON link.tenant = customer.tenant AND link.customer_id = customer.id
     LEFT JOIN choices AS choice ON choice.tenant = customer.tenant AND choice.customer_id = customer.id
@@ -145,10 +135,6 @@ def stored_choice(db: Connection, customer_id: str) -> ChoiceRecord | None:
     return db.one(_CHOICE, customer_id=customer_id)
 
 
-def nicknames_of_customer(db: Connection, customer_id: str) -> dict[MethodAddress, str]:
-    return {MethodAddress(*row[:3]): row.nickname for row in db.all(_NICKNAMES, customer_id=customer_id)}
-
-
 def _entries(rows: Sequence[Row]) -> dict[str, DirectoryEntry]:
     grouped: dict[str, list[Row]] = {}
     for row in rows:
@@ -160,6 +146,7 @@ def _entry(rows: Sequence[Row]) -> DirectoryEntry:
     first = rows[0]
     links: dict[str, LinkRecord] = {}
     nicknames: dict[MethodAddress, str] = {}
+    holder_names: dict[MethodAddress, str] = {}
     for row in rows:
         _, provider, *rest = row[_LINK_AT:_NICKNAME_AT]
         if provider is None:
@@ -167,12 +154,15 @@ def _entry(rows: Sequence[Row]) -> DirectoryEntry:
         link = links.get(provider)
         if link is None:
             link = links[provider] = _to_link((first[0], provider, *rest))
-        method_ref, nickname = row[_NICKNAME_AT:]
-        if nickname is not None:
+        method_ref, nickname, holder_name = row[_NICKNAME_AT:]
+        if nickname:
             nicknames[MethodAddress(link.provider, link.customer_ref, method_ref)] = nickname
+        if holder_name is not None:
+            holder_names[MethodAddress(link.provider, link.customer_ref, method_ref)] = holder_name
     return DirectoryEntry(
         customer=_to_customer(first[:_CHOICE_AT]),
         links=tuple(links.values()),
         choice=None if first[_CHOICE_AT] is None else _to_choice(first[_CHOICE_AT:_LINK_AT]),
         nicknames=nicknames,
+        holder_names=holder_names,
     )

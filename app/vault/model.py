@@ -407,7 +407,8 @@ class Capabilities:
     """The operations that a vault supports.
 
     `batch_limit` is the maximum number of customers per list call. `token_life_s` is how many seconds a browser token
-    can be reused, for vaults whose lists do not show the token of a method.
+    can be reused, for vaults whose lists do not show the token of a method. `hides_holder_names`: the vault takes the
+    holder's name and never returns it, so the gateway keeps it.
     """
 
     operations: frozenset[ProviderCapability]
@@ -423,3 +424,4 @@ class Capabilities:
     imports_bank_accounts: bool = False
     keeps_profiles: bool = False
     adds_inactive: bool = False
+    hides_holder_names: bool = False

@@ -117,7 +117,7 @@ class PaymentMethod(Node):
         resolver=_vault_title, description="The title that the vault shows for it; only LoanPro has titles."
     )
     holder_name: str | None = strawberry.field(
-        description="The name on the card or the account, as the vault stores it."
+        description="The name on the card or the account: the vault's, or the gateway's if the vault shows none."
     )
     last4: Last4 | None = strawberry.field(
         description="The last four digits of the number; null if the vault does not return them."

@@ -9,7 +9,7 @@ from app.sandbox.demo import ALEX
 from tests.support.adding import WAYS, adding, aloha_connected, aloha_credit_call
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import each_vault
-from tests.support.mutating import ADD, codes, methods, run
+from tests.support.mutating import ADD, UPDATE, codes, methods, one, run
 from tests.support.sandbox import RunningSandbox
 
 REF = ALEX.refs["aloha"]
@@ -67,6 +67,23 @@ def test_an_internal_error_that_saved_nothing_may_be_sent_again(
     while "OUTCOME_UNKNOWN" in codes(again):
         again = run(gateway, ADD, value)
     assert (codes(again), again["paymentMethod"]["provider"]) == ([], "ALOHA")
+
+
+def test_the_holders_name_is_kept_although_aloha_never_shows_it(
+    gateway: RunningGateway, sandbox: RunningSandbox
+) -> None:
+    value = adding(WAYS["aloha freedom pay"][1](sandbox, holderName="Zoë Example"), nickname="Lunch")
+    added = run(gateway, ADD, value)["paymentMethod"]
+    assert (added["holderName"], added["nickname"]) == ("Zoë Example", "Lunch")
+    assert one(gateway, added["id"])["holderName"] == "Zoë Example"
+    changed = run(gateway, UPDATE, {"id": added["id"], "nickname": "", "ifMatch": added["etag"]})
+    assert codes(changed) == []
+    assert (changed["paymentMethod"]["holderName"], changed["paymentMethod"]["nickname"]) == ("Zoë Example", None)
+    others = {each["holderName"] for each in methods(gateway, "ALOHA") if each["id"] != added["id"]}
+    assert others == {None}
+    sandbox.fault("aloha", "drop_after", method="PUT", times=1)
+    lost = run(gateway, ADD, adding(WAYS["aloha freedom pay"][1](sandbox, holderName="Zoë Lost")))
+    assert (codes(lost), lost["paymentMethod"]["holderName"]) == ([], "Zoë Lost")
 
 
 def test_a_bad_request_is_refused_by_its_documented_name(gateway: RunningGateway, sandbox: RunningSandbox) -> None:

@@ -59,7 +59,7 @@ def aloha_credit_call(sandbox: RunningSandbox, **changes: Any) -> Input:
 
 def aloha_freedom_pay(sandbox: RunningSandbox, **changes: Any) -> Input:
     token = f"e2e-freedom-pay-{next(_NUMBERS):06d}"
-    return _aloha("FREEDOM_PAY", token, "AMEX", holderName="Ada Example", **changes)
+    return _aloha("FREEDOM_PAY", token, "AMEX", **{"holderName": "Ada Example", **changes})
 
 
 def network_token(sandbox: RunningSandbox, **changes: Any) -> Input:

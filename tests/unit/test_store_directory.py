@@ -1,12 +1,13 @@
 """Customers, links, choices and nicknames, on both backends."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from app.store import Store, Transaction
-from app.store.directory import create_customer, link_customer
+from app.store.directory import create_customer, drop_method_names, link_customer
 from app.store.directory_reads import find_customer
 from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict, UnstorableText
 from app.store.records import (
@@ -212,6 +213,7 @@ async def test_a_choice_is_replaced_and_cleared_only_when_it_is_still_the_same(s
 
 async def test_choice_and_nickname_move_to_a_replaced_method(store: Store) -> None:
     ann = await made(store)
+    await linked(store, ann.id)
     await store.directory.set_choice(ann.id, CARD, set_by="ann")
     await store.directory.set_nickname(ann.id, CARD, "blue")
     assert await store.directory.move_choice(ann.id, CARD, OTHER_CARD) is True
@@ -219,17 +221,39 @@ async def test_choice_and_nickname_move_to_a_replaced_method(store: Store) -> No
     choice = await store.directory.choice(ann.id)
     assert choice is not None
     assert choice.method_ref == OTHER_CARD.method_ref
-    assert await store.directory.nicknames(ann.id) == {OTHER_CARD: "blue"}
+    assert await nicknames_of(store, ann.id) == {OTHER_CARD: "blue"}
+
+
+async def nicknames_of(store: Store, customer_id: str) -> Mapping[MethodAddress, str]:
+    entry = await store.directory.entry(customer_id)
+    assert entry is not None
+    return entry.nicknames
+
+
+async def test_a_holders_name_is_kept_beside_the_nickname(store: Store) -> None:
+    ann = await made(store)
+    await linked(store, ann.id)
+    await store.directory.set_holder(ann.id, CARD, "Ann Example")
+    await store.directory.set_nickname(ann.id, CARD, "blue")
+    await store.directory.set_nickname(ann.id, CARD, None)
+    entry = await store.directory.entry(ann.id)
+    assert entry is not None
+    assert (entry.nicknames, entry.holder_names) == ({}, {CARD: "Ann Example"})
+    await store.transaction(drop_method_names, ann.id, CARD)
+    entry = await store.directory.entry(ann.id)
+    assert entry is not None
+    assert entry.holder_names == {}
 
 
 async def test_nicknames_are_set_changed_and_removed(store: Store) -> None:
     ann = await made(store)
+    await linked(store, ann.id)
     await store.directory.set_nickname(ann.id, CARD, "blue")
     await store.directory.set_nickname(ann.id, CARD, "büro 💳")
     await store.directory.set_nickname(ann.id, OTHER_CARD, "red")
-    assert await store.directory.nicknames(ann.id) == {CARD: "büro 💳", OTHER_CARD: "red"}
+    assert await nicknames_of(store, ann.id) == {CARD: "büro 💳", OTHER_CARD: "red"}
     await store.directory.set_nickname(ann.id, CARD, None)
-    assert await store.directory.nicknames(ann.id) == {OTHER_CARD: "red"}
+    assert await nicknames_of(store, ann.id) == {OTHER_CARD: "red"}
 
 
 async def test_erasing_deletes_personal_data_and_frees_the_external_id(store: Store, clock: HandClock) -> None:

@@ -128,8 +128,9 @@ async def test_update_is_applied(sandbox: RunningSandbox, opened: Store, point: 
         assert (result.problems, result.replaced) == ((), None)
         changed = (await bench.wallet(P.JPMORGAN))[target.method_ref]
         assert (getattr(changed, "expiry", None), changed.holder_name) == (Expiry(2037, 3), "Ann Doe")
-        nicknames = await opened.directory.nicknames(ALEX.id)
-        assert nicknames[bench.address(P.JPMORGAN, target.method_ref)] == "Groceries"
+        entry = await opened.directory.entry(ALEX.id)
+        assert entry is not None
+        assert entry.nicknames[bench.address(P.JPMORGAN, target.method_ref)] == "Groceries"
 
 
 @pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN, P.CASELLE])

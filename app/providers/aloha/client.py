@@ -37,6 +37,7 @@ class AlohaVault(VaultAdapter):
         operations=frozenset((ProviderCapability.LIST, ProviderCapability.ADD)),
         add_via=frozenset((AddRoute.PROVIDER_TOKEN,)),
         creates_customers=True,
+        hides_holder_names=True,
     )
 
     def __init__(self, settings: AlohaSettings, http: VaultHttp) -> None:

@@ -90,12 +90,13 @@ class MethodAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryEntry:
-    """All directory data of one customer, from one read."""
+    """All directory data of one customer, from one read. `holder_names` are those that their vaults do not show."""
 
     customer: CustomerRecord
     links: tuple[LinkRecord, ...] = ()
     choice: ChoiceRecord | None = None
     nicknames: Mapping[MethodAddress, str] = field(default_factory=dict)
+    holder_names: Mapping[MethodAddress, str] = field(default_factory=dict)
 
     def link(self, provider: ProviderName) -> LinkRecord | None:
         return next((link for link in self.links if link.provider == provider), None)

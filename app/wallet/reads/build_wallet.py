@@ -152,7 +152,7 @@ def build_wallet(
     drafts: list[_Draft] = []
     for reading in sources.values():
         if reading.cached is not None:
-            drafts += [_draft(one, reading.is_stale, clock) for one in reading.cached.methods]
+            drafts += [_draft(one, entry, reading.is_stale, clock) for one in reading.cached.methods]
     default = _default(entry, drafts, sources, readings, rules)
     methods = _methods(entry, drafts, default, rules)
     return Wallet(
@@ -166,8 +166,16 @@ def build_wallet(
     )
 
 
-def _draft(one: CachedMethod, is_stale: bool, clock: ExpiryClock) -> _Draft:
-    method = one.method
+def with_kept_holder(method: PaymentMethod, entry: DirectoryEntry | None) -> PaymentMethod:
+    """The method with the holder's name that the gateway keeps, if its vault shows none."""
+    if entry is None or not entry.holder_names or method.holder_name is not None:
+        return method
+    kept = entry.holder_names.get(MethodAddress(method.provider, method.customer_ref, method.method_ref))
+    return method if kept is None else replace(method, holder_name=kept)
+
+
+def _draft(one: CachedMethod, entry: DirectoryEntry, is_stale: bool, clock: ExpiryClock) -> _Draft:
+    method = with_kept_holder(one.method, entry) if entry.holder_names else one.method
     expiry = clock.state_of(method)
     status = shown_status(method.status, expiry)
     usable = is_usable(method, expiry)

@@ -1,6 +1,6 @@
 """Adds a payment method: duplicate check, the vault's customer if missing, the add, the default."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from msgspec import structs
 
 from app.errors import FieldFault, OutcomeUnknown, VaultError
 from app.store import Connection
-from app.store.directory import set_method_nickname
+from app.store.directory import set_holder_name, set_method_nickname
 from app.store.records import (
     EventType,
     MethodAddress,
@@ -42,7 +42,7 @@ from app.wallet.writes.deps import find, fresh_wallet
 from app.wallet.writes.handler import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row, nickname_problems
 from app.wallet.writes.intents import AddMethodIntent, BeforeAddNote, Intent, MethodFacts, token_of
 from app.wallet.writes.interrupts import NotApplied, NothingSent, WriteRefused
-from app.wallet.writes.match_new_method import candidates, describe_new_method
+from app.wallet.writes.match_new_method import candidates, describe_new_method, name_of_holder
 from app.wallet.writes.refusals import in_progress, problems_of, problems_of_faults, proven_absent
 from app.wallet.writes.run import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.stored_result import to_address
@@ -106,6 +106,8 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
             on_duplicate=command.on_duplicate,
             look=describe_new_method(command.method, self.deps.digest_keys.first),
             token=self._token(vault, command.method, self.deps.digest_keys.first),
+            holder_name=holder_to_keep(vault, command.method),
+            replaces_others=False,
         )
         self._refuse_faults(command, vault, new, intent)
         return PreparedWrite(
@@ -268,8 +270,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
                 warnings = (*warnings, *duplicate_warnings(alike_in(wallet, address)))
             if not is_chosen and (kept := self._replaced_default(run, wallet, address)):
                 applies = (keeps(run, kept),)
-        if run.intent.nickname:
-            applies = (*applies, self._store_nickname(run, address))
+        applies = (*applies, *keeps_names(run, address, run.intent.nickname, run.intent.holder_name))
         return CompletedWrite(
             result=WriteResult(
                 customer_id=run.customer_id,
@@ -328,8 +329,20 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         vault_default = MethodAddress(added.provider, added.customer_ref, ref) if ref else None
         return default_taken_away(wallet, lambda one: one == added, self.deps.rules, vault_default)
 
-    def _store_nickname(self, run: WriteRun[AddMethodIntent], address: MethodAddress) -> Apply:
-        return lambda tx: set_method_nickname(tx, run.customer_id, address, run.intent.nickname)
+
+def holder_to_keep(vault: VaultProvider, new: NewMethod) -> str | None:
+    """The holder's name, if the vault takes it and never shows it."""
+    return name_of_holder(new) if vault.capabilities.hides_holder_names else None
+
+
+def keeps_names(
+    run: WriteRun[Intent], address: MethodAddress, nickname: str | None, holder_name: str | None
+) -> Iterator[Apply]:
+    """Store what the gateway keeps of a method beside its vault."""
+    if nickname:
+        yield lambda tx: set_method_nickname(tx, run.customer_id, address, nickname)
+    if holder_name:
+        yield lambda tx: set_holder_name(tx, run.customer_id, address, holder_name)
 
 
 async def claimed_refs(run: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> set[str]:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from app.store import Connection, Transaction
-from app.store.directory import clear_default_choice, set_method_nickname
+from app.store.directory import clear_default_choice, drop_method_names
 from app.store.events import append_event
 from app.store.records import DirectoryEntry, EventType, MethodAddress, OperationRecord, Topic
 from app.vault.enums import DefaultState, PaymentMethodStatus, ProviderCapability
@@ -134,7 +134,7 @@ def _forget_method(tx: Transaction, run: WriteRun[DeleteMethodIntent], address: 
     tx.touch(Topic.CUSTOMER, run.customer_id)
     if clear_default_choice(tx, run.customer_id, only_if=address) is not None:
         append_event(tx, run.attributed(method_event(EventType.DEFAULT_CHANGED, address)))
-    set_method_nickname(tx, run.customer_id, address, None)
+    drop_method_names(tx, run.customer_id, address)
 
 
 def _in_use() -> WriteProblem:

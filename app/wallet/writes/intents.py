@@ -4,7 +4,8 @@ One struct per mutation. They are stored as JSON, and a later version of the gat
 operations. So `VERSION` rises with every change of a struct in this module, and `upgrades` gets a function that
 converts the previous version's JSON.
 
-No secret and no name is stored; an intent may hold a nickname. Erasure strips intents.
+No secret and no name is stored, except a nickname, and the holder's name for a vault that hides it: both are kept
+beside the method once it exists. Erasure strips intents.
 """
 
 from datetime import datetime
@@ -18,7 +19,7 @@ from app.vault.payments import Amounts, PaymentRef
 from app.wallet.commands import IfDefault, OnDuplicate
 from app.wallet.writes.deps import VaultRef
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 # ---- requests ---------------------------------------------------------------------------------------------
@@ -27,7 +28,7 @@ VERSION: Final = 1
 class Intent(Struct, frozen=True, kw_only=True, tag_field="mutation", forbid_unknown_fields=True):
     """`refs` are the vault customers whose writes are serialised with this one."""
 
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     refs: tuple[VaultRef, ...] = ()
 
     @property
@@ -48,7 +49,7 @@ class MethodLook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 class AddMethodIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethod"):
     """`path` and `secret` locate the method and its token in the input. `token` is a digest of the token, if the
-    vault's lists do not show it."""
+    vault's lists do not show it. `replaces_others`: the vault replaces all of the customer's methods by this one."""
 
     provider: ProviderName
     path: tuple[str, ...]
@@ -58,6 +59,8 @@ class AddMethodIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethod")
     on_duplicate: OnDuplicate
     look: MethodLook
     token: str | None
+    holder_name: str | None
+    replaces_others: bool
 
 
 class ChangeTarget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ def describe_new_method(new: NewMethod, digest_key: bytes | str) -> MethodLook:
 
     A network token has its own last digits and expiry: a vault may list those of the underlying card instead.
     """
-    name = new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part)
+    name = name_of_holder(new)
     holder = holder_digest(digest_key, name) if name else None
     if not isinstance(new, NewCard):
         return MethodLook(kind=new.kind, last4=_last4(new), holder=holder)
@@ -28,6 +28,10 @@ def describe_new_method(new: NewMethod, digest_key: bytes | str) -> MethodLook:
         expiry=str(new.expiry) if new.expiry and not is_network_token else None,
         holder=holder,
     )
+
+
+def name_of_holder(new: NewMethod) -> str | None:
+    return new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part) or None
 
 
 def candidates(

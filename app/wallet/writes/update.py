@@ -17,6 +17,7 @@ from app.vault.rules.keepable import faults_of_labels
 from app.wallet.commands import Actor, UpdateMethod, WriteResult
 from app.wallet.digest import holder_digest
 from app.wallet.problems import ProblemCode, WriteProblem, invalid, not_found
+from app.wallet.reads.build_wallet import with_kept_holder
 from app.wallet.writes.defaults import method_event
 from app.wallet.writes.deps import find
 from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, applied_row, nickname_problems
@@ -127,8 +128,9 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
         method = find(await run.wallet(address.provider, address.customer_ref), address)
         if method is None:
             raise WriteRefused(not_found("The vault does not have this payment method.", "id"))
-        nicknames = await self.deps.store.directory.nicknames(run.customer_id)
-        etag = etag_of(method, nicknames.get(address))
+        run.forget_entry()  # another write may have changed the names since
+        entry = await run.entry()
+        etag = etag_of(with_kept_holder(method, entry), entry.nicknames.get(address) if entry else None)
         if run.intent.if_match not in (None, etag):
             raise WriteRefused(_stale(etag))
         memory = run.memory(_Memory)

@@ -107,5 +107,14 @@ _KINDS_IN_0: Final[Mapping[str, str]] = {
 }
 """The kind of a step's facts, by the step's name up to the colon."""
 
-UPGRADES: Final[Mapping[int, Callable[[str, Json], Json]]] = {0: _from_0}
+# ---- version 1 --------------------------------------------------------------------------------------------
+
+
+def _from_1(mutation: str, kept: Json) -> Json:
+    """An added method had no holder's name, and replaced no other."""
+    added = {"holder_name": None, "replaces_others": False} if mutation == "addPaymentMethod" else {}
+    return {**kept, "of": {**kept["of"], **added, "version": 2}}
+
+
+UPGRADES: Final[Mapping[int, Callable[[str, Json], Json]]] = {0: _from_0, 1: _from_1}
 """By version: upgrades its JSON to the next version."""

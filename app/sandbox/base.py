@@ -49,8 +49,9 @@ class UnknownSwitch(ValueError):
 class Emulator(ABC):
     """Emulates one vault over real HTTP.
 
-    `state`, a JSON-serializable dict, holds everything that survives a restart; call `touch()` after each change to
-    save it. `asgi()` serves the vault's paths below ``/{name}``; faults and call records wrap it.
+    `state`, a JSON-serializable dict, holds everything that survives a restart. A request that is no GET marks it for
+    saving; call `touch()` after other changes. `asgi()` serves the vault's paths below ``/{name}``; faults and call
+    records wrap it.
     """
 
     name: ClassVar[str]

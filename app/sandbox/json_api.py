@@ -150,11 +150,7 @@ class JsonApiEmulator(Emulator):
             body = json_body(request, raw, self.refusal) if has_body else {}
             if not isinstance(body, dict):
                 raise self.refusal(Malformed.NOT_AN_OBJECT)
-            try:
-                return self.answer(request, operation, body)
-            finally:
-                if request.method != "GET":
-                    self.touch()
+            return self.answer(request, operation, body)
 
         return endpoint
 

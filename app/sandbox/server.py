@@ -44,7 +44,7 @@ class Sandbox:
         self._files = StateFiles(None if data_dir is None else data_dir / "sandbox", self.emulators.values())
         self._files.load()
         self._apps: dict[str, ASGIApp] = {
-            name: GuardedEmulator(name, emulator.token_paths, emulator.asgi(), self.calls, self.faults)
+            name: GuardedEmulator(name, emulator.token_paths, _saving(emulator), self.calls, self.faults)
             for name, emulator in self.emulators.items()
         }
         self._apps[CONTROL] = control_app(self)
@@ -94,6 +94,20 @@ class Sandbox:
                 if isinstance(emulator, SendsWebhooks):
                     await emulator.deliver_due()
             await asyncio.sleep(_DELIVER_EVERY_S)
+
+
+def _saving(emulator: Emulator) -> ASGIApp:
+    """The vault's API; whatever may have changed its state marks it for saving."""
+    app = emulator.asgi()
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        finally:
+            if scope["method"] != "GET":
+                emulator.touch()
+
+    return serve
 
 
 def build_sandbox(data_dir: Path | None = None, make_emulators: MakeEmulators = the_four) -> Sandbox:

@@ -139,7 +139,6 @@ class _AlohaRequest:
 
 def _create(request: _AlohaRequest) -> _AlohaReply:
     key = customers.create(request.company, request.body(), request.duplicate_status)
-    request.emulator.touch()
     is_verbose = request.option("verbose") == "true"
     return _AlohaReply(
         {"CustomerId": key, "Customer": customers.shown(key, request.company[key]) if is_verbose else None},
@@ -154,7 +153,6 @@ def _get(request: _AlohaRequest) -> _AlohaReply:
 def _replace(request: _AlohaRequest) -> _AlohaReply:
     key, _ = request.customer()
     customers.replace(request.company, key, request.body(), request.duplicate_status)
-    request.emulator.touch()
     return _AlohaReply(customers.shown(key, request.company[key]), "Customer")
 
 
@@ -196,7 +194,6 @@ def _add_token(request: _AlohaRequest) -> _AlohaReply:
     header = payments.token_header(body, request.company.__contains__, rules)
     saved = request.company[header.customer_id]["payments"]
     account_id = payments.add(saved, header, emulator.switch("DUPLICATE_TOKEN"))
-    emulator.touch()
     return _AlohaReply(account_id, "guid")
 
 
@@ -205,7 +202,6 @@ def _replace_payments(request: _AlohaRequest) -> _AlohaReply:
     _, customer = request.customer()
     only = payments.replacement(request.body(f"{{{media.INBOUND}}}InPayment"))
     customer["payments"] = [only]
-    request.emulator.touch()
     return _AlohaReply(only["AccountId"], "guid")
 
 
@@ -216,7 +212,6 @@ def _delete(request: _AlohaRequest) -> _AlohaReply:
     if len(left) == len(customer["payments"]):
         raise named(404, "NotFound")
     customer["payments"] = left
-    request.emulator.touch()
     return _AlohaReply(None, "", has_body=False)
 
 

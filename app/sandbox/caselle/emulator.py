@@ -183,7 +183,6 @@ class CaselleEmulator(JsonApiEmulator):
             return HTMLResponse(refused.detail, refused.status)
         except (TokenRefused, ValueError):
             return HTMLResponse("The card cannot be used.", 400)
-        self.touch()
         return RedirectResponse(onward, 303)
 
     def grant(self, request: Request, form: Mapping[str, str]) -> None:

@@ -130,7 +130,6 @@ class JpMorganEmulator(JsonApiEmulator):
             audience=self.root_of(request) + TOKEN_PATH,
             used=self.state["used_assertions"],
         )
-        self.touch()
 
     def refusal(self, why: Malformed) -> SandboxRefusal:
         match why:
@@ -159,7 +158,6 @@ class JpMorganEmulator(JsonApiEmulator):
         if outcome not in three_ds.OUTCOMES:
             return HTMLResponse("Unknown outcome", 400)
         three_ds.decide(method, outcome, stamp(self.clock.now()))
-        self.touch()
         back = method["wire"].get("authenticationResult", {}).get("authenticationReturnUrl")
         return RedirectResponse(back, 303) if back else HTMLResponse(three_ds.challenge_page(method))
 

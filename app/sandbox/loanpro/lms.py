@@ -24,7 +24,6 @@ class Host(Protocol):
     clock: SandboxClock
 
     def switch(self, name: str) -> str: ...
-    def touch(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,6 @@ def answer(host: Host, method: str, path: str, options: Mapping[str, str], body:
 
 def _create(request: LmsRequest) -> Json:
     customer = customers.create(request.state, request.fields, request.rules)
-    request.host.touch()
     return {"d": render.customer(customer, request.state, {}, request.style)}
 
 
@@ -118,7 +116,6 @@ def _update(request: LmsRequest) -> Json:
     row = search.visible_row(customer, now, delay_s)
     customers.update(state, customer, body, request.rules)
     customers.touch_index(customer, row, now)
-    request.host.touch()
     mode = request.host.switch("LINK_RESPONSE")
     if mode == "deferred" or not children(body, "PaymentAccounts"):
         return {"d": render.customer(customer, state, {}, request.style)}

@@ -93,43 +93,24 @@ def _authenticate(request: LinkRequest) -> Json:
     return {"token": login.token, "secret": login.secret}
 
 
-def _mint_obo(request: LinkRequest) -> Json:
-    request.host.touch()
-    return secure.mint_obo(request.state)
-
-
-def _create_bank(request: LinkRequest) -> Json:
-    request.host.touch()
-    return secure.create_bank(request.state, request.body, request.now)
-
-
 def _update(request: LinkRequest) -> bool:
     (secure.update_card if request.kind == "card" else secure.update_bank)(request.state, request.body, request.now)
-    request.host.touch()
     return True
 
 
 def _delete(request: LinkRequest) -> bool:
     secure.delete(request.state, request.body, request.kind, request.now)
-    request.host.touch()
     return True
 
 
 def _link(request: LinkRequest) -> bool:
     secure.link(request.state, request.groups["id"], request.body, request.kind, request.now)
-    request.host.touch()
     return True
 
 
 def _unlink(request: LinkRequest) -> bool:
     secure.unlink(request.state, request.groups["id"], request.body, request.kind, request.now)
-    request.host.touch()
     return True
-
-
-def _create_customer(request: LinkRequest) -> Json:
-    request.host.touch()
-    return secure.create_customer(request.state, request.body)
 
 
 _FORMS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -161,7 +142,6 @@ def _capture(request: LinkRequest) -> Json:
     try:
         if form.endswith("edit-form"):
             secure.edit(_profile(request), request.body)
-            request.host.touch()
             return {"status": 200, "token": request.options["account"]}
         chosen = {name: value for name, value in request.options.items() if name == "account_type"}
         fields = {**chosen, **request.body, "kind": _kind_of(form)}
@@ -197,11 +177,16 @@ _ROUTES: Final = tuple(
     (method, auth, re.compile(pattern), handler)
     for method, auth, pattern, handler in (
         ("POST", "none", "authenticate", _authenticate),
-        ("POST", "empty", "users/obo-token", _mint_obo),
-        ("POST", "obo", "checking-account", _create_bank),
+        ("POST", "empty", "users/obo-token", lambda request: secure.mint_obo(request.state)),
+        (
+            "POST",
+            "obo",
+            "checking-account",
+            lambda asked: secure.create_bank(asked.state, asked.body, asked.now),
+        ),
         ("PUT", "obo", "(?P<kind>checking-account|credit-card)", _update),
         ("DELETE", "pair", "(?P<kind>checking-account|credit-card)", _delete),
-        ("POST", "pair", "customers", _create_customer),
+        ("POST", "pair", "customers", lambda request: secure.create_customer(request.state, request.body)),
         ("PUT", "pair", r"customers/(?P<id>\d+)/add-(?P<kind>checking-account|card)", _link),
         ("DELETE", "pair", r"customers/(?P<id>\d+)/(?P<kind>checking-account|credit-card)", _unlink),
         ("GET", "path", "(?P<form>(?:check-)?capture-form)/(?P<obo>[^/]+)", _page),

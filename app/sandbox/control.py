@@ -25,7 +25,6 @@ from app.sandbox.control_input import (
     token_fields,
     without_digits,
 )
-from app.sandbox.faults import Fault
 
 if TYPE_CHECKING:
     from app.sandbox.server import Sandbox
@@ -131,19 +130,13 @@ class _Control:
     async def add_fault(self, request: Request) -> Response:
         body = await body_of(request)
         self._emulator(text(body, "provider"))
-        return _reply(self._sandbox.faults.add(fault_from(body)).shown())
+        return _reply(self._sandbox.faults.add(fault_from(body)))
 
     async def remove_faults(self, request: Request) -> Response:
-        provider = self._asked_provider(request)
-
-        def wanted(fault: Fault) -> bool:
-            return provider in (None, fault.provider)
-
-        return _reply({"removed": self._sandbox.faults.remove(wanted)})
+        return _reply({"removed": self._sandbox.faults.remove(self._asked_provider(request))})
 
     async def remove_fault(self, request: Request) -> Response:
-        fault_id = request.path_params["fault_id"]
-        if not self._sandbox.faults.remove(lambda fault: fault.id == fault_id):
+        if not self._sandbox.faults.remove(fault_id=request.path_params["fault_id"]):
             raise _NotFound("There is no such fault.")
         return _reply({"removed": 1})
 

@@ -6,17 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
+from msgspec import ValidationError, convert
 from starlette.requests import Request
 
-from app.sandbox.faults import Fault, FaultKind
-from app.sandbox.rewrite import BadPointer, Rewrite, parts_of
+from app.sandbox.faults import Fault, FaultKind, RewriteFault
 
-_MAX_DELAY_MS: Final = 3_600_000
 _MAX_SHIFT: Final = timedelta(days=100 * 366)
-_FAULT_FIELDS: Final = frozenset(
-    {"provider", "method", "path", "kind", "status", "delay_ms", "retry_after_s", "times", "commit"}
-)
-_REWRITE_FIELDS: Final = frozenset({"headers", "body", "set", "remove"})
 
 
 class BadControlInput(Exception):
@@ -73,62 +68,13 @@ def _integer(body: Mapping[str, Any], field: str, default: int, low: int, high: 
 
 def fault_from(body: dict[str, Any]) -> Fault:
     """Parse ``POST /faults``; the caller has checked the provider."""
-    kinds = [kind.value for kind in FaultKind]
-    kind = text(body, "kind")
-    if kind not in kinds:
-        raise BadControlInput("kind", f"This must be one of {' '.join(kinds)}.")
-    is_rewrite = kind == FaultKind.REWRITE
-    allow_only(body, _FAULT_FIELDS | _REWRITE_FIELDS if is_rewrite else _FAULT_FIELDS)
-    if kind == FaultKind.DELAY and "delay_ms" not in body:
-        raise BadControlInput("delay_ms", "A delay needs it.")
-    is_committed = body.get("commit", False)
-    if not isinstance(is_committed, bool):
-        raise BadControlInput("commit", "This must be true or false.")
-    return Fault(
-        provider=text(body, "provider"),
-        kind=FaultKind(kind),
-        method=text(body, "method", "*").upper(),
-        path=_prefix(text(body, "path", "*")),
-        status=_integer(body, "status", 500, 200, 599),
-        delay_ms=_integer(body, "delay_ms", 0, 0, _MAX_DELAY_MS),
-        retry_after_s=_number(body, "retry_after_s", 1, 0, 86_400),
-        times=_integer(body, "times", 1, 1, 1_000_000) if "times" in body else None,
-        is_committed=is_committed,
-        rewrite=_rewrite_from(body) if is_rewrite else None,
-    )
-
-
-def _rewrite_from(body: Mapping[str, Any]) -> Rewrite:
-    headers, values, removed = body.get("headers", {}), body.get("set", {}), body.get("remove", [])
-    if not isinstance(headers, dict) or not all(
-        value is None or (isinstance(value, str) and value.isascii() and value.isprintable())
-        for value in headers.values()
-    ):
-        raise BadControlInput("headers", "This must map header names to text, or to null to remove the header.")
-    if not isinstance(values, dict):
-        raise BadControlInput("set", "This must map JSON Pointers to values.")
-    if not isinstance(removed, list) or not all(isinstance(pointer, str) for pointer in removed):
-        raise BadControlInput("remove", "This must be a list of JSON Pointers.")
-    for name, pointers in (("set", values), ("remove", removed)):
-        try:
-            for pointer in pointers:
-                parts_of(pointer)
-        except BadPointer as bad:
-            raise BadControlInput(name, str(bad)) from None
-    return Rewrite(
-        status=_integer(body, "status", 500, 200, 599) if "status" in body else None,
-        headers=headers,
-        body=body.get("body"),
-        values=values,
-        removed=tuple(removed),
-    )
-
-
-def _prefix(path: str) -> str:
-    if path == "*":
-        return path
-    path = path.removesuffix("*")
-    return path if path.startswith("/") else f"/{path}"
+    try:
+        return convert(body, RewriteFault if body.get("kind") == FaultKind.REWRITE else Fault)
+    except ValidationError as error:
+        message = re.sub(r" - at .*", "", str(error))
+        named = re.search(r"\$\.(\w+)|field `(\w+)`|^(\w+): ", str(error))
+        field = next(filter(None, named.groups()), "") if named else ""
+        raise BadControlInput(field, without_digits(message.removeprefix(f"{field}: "))) from None
 
 
 def new_time(body: dict[str, Any], now: datetime) -> datetime:

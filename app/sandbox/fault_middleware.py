@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.sandbox.calls import CallLog
 from app.sandbox.connection import SandboxConnection, connection_of
-from app.sandbox.faults import Fault, FaultKind, FaultRegistry
+from app.sandbox.faults import Fault, FaultKind, FaultRegistry, RewriteFault
 
 GARBAGE: Final = b'\x00\xff{"not": json, <neither>xml'
 _Headers = list[tuple[bytes, bytes]]
@@ -93,12 +93,12 @@ class GuardedEmulator:
             connection.abort()
         elif fault.kind is FaultKind.TRUNCATE:
             await self._truncate(connection, scope, receive, send)
-        elif fault.rewrite is not None:
+        elif isinstance(fault, RewriteFault):
             reply = _Captured()
             await self._app(scope, receive, reply.send)
-            await _answer(send, *fault.rewrite.apply(reply.status, reply.headers, bytes(reply.body)))
+            await _answer(send, *fault.apply(reply.status, reply.headers, bytes(reply.body)))
         else:
-            if fault.is_committed:
+            if fault.commit:
                 await self._app(scope, receive, _Captured().send)
             if fault.kind is FaultKind.HANG:
                 await _hold(receive, released)

@@ -7,7 +7,7 @@ import pytest
 
 from app.sandbox.calls import CallLog
 from app.sandbox.control_input import BadControlInput, fault_from, new_time, token_fields, without_digits
-from app.sandbox.faults import FaultKind, FaultRegistry
+from app.sandbox.faults import FaultKind, FaultRegistry, RewriteFault
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -124,8 +124,8 @@ def test_bad_faults_name_the_field(sent: dict[str, Any], field: str) -> None:
 
 def rewritten(sent: dict[str, Any], body: bytes = b'{"a": [{"b": 1}, {"b": 2}], "c": {"d/e": 3}}') -> Any:
     fault = fault_from({"provider": "loanpro", "kind": "rewrite", **sent})
-    assert fault.rewrite is not None
-    status, headers, changed = fault.rewrite.apply(200, [(b"content-type", b"application/json"), (b"x", b"1")], body)
+    assert isinstance(fault, RewriteFault)
+    status, headers, changed = fault.apply(200, [(b"content-type", b"application/json"), (b"x", b"1")], body)
     return status, dict(headers), changed
 
 

@@ -22,7 +22,17 @@ from app.wallet.keys import key_name
 from app.wallet.writes.lease import WorkerLease
 
 _SETTINGS: Final = {"id": ID_KEY, "digest": DIGEST_KEY}
-_COLUMNS: Final = ("setting", "key", "state", "api_keys", "operations", "last_used_at", "known_since", "processes")
+_COLUMNS: Final = (
+    "setting",
+    "key",
+    "state",
+    "api_keys",
+    "operations",
+    "endpoints",
+    "last_used_at",
+    "known_since",
+    "processes",
+)
 _RANDOM_BYTES: Final = 48
 _UNNAMED: Final = "unnamed"
 
@@ -89,15 +99,19 @@ def status(source: ConfigLocation, as_json: bool) -> None:
 
 async def _rows(store: Store, settings: Settings) -> list[dict[str, Any]]:
     uses = {(use.purpose, use.name): use for use in await store.key_uses.all()}
-    api_keys, operations = await store.key_uses.api_keys_by_key(), await store.key_uses.operations_by_key()
+    needs: list[dict[str | None, int]] = [
+        await store.key_uses.api_keys_by_key(),
+        await store.key_uses.operations_by_key(),
+        await store.key_uses.endpoints_by_key(),
+    ]
     processes = await WorkerLease(store, lambda: datetime.now(UTC)).others()
     rows: list[dict[str, Any]] = []
     for setting, names in key_names(settings).items():
         is_digest = setting == DIGEST_KEY
-        needed = {*api_keys, *operations} if is_digest else set()
+        needed = set().union(*needs) if is_digest else set()
         former = sorted({name for purpose, name in uses if purpose == setting} - set(names))
         for name in [*names, *former, *sorted(one or "" for one in needed - {*names, *former})]:
-            counts = (api_keys.get(name or None, 0), operations.get(name or None, 0)) if is_digest else (None, None)
+            counts = [by_key.get(name or None, 0) if is_digest else None for by_key in needs]
             rows.append(_row(setting, name, names, counts, uses.get((setting, name)), processes))
     return rows
 
@@ -106,7 +120,7 @@ def _row(
     setting: str,
     name: str,
     names: list[str],
-    counts: tuple[int | None, int | None],
+    counts: list[int | None],
     use: KeyUse | None,
     processes: list[LeaseRecord],
 ) -> dict[str, Any]:
@@ -121,6 +135,7 @@ def _row(
         "state": state if name else "unknown",
         "api_keys": counts[0],
         "operations": counts[1],
+        "endpoints": counts[2],
         "last_used_at": use.last_used_at if use else None,
         "known_since": use.known_since if use else None,
         "processes": f"{holders} of {len(processes)}",

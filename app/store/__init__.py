@@ -28,6 +28,8 @@ from app.store.connection import Clock, Connection
 from app.store.database import Database, Engine, OnChange, make_engine, utc_now
 from app.store.directory import CustomerStore, erase_customer
 from app.store.documents import PublishedDocuments
+from app.store.endpoint_deliveries import EndpointDeliveries
+from app.store.endpoints import Endpoints
 from app.store.events import Events, forget_event_details
 from app.store.imports import Imports
 from app.store.journal import Journal, forget_intents
@@ -69,6 +71,8 @@ class Store:
         self.key_uses = KeyUses(database)
         self.documents = PublishedDocuments(database)
         self.deliveries = WebhookDeliveries(database)
+        self.endpoints = Endpoints(database)
+        self.endpoint_deliveries = EndpointDeliveries(database)
         self.imports = Imports(database)
         self.payments = Payments(database)
 

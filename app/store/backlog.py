@@ -20,12 +20,15 @@ class Unfinished:
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """`operations` in PENDING and UNKNOWN; `undecided` of the latter wait for an operator. `deliveries` are
-    ``waiting``, ``failed`` (and tried again) or ``dead``. States without rows are left out.
+    ``waiting``, ``failed`` (and tried again) or ``dead``; so are those to `endpoints`, which are ``enabled``,
+    ``failing``, ``disabled`` (by the gateway) or ``paused`` (by an operator). States without rows are left out.
     """
 
     operations: tuple[Unfinished, ...]
     undecided: int
     deliveries: tuple[Unfinished, ...]
+    endpoints: tuple[Unfinished, ...]
+    endpoint_deliveries: tuple[Unfinished, ...]
     at: datetime
 
 
@@ -46,8 +49,34 @@ _DELIVERIES: Final = Query(
     FROM receipts WHERE tenant = :tenant AND state IN ('RECEIVED', 'DEAD') GROUP BY 1
     """,
 )
+_ENDPOINTS: Final = Query(
+    Unfinished,
+    """
+    SELECT CASE WHEN disabled_reason = 'OPERATOR' THEN 'paused' WHEN disabled_at IS NOT NULL THEN 'disabled'
+        WHEN failing_since IS NOT NULL THEN 'failing' ELSE 'enabled' END, COUNT(*), MIN(created_at)
+    FROM endpoints WHERE tenant = :tenant GROUP BY 1
+    """,
+)
+_ENDPOINT_DELIVERIES: Final = Query(
+    Unfinished,
+    """
+    SELECT CASE WHEN delivery.state = 'DEAD' THEN 'dead' WHEN delivery.error IS NULL THEN 'waiting' ELSE 'failed' END,
+        COUNT(*), MIN(delivery.created_at)
+    FROM endpoint_deliveries AS delivery JOIN endpoints AS endpoint
+    ON endpoint.tenant = delivery.tenant AND endpoint.id = delivery.endpoint_id
+    WHERE delivery.tenant = :tenant
+    AND (delivery.state = 'DEAD' OR (delivery.state = 'PENDING' AND endpoint.disabled_at IS NULL)) GROUP BY 1
+    """,
+)
 
 
 def read_backlog(db: Connection) -> Backlog:
     """Reads by index: the time depends on the number of unfinished rows, not on the size of the store."""
-    return Backlog(tuple(db.all(_OPERATIONS)), db.one(_UNDECIDED) or 0, tuple(db.all(_DELIVERIES)), db.now())
+    return Backlog(
+        operations=tuple(db.all(_OPERATIONS)),
+        undecided=db.one(_UNDECIDED) or 0,
+        deliveries=tuple(db.all(_DELIVERIES)),
+        endpoints=tuple(db.all(_ENDPOINTS)),
+        endpoint_deliveries=tuple(db.all(_ENDPOINT_DELIVERIES)),
+        at=db.now(),
+    )

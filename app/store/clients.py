@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from app.store.connection import Connection
 from app.store.database import ReadMethod, Repository, WriteMethod
+from app.store.endpoints import resume_endpoints
 from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
 from app.store.outbox import Transaction
 from app.store.records import ClientKey, ClientRecord, Topic
@@ -188,7 +189,8 @@ def change_client(
 
 def enable_client(tx: Transaction, name: str, *, is_enabled: bool = True) -> ClientRecord:
     """Accept its keys, or reject them from now on. Raises ClientUnknown."""
-    _lock(tx, name)
+    if _lock(tx, name).disabled_at is not None and is_enabled:
+        resume_endpoints(tx, name)
     tx.execute(_DISABLE, name=name, at=None if is_enabled else tx.now())
     return _changed(tx, name)
 

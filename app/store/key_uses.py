@@ -36,6 +36,9 @@ _API_KEYS: Final = Query(
     "SELECT digest_key, count(*) FROM client_keys"
     " WHERE tenant = :tenant AND (expires_at IS NULL OR expires_at > :now) GROUP BY digest_key",
 )
+_ENDPOINTS: Final = Query(
+    _Count, "SELECT secret_key, count(*) FROM endpoints WHERE tenant = :tenant GROUP BY secret_key"
+)
 
 
 def save_known_keys(tx: Transaction, purpose: str, names: Collection[str]) -> None:
@@ -62,6 +65,11 @@ def api_keys_by_digest_key(db: Connection) -> dict[str | None, int]:
     return {row.digest_key: row.rows for row in db.all(_API_KEYS, now=db.now())}
 
 
+def endpoints_by_digest_key(db: Connection) -> dict[str | None, int]:
+    """How many webhook endpoints there are, by the name of the digest key that encrypts their secret."""
+    return {row.digest_key: row.rows for row in db.all(_ENDPOINTS)}
+
+
 class KeyUses(Repository):
     """Keys by purpose and name. The names are short hashes, see `app.wallet.keys.key_name`."""
 
@@ -70,3 +78,4 @@ class KeyUses(Repository):
     all = ReadMethod(all_key_uses)
     operations_by_key = ReadMethod(operations_by_digest_key)
     api_keys_by_key = ReadMethod(api_keys_by_digest_key)
+    endpoints_by_key = ReadMethod(endpoints_by_digest_key)

@@ -10,6 +10,7 @@ from ulid import ULID
 
 API_KEY: Final = "key_"
 CUSTOMER: Final = "cus_"
+ENDPOINT: Final = "ep_"
 EVENT: Final = "evt_"
 METHOD: Final = "pm_"
 OPERATION: Final = "op_"

@@ -18,6 +18,15 @@ from app.store.records.directory import (
     LinkRecord,
     MethodAddress,
 )
+from app.store.records.endpoints import (
+    ClaimedDelivery,
+    DisabledReason,
+    EndpointDelivery,
+    EndpointDeliveryState,
+    EndpointRecord,
+    EndpointWork,
+    NewEndpoint,
+)
 from app.store.records.events import (
     ChangeNotice,
     ChangeNotices,

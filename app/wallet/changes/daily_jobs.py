@@ -74,6 +74,7 @@ class DailyJobs:
         await self._store.events.expire(now - self._keep.events)
         await self._store.changes.prune(now - self._keep.changes)
         await self._store.deliveries.expire(now - self._keep.deliveries)
+        await self._store.endpoint_deliveries.expire(now - self._keep.deliveries, dead_before=now - self._keep.events)
         return appended
 
     async def _pages(self) -> AsyncIterator[list[ObservedRecord]]:

@@ -36,6 +36,7 @@ from app.api.shared_metrics import SharedMetrics
 from app.api.state_metrics import BacklogGauges, StateGauges
 from app.api.webhooks import WebhookReceiver
 from app.caching.shared_redis import SharedRedis
+from app.endpoints.compose import build_endpoint_worker
 from app.errors import SettingsError
 from app.execution.documents import DocumentCache
 from app.execution.plans import Plans
@@ -150,6 +151,9 @@ class Gateway:
         effects = {name: spec.webhooks.effects for name, spec in specs().items() if spec.webhooks is not None}
         handlers = webhook_handlers(deps, effects)
         self.webhook_worker = WebhookWorker(deps, handlers, name=self.owner.id, gone=self.owner.killed)
+        self.endpoint_worker = build_endpoint_worker(
+            settings.endpoints, self.store, self.keys.endpoints, self.ids, self.owner, self.metrics.on_endpoint_attempt
+        )
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
         self.app = self._build_app()
         self._background: list[asyncio.Task[None]] = []
@@ -171,9 +175,13 @@ class Gateway:
         await self.owner.start()
         await self.keys.publish(self.store, self.owner)
         await self.reconciler.start()
-        work = [self.changes.run(), self.webhook_worker.run(), self.observations.run(), self.sweep.run()]
+        work = [self.changes.run(), self.webhook_worker.run(), self.endpoint_worker.run(), self.observations.run()]
         work += [self.feed.run(), self.poller.run(), self.audit.run(), self.documents.run(), self.key_uses.run()]
-        work += [self.metrics.watch_loop(), *([self._shared_metrics.run()] if self._shared_metrics else [])]
+        work += [
+            self.sweep.run(),
+            self.metrics.watch_loop(),
+            *([self._shared_metrics.run()] if self._shared_metrics else []),
+        ]
         self._background.extend(asyncio.create_task(one) for one in work)
         self.store.notifications.start(self._receive)
 
@@ -412,6 +420,7 @@ class Gateway:
         return {"store": store, "migrations": migrations, "draining": not_draining}
 
     def _receive(self, signal: Signal) -> None:
+        self.endpoint_worker.wake()
         if signal is Signal.CHANGES:
             self.changes.wake()
             self.feed.wake()

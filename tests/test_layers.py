@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.store": {"app.vault", "app.telemetry"},
     "app.store.migrations.versions": {"app.vault", "app.providers.registry"},
     "app.wallet": {"app.vault", "app.store", "app.settings.model"},
+    "app.endpoints": {"app.wallet", "app.store", "app.vault", "app.http.retry", "app.settings.model"},
     "app.execution": set(),
     "app.api": {
         "app.wallet",

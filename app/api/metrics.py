@@ -75,6 +75,7 @@ class Metrics:
         self._requests: _Counts = defaultdict(int)
         self._request_seconds = _Took(_REQUEST_S)
         self._executions: _Counts = defaultdict(int)
+        self._endpoint_attempts: _Counts = defaultdict(int)
         self._refusals: _Counts = defaultdict(int)
         self._errors: _Counts = defaultdict(int)
         self._operations: _Counts = defaultdict(int)
@@ -112,6 +113,13 @@ class Metrics:
                     self._refusals,
                 ),
                 _Count("vaultgraph_executions", "Operations run, by execution path.", ("path",), self._executions),
+                _Count(
+                    "vaultgraph_endpoint_attempts",
+                    "Attempts to deliver an event to a webhook endpoint, by outcome: delivered, failed (and tried "
+                    "again), dead (dead-lettered), withheld (not granted any more).",
+                    ("outcome",),
+                    self._endpoint_attempts,
+                ),
             )
         )
         self.registry.register(
@@ -182,6 +190,10 @@ class Metrics:
     def on_execution(self, path: str) -> None:
         """`path`: compiled, or fallback if graphql-core ran the operation."""
         self._executions[(path,)] += 1
+
+    def on_endpoint_attempt(self, outcome: str) -> None:
+        """`outcome`: delivered, failed, dead, withheld."""
+        self._endpoint_attempts[(outcome,)] += 1
 
     def page(self) -> bytes:
         return generate_latest(self.registry)

@@ -31,6 +31,9 @@ _MODES: Final[Mapping[str, str]] = {
     "vaultgraph_operations_undecided": "livemostrecent",
     "vaultgraph_webhook_deliveries": "livemostrecent",
     "vaultgraph_webhook_oldest_seconds": "livemostrecent",
+    "vaultgraph_endpoints": "livemostrecent",
+    "vaultgraph_endpoint_deliveries": "livemostrecent",
+    "vaultgraph_endpoint_oldest_seconds": "livemostrecent",
 }
 """How workers' gauges become one; the others are added up."""
 

@@ -15,6 +15,7 @@ from app.store.errors import StoreUnavailable
 _READ_EVERY_S: Final = 5.0
 _OPERATIONS: Final = ("PENDING", "UNKNOWN")
 _DELIVERIES: Final = ("waiting", "failed", "dead")
+_ENDPOINTS: Final = ("enabled", "failing", "disabled", "paused")
 
 _ABOUT: Final[Mapping[str, str]] = {
     "vaultgraph_websockets": "Open WebSockets.",
@@ -42,7 +43,7 @@ class StateGauges(Collector):
 
 
 class BacklogGauges(Collector):
-    """The journal's open operations and the webhook deliveries, as `refresh` has last read them."""
+    """The journal's open operations and the webhook deliveries, in and out, as `refresh` has last read them."""
 
     def __init__(self, read: Callable[[], Awaitable[Backlog]], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
@@ -78,10 +79,30 @@ class BacklogGauges(Collector):
             "Age of the oldest delivery in this state; 0 if none.",
             labels=("state",),
         )
+        outgoing = GaugeMetricFamily(
+            "vaultgraph_endpoint_deliveries",
+            "Deliveries to webhook endpoints that are not done, by state; those of disabled endpoints only if dead.",
+            labels=("state",),
+        )
+        outgoing_waits = GaugeMetricFamily(
+            "vaultgraph_endpoint_oldest_seconds",
+            "Age of the oldest delivery to an endpoint in this state; 0 if none.",
+            labels=("state",),
+        )
+        endpoints = GaugeMetricFamily(
+            "vaultgraph_endpoints",
+            "Webhook endpoints by state; failing: no success since a failure; disabled: by the gateway; paused: by an "
+            "operator.",
+            labels=("state",),
+        )
         if found is not None:
+            by_endpoint_state = {row.state: row.count for row in found.endpoints}
+            for state in _ENDPOINTS:
+                endpoints.add_metric((state,), by_endpoint_state.get(state, 0))
             for rows, states, count, age in (
                 (found.operations, _OPERATIONS, counts, ages),
                 (found.deliveries, _DELIVERIES, deliveries, waits),
+                (found.endpoint_deliveries, _DELIVERIES, outgoing, outgoing_waits),
             ):
                 by_state = {row.state: row for row in rows}
                 for state in states:
@@ -89,4 +110,4 @@ class BacklogGauges(Collector):
                     count.add_metric((state,), row.count if row else 0)
                     age.add_metric((state,), max(0.0, (found.at - row.oldest_at).total_seconds()) if row else 0)
             undecided.add_metric((), found.undecided)
-        yield from (counts, ages, undecided, deliveries, waits)
+        yield from (counts, ages, undecided, deliveries, waits, endpoints, outgoing, outgoing_waits)

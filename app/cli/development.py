@@ -103,6 +103,7 @@ def dev_settings(
         "data_dir": str(folder),
         "network_tokens": True,
         "grace_s": _GRACE_S,
+        "endpoints": {"allow_loopback": True},
         "auth": {
             "issuer": development.ISSUER,
             "audience": [development.AUDIENCE],

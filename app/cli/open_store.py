@@ -28,7 +28,12 @@ def store_settings(source: ConfigLocation) -> Settings:
     if source.config_file is not None or settings.store.url:
         raise SettingsError("missing settings: digest_key")
     require_store(source.folder / "vaultgraph.db")
-    made_up: dict[str, Any] = {"mode": "development", "data_dir": str(source.folder), **dev_keys(source.folder)}
+    made_up: dict[str, Any] = {
+        "mode": "development",
+        "data_dir": str(source.folder),
+        "endpoints": {"allow_loopback": True},
+        **dev_keys(source.folder),
+    }
     return load_settings(None, {}, made_up)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import fields, replace
 
 from app.api.auth.compose import token_rules
+from app.endpoints.signing import SecretCipher, SecretKeys
 from app.errors import SettingsError
 from app.http.fetch import DocumentFetcher
 from app.http.jwks import Fetch
@@ -48,6 +49,7 @@ class GatewayKeys:
         self.digest = DigestKeys(settings.digest_key.reveal(), lambda secret: secret)
         self.ids = Ids(settings.id_key.reveal(), canonical_ref=canonical_ref)
         self.snapshots = KeyRing(settings.id_key.reveal(), SnapshotCipher)
+        self.endpoints: SecretKeys = KeyRing(settings.digest_key.reveal(), SecretCipher)
         self.webhooks = {name: keys for name, keys in key_names(settings).items() if name not in (ID_KEY, DIGEST_KEY)}
 
     def by_setting(self) -> Mapping[str, list[str]]:
@@ -58,6 +60,7 @@ class GatewayKeys:
         """Use these settings' keys and names from now on; the ids' own are replaced by the caller."""
         self.snapshots.replace(settings.id_key.reveal())
         self.digest.replace(settings.digest_key.reveal())
+        self.endpoints.replace(settings.digest_key.reveal())
         self.webhooks = {name: keys for name, keys in key_names(settings).items() if name not in (ID_KEY, DIGEST_KEY)}
 
     async def publish(self, store: Store, lease: WorkerLease) -> None:

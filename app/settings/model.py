@@ -236,6 +236,23 @@ class RateSettings(Section, frozen=True):
     end_user: EndUserBudgetSettings = EndUserBudgetSettings()
 
 
+class EndpointSettings(Section, frozen=True):
+    """Outgoing webhooks. A delivery is retried for `retry_for_s`, after pauses that double from `first_retry_s` to
+    `longest_retry_s`; an endpoint is disabled after `disable_after_s` of failures only.
+
+    `concurrency`: requests in flight to one endpoint from one process. `allow_loopback`, for development only, allows
+    endpoints on this machine, without TLS.
+    """
+
+    timeout_s: Annotated[float, Meta(gt=0, le=20)] = 10.0
+    concurrency: Count = 8
+    first_retry_s: Positive = 5.0
+    longest_retry_s: Positive = 21_600.0
+    retry_for_s: ZeroOrMore = 259_200.0
+    disable_after_s: Positive = 604_800.0
+    allow_loopback: bool = False
+
+
 class LogSettings(Section, frozen=True):
     """The log on standard error. At `info` it has a line for each request, at `debug` one for each vault call too."""
 
@@ -277,6 +294,7 @@ class GatewaySettings(Section, frozen=True):
     gate: ApiSettings = ApiSettings()
     rate: RateSettings = RateSettings()
     documents: DocumentSettings = DocumentSettings()
+    endpoints: EndpointSettings = EndpointSettings()
     log: LogSettings = LogSettings()
 
     def provider(self, name: str) -> ProviderSettings:

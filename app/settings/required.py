@@ -37,6 +37,8 @@ def unsafe_settings(settings: Settings) -> dict[str, list[str]]:
     if not set(settings.id_key).isdisjoint(settings.digest_key):
         gateway.append("digest_key: it is the same as id_key, make another")
     if settings.mode == "production":
+        if settings.endpoints.allow_loopback:
+            gateway.append("endpoints.allow_loopback: it is for development only")
         gateway += [
             f"{section}.jwks_url: {_OPENLY}"
             for section, one in settings.auth.trusted().items()

@@ -1,0 +1,1 @@
+"""Outgoing webhooks: sends events to the endpoints of partners and staff, signed as Standard Webhooks say."""

@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "check": "Try every enabled vault's credentials, or check links.",
     "dev": "Run the gateway with four sandboxes and demo customers.",
     "documents": "Manage published documents, a partner app's only operations.",
+    "endpoints": "Webhook endpoints of partners and staff, and their deliveries.",
     "explain": "Show how each operation of a file runs, and its cost.",
     "import": "Link existing vault customers and import cards, from a file.",
     "keys": "Rotate the gateway's own keys, and see which are needed.",

@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "app.telemetry",
         "app.server.addresses",
     },
-    "app.sandbox": set(),
+    "app.sandbox": {"app.server.sockets"},
+    "app.server.sockets": set(),
     "app.settings": set(),
     "app.settings.model": {
         "app.settings.sources",

@@ -19,12 +19,13 @@ from app.api.auth import development
 from app.api.cors import is_local_host
 from app.cli.development import SandboxSilent, credentials_of, dev_keys, dev_settings, is_development, note_sandbox
 from app.cli.options import ConfigLocation, source_options
-from app.cli.sandbox import control, naming_the_option
+from app.cli.sandbox import control
 from app.cli.startup_errors import described_store, store_startup_errors
 from app.errors import SettingsError
 from app.providers.registry import specs
 from app.sandbox.run import serve_sandbox
-from app.server.run import bind, run_until_signal, serve, url_of
+from app.server.run import run_until_signal, serve
+from app.server.sockets import bind, url_of
 from app.settings.model import Settings
 from app.telemetry.logs import configure_logging
 
@@ -169,10 +170,8 @@ class _Sandboxes:
         return await ready
 
     async def _serve(self, ready: asyncio.Future[str]) -> None:
-        with naming_the_option("--sandbox-port"):
-            await serve_sandbox(
-                _LOOPBACK, self._port, self._folder, ready=ready.set_result, stop=self._stop, handle_signals=False
-            )
+        sock = bind(_LOOPBACK, self._port, "--sandbox-port")
+        await serve_sandbox(sock, self._folder, self._stop, ready=ready.set_result)
 
     async def __aexit__(self, *_: object) -> None:
         self._stop.set()

@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +17,9 @@ from app.cli.output import JSON, print_json, print_rows
 from app.errors import SettingsError, VaultgraphError
 from app.providers.registry import specs
 from app.sandbox.faults import FaultKind
-from app.sandbox.run import SandboxPortTaken, serve_sandbox
-from app.server.run import PortTaken, run_until_signal
+from app.sandbox.run import serve_sandbox
+from app.server.run import run_until_signal
+from app.server.sockets import bind
 
 _PORT: Final = 8001
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -51,20 +51,10 @@ def command(context: click.Context, host: str, port: int, data_dir: Path | None)
         click.echo(f"Control      {url}/__sandbox   (credentials: {url}/__sandbox/credentials)")
 
     async def serve(stop: asyncio.Event) -> None:
-        with naming_the_option("--port"):
-            folder = ConfigLocation(data_dir=data_dir).folder
-            await serve_sandbox(host, port, folder, ready=ready, stop=stop, handle_signals=False)
+        folder = ConfigLocation(data_dir=data_dir).folder
+        await serve_sandbox(bind(host, port, "--port"), folder, stop, ready=ready)
 
     run_until_signal(serve)
-
-
-@contextmanager
-def naming_the_option(option: str) -> Iterator[None]:
-    """Add to a "port taken" error the option that changes the port, which differs by command."""
-    try:
-        yield
-    except SandboxPortTaken as taken:
-        raise PortTaken(f"{taken}; choose another with {option}") from None
 
 
 async def control(url: str, method: str, path: str, body: Any = None) -> Any:

@@ -11,7 +11,8 @@ import click
 from app.cli.options import ConfigLocation, source_options
 from app.cli.startup_errors import described_store, store_startup_errors, usable_folder
 from app.errors import SettingsError, VaultgraphError
-from app.server.run import bind, run_until_signal, serve, url_of
+from app.server.run import run_until_signal, serve
+from app.server.sockets import bind, url_of
 
 if TYPE_CHECKING:
     from app.server.workers import Worker

@@ -31,7 +31,8 @@ def the_four(clock: SandboxClock) -> Iterable[Emulator]:
 
 
 class Sandbox:
-    """ASGI app that owns the clock, emulators, faults, calls and state files.
+    """ASGI app that owns the clock, emulators, faults, calls and state files. `app.sandbox.run` must serve it: some
+    faults need its server to kill connections.
 
     With `data_dir`, emulator state is stored in ``data_dir/sandbox``; raises OSError if that fails.
     """
@@ -108,8 +109,3 @@ def _saving(emulator: Emulator) -> ASGIApp:
                 emulator.touch()
 
     return serve
-
-
-def build_sandbox(data_dir: Path | None = None, make_emulators: MakeEmulators = the_four) -> Sandbox:
-    """The sandbox. `app.sandbox.run` must serve it: some faults need its server to kill connections."""
-    return Sandbox(data_dir, make_emulators)

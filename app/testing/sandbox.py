@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from app.sandbox.run import serve_sandbox
 from app.sandbox.server import MakeEmulators, the_four
+from app.server.sockets import bind
 from app.testing.server_thread import ServerThread
 
 
@@ -38,15 +39,8 @@ class RunningSandbox(ServerThread):
         self._make_emulators = make_emulators
 
     async def serve_until(self, stop: asyncio.Event) -> None:
-        await serve_sandbox(
-            "127.0.0.1",
-            0,
-            self._data_dir,
-            ready=self._ready,
-            stop=stop,
-            handle_signals=False,
-            make_emulators=self._make_emulators,
-        )
+        sock = bind("127.0.0.1", 0, "the port")
+        await serve_sandbox(sock, self._data_dir, stop, ready=self._ready, make_emulators=self._make_emulators)
 
     def _ready(self, url: str) -> None:
         self.url = url

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from app.cli.demo_data import link_demo_customers
 from app.main import Gateway
-from app.server.run import bind, serve, url_of
+from app.server.run import serve
+from app.server.sockets import bind, url_of
 from app.settings.model import Settings
 from app.testing.server_thread import ServerThread
 from bench.calls.counting import Count, Counter, CountingLoop

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from app.server.run import bind
+from app.server.sockets import bind
 from tests.support.command import EXECUTABLE
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, patient, sources

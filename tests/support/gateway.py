@@ -17,7 +17,8 @@ from app.api.auth.development import DEFAULT_SCOPES, DevTokens
 from app.cli.demo_data import link_demo_customers
 from app.cli.development import dev_settings
 from app.main import Gateway
-from app.server.run import bind, serve, url_of
+from app.server.run import serve
+from app.server.sockets import bind, url_of
 from app.testing.server_thread import ServerThread
 from tests.support import leaks
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from app.server.run import bind, serve, url_of
+from app.server.run import serve
+from app.server.sockets import bind, url_of
 from app.testing.server_thread import ServerThread
 
 

@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 
 from app.errors import SettingsError
-from app.server.run import PortTaken, bind, serve, url_of
+from app.server.run import serve
+from app.server.sockets import PortTaken, bind, url_of
 
 
 class Application:

@@ -264,6 +264,8 @@ class Gateway:
             circuit=self.circuit,
             audit=self.audit,
             events=self.store.events,
+            customer_search=self.store.customer_search,
+            observed=self.store.observed_methods,
             feed=self.feed,
             revalidate=self.callers.revalidate,
             canonical_ref=canonical_ref,

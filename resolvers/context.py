@@ -21,6 +21,7 @@ from resolvers.audit import AuditTrail, NoTrail, Refusal, Refusals
 from resolvers.events import EventFeed, EventLog, NoEvents, unchanged
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.loaders import Loaders
+from resolvers.search import CustomerFinder, ExpiryReader, NoSearch
 from resolvers.writer import NoWrites, OperationReader, Writer
 
 
@@ -92,6 +93,8 @@ class Services:
     note_choice: Callable[[DefaultInfo], Awaitable[bool]] = _unnoted
     audit: AuditTrail = field(default_factory=NoTrail)
     events: EventLog = field(default_factory=NoEvents)
+    customer_search: CustomerFinder = field(default_factory=NoSearch)
+    observed: ExpiryReader = field(default_factory=NoSearch)
     feed: EventFeed = field(default_factory=NoEvents)
     revalidate: Callable[[Caller], Awaitable[Caller | None]] = unchanged
     recheck_s: float = 15.0

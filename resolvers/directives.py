@@ -26,11 +26,12 @@ class Sensitive:
     locations=[Location.FIELD_DEFINITION],
     name="upstreamCost",
     description="The field's price in vault calls, the unit of request limits. `perMethod`: per payment method of a "
-    "customer, however many fields request it.",
+    "customer, however many fields request it. `ifRead`: only if a field below is read from a vault.",
 )
 class UpstreamCost:
     calls: int
     per_method: bool | None = strawberry.UNSET
+    if_read: bool | None = strawberry.UNSET
 
 
 @strawberry.schema_directive(

@@ -7,14 +7,23 @@ from typing import Annotated
 
 import strawberry
 
+from app.vault.model import Expiry
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.directives import ListSize
 from resolvers.errors import BadUserInput
 from resolvers.inputs.customer_by import CustomerBy
+from resolvers.inputs.customer_filter import CustomerFilter
 from resolvers.inputs.event_filter import EventFilter, require_all_customers
 from resolvers.scopes import scoped
 from resolvers.types.customer import READ_METHODS, Customer
+from resolvers.types.customer_connection import (
+    MOST_ITEMS,
+    CustomerConnection,
+    ExpiringPaymentMethodConnection,
+    find_customers,
+    find_expiring,
+)
 from resolvers.types.event import MOST_EVENTS, EventConnection, event_position
 from resolvers.types.node import Node
 from resolvers.types.operation import Operation
@@ -26,6 +35,10 @@ from resolvers.types.viewer import Viewer
 SCHEMA_DATE = "2026-11-21"
 MOST_NODES = 100
 READ_AUDIT = "audit:read"
+PageSize = Annotated[int, strawberry.argument(description="The size of the page.")]
+Cursor = Annotated[
+    str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
+]
 
 
 @strawberry.type(description="What can be read.")
@@ -70,6 +83,43 @@ class Query:
             return await lookup.customer_by_ref(info, by.provider_ref.provider, by.provider_ref.customer_ref)
         return await lookup.customer_by_external_id(info, by.external_id) if by.external_id else None
 
+    @scoped(
+        lookup.READ_CUSTOMERS,
+        size=ListSize(assumed_size=MOST_ITEMS, slicing_arguments=["first"], sized_fields=["edges", "nodes"]),
+        description="The customers that the caller may see and that meet the filter, page by page; at most 100 a page.",
+    )
+    async def customers(
+        self,
+        info: Info,
+        filter: Annotated[
+            CustomerFilter | None, strawberry.argument(description="Which customers to return; all without it.")
+        ] = strawberry.UNSET,
+        first: PageSize = 20,
+        after: Cursor = strawberry.UNSET,
+    ) -> CustomerConnection | None:
+        return await find_customers(info, filter or None, first, after or None)
+
+    @scoped(
+        READ_METHODS,
+        size=ListSize(assumed_size=MOST_ITEMS, slicing_arguments=["first"], sized_fields=["edges", "nodes"]),
+        description="Methods that are valid now and expire before a month, the next ones first, without a call to a "
+        "vault: as last observed, for customers whose payment methods were read, polled, notified or reconciled.",
+    )
+    async def expiring_payment_methods(
+        self,
+        info: Info,
+        before: Annotated[
+            Expiry, strawberry.argument(description="The first month in which a method is not included any more.")
+        ],
+        since: Annotated[
+            Expiry | None,
+            strawberry.argument(description="An earlier month than the current one, to include expired methods."),
+        ] = strawberry.UNSET,
+        first: PageSize = 20,
+        after: Cursor = strawberry.UNSET,
+    ) -> ExpiringPaymentMethodConnection | None:
+        return await find_expiring(info, before, since or None, first, after or None)
+
     @scoped(READ_METHODS, calls=1, description="A payment method by id. Reads only its vault.")
     async def payment_method(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The payment method's id.")]
@@ -95,10 +145,8 @@ class Query:
         filter: Annotated[
             EventFilter | None, strawberry.argument(description="Which events to return.")
         ] = strawberry.UNSET,
-        first: Annotated[int, strawberry.argument(description="The size of the page.")] = 20,
-        after: Annotated[
-            str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
-        ] = strawberry.UNSET,
+        first: PageSize = 20,
+        after: Cursor = strawberry.UNSET,
     ) -> EventConnection | None:
         require_all_customers(info, READ_AUDIT)
         size, start = page_size(first, MOST_EVENTS), event_position(after or None)

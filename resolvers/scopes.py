@@ -36,16 +36,23 @@ _NOTHING_RAN: Final = "Nothing was run: the caller lacks the scope for another f
 
 
 def scoped(
-    *scopes: str, calls: int | None = None, per_method: bool = False, size: ListSize | None = None, **field: Any
+    *scopes: str,
+    calls: int | None = None,
+    per_method: bool = False,
+    if_read: bool = False,
+    size: ListSize | None = None,
+    **field: Any,
 ) -> Any:
     """`strawberry.field` for a field that needs any one of these scopes, may cost `calls` vault calls (with
-    `per_method` for each payment method that it returns), and is a list of this size.
+    `per_method` for each payment method that it returns, with `if_read` only if a field below is read from a vault),
+    and is a list of this size.
 
     The field must be nullable: without the scope it is null, with an error FORBIDDEN.
     """
     directives: list[object] = [RequiresScope(any=list(scopes))]
     if calls is not None:
-        directives.append(UpstreamCost(calls=calls, per_method=per_method or strawberry.UNSET))
+        unset = strawberry.UNSET
+        directives.append(UpstreamCost(calls=calls, per_method=per_method or unset, if_read=if_read or unset))
     if size is not None:
         directives.append(size)
     return strawberry.field(directives=directives, extensions=[ScopeGuard(scopes)], **field)

@@ -25,6 +25,7 @@ from app.store.backlog import Backlog, read_backlog
 from app.store.changelog import ChangeLog
 from app.store.clients import Clients
 from app.store.connection import Clock, Connection
+from app.store.customer_search import CustomerSearch
 from app.store.database import Database, Engine, OnChange, make_engine, utc_now
 from app.store.directory import CustomerStore, erase_customer
 from app.store.documents import PublishedDocuments
@@ -59,6 +60,7 @@ class Store:
         self.engine = engine
         self._db = database = Database(engine, tenant=tenant, clock=clock)
         self.directory = CustomerStore(database)
+        self.customer_search = CustomerSearch(database)
         self.link_health = LinkHealth(database)
         self.observed_methods = ObservedMethods(database)
         self.journal = Journal(database)

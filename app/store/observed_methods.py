@@ -1,13 +1,13 @@
 """Payment methods last observed at each vault: for webhooks, detection of external changes, and expiry events."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from app.store.connection import Connection
 from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
-from app.store.records import ObservedChanges, ObservedMethod, ObservedRecord, ObservedStatus
+from app.store.records import ExpiryPosition, ObservedChanges, ObservedMethod, ObservedRecord, ObservedStatus
 from app.store.statements import Query, Statement, values_of
 from app.store.text import is_storable, storable
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderName
@@ -83,6 +83,14 @@ _EXPIRING: Final = Query(
     f"{_METHODS} AND expiry BETWEEN :first_month AND :last_month AND status = 'ACTIVE'"
     f" AND (provider, customer_ref, method_ref) > (:provider, :customer_ref, :method_ref) {_ORDER} LIMIT :limit",
 )
+
+_NEXT_TO_EXPIRE: Final = (
+    f"{_METHODS} AND status = 'ACTIVE' AND expiry < :before"
+    " AND (expiry, provider, customer_ref, method_ref) > (:expiry, :provider, :customer_ref, :method_ref){among}"
+    " ORDER BY expiry, provider, customer_ref, method_ref LIMIT :limit"
+)
+_NEXT_OF_ALL: Final = Query(ObservedRecord, _NEXT_TO_EXPIRE.replace("{among}", ""))
+_NEXT_OF_SOME: Final = Query(ObservedRecord, _NEXT_TO_EXPIRE.replace("{among}", " AND customer_id IN :among"))
 
 
 def note_list(
@@ -194,6 +202,19 @@ def expiring_methods(
     )
 
 
+def next_to_expire(
+    db: Connection, after: ExpiryPosition, before: str, *, limit: int, among: Collection[str] | None = None
+) -> list[ObservedRecord]:
+    """ACTIVE methods after a position that expire before a month, the next ones first; with `among` only of these
+    customers."""
+    values = {**after._asdict(), "before": before, "limit": limit}
+    if not is_storable("".join(after)):
+        return []
+    if among is None:
+        return db.all(_NEXT_OF_ALL, **values)
+    return db.all(_NEXT_OF_SOME, **values, among=list(among))
+
+
 class ObservedMethods(Repository):
     is_unchanged = ReadMethod(is_list_unchanged)
     status = ReadMethod(observed_status)
@@ -201,4 +222,5 @@ class ObservedMethods(Repository):
     unseen_links = ReadMethod(unseen_links)
     of_customer = ReadMethod(observed_methods_of)
     expiring = ReadMethod(expiring_methods)
+    next_to_expire = ReadMethod(next_to_expire)
     note = WriteMethod(note_list)

@@ -1,8 +1,9 @@
 """SQL that is written once and runs on SQLite and PostgreSQL, and the mapping of rows to records.
 
-A statement's text is translated at import: `:name` is a parameter, ``IN :names`` compares with a list, and SQLite,
-which locks the whole file for a write, gets no ``FOR UPDATE``. Every statement may use `:tenant`. Values may be text,
-numbers, booleans, aware datetimes, dictionaries (JSON), lists (only for ``IN``) and `Json`.
+A statement's text is translated at import: `:name` is a parameter, ``IN :names`` compares with a list, and SQLite
+gets no ``FOR UPDATE``, since it locks the whole file for a write, and no ``COLLATE "C"``: it compares bytes anyway.
+Every statement may use `:tenant`. Values may be text, numbers, booleans, aware datetimes, dictionaries (JSON), lists
+(only for ``IN``) and `Json`.
 """
 
 import json
@@ -27,7 +28,7 @@ _PARAMETER: Final = re.compile(r"(?<![\w:]):(\w+)")
 _LIST: Final = re.compile(r"\b(NOT )?IN :(\w+)")
 _encode: Final = Encoder().encode
 _decode: Final = Decoder().decode
-_ROW_LOCK: Final = re.compile(r"\s+FOR UPDATE(?: SKIP LOCKED)?")
+_ONLY_POSTGRESQL: Final = re.compile(r"\s+(?:FOR UPDATE(?: SKIP LOCKED)?|COLLATE \"C\")")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Statement:
 
     def __init__(self, text: str, **parts: str) -> None:
         text = text.format(**parts)
-        self.sqlite: Final = _LIST.sub(_in_json_list, _ROW_LOCK.sub("", text))
+        self.sqlite: Final = _LIST.sub(_in_json_list, _ONLY_POSTGRESQL.sub("", text))
         self.postgresql: Final = _PARAMETER.sub(r"%(\1)s", _LIST.sub(_in_array, text.replace("%", "%%")))
 
 

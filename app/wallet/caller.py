@@ -73,5 +73,13 @@ class Caller:
             return False
         return self.granted is None or customer_id in self.granted
 
+    @property
+    def visible_customers(self) -> frozenset[str] | None:
+        """The ids of the only customers that the caller may see; None if it may see all."""
+        if self.acting_customer is None:
+            return self.granted
+        own = frozenset({self.acting_customer})
+        return own if self.granted is None else own & self.granted
+
     def has_any(self, scopes: Iterable[str]) -> bool:
         return not self.scopes.isdisjoint(scopes)

@@ -23,7 +23,7 @@ from app.vault.provider import Call
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.reads.policy import ReadPolicy
 from resolvers.context import Context
-from tests.support.memory import MemoryVault, P, World, card
+from tests.support.memory import MemoryVault, P, World, card, observed
 
 SCOPES: Final[Sequence[frozenset[str]]] = (
     ALL_SCOPES,
@@ -87,6 +87,10 @@ def troubled(seed: int) -> World:
     for method in ("m0", "m1", "m2"):
         if random.random() < 0.5:
             world.vaults[P.JPMORGAN].results[MethodRef(method)] = _status(random)
+    world.search.expiring = [
+        observed("cus_a", provider, ref, method, "2028-04", _NOON)
+        for provider, ref, method in ((P.LOANPRO, "37", "m0"), (P.ALOHA, "al", "nope"), (P.LOANPRO, "99", "m1"))
+    ]
     world.directory.add("cus_b", {P.LOANPRO: "38"})
     world.directory.add("cus_none", {})
     return world

@@ -24,6 +24,12 @@ OPEN: Final = {"node", "nodes", "viewer", "providers", "_service", "_entities"}
 NEEDED: Final = {
     "customer": "customers:read",
     "findCustomer": "customers:read",
+    "customers": "customers:read",
+    "expiringPaymentMethods": "payment_methods:read",
+    "CustomerEdge.node": "customers:read",
+    "CustomerConnection.nodes": "customers:read",
+    "ExpiringPaymentMethod.customer": "customers:read",
+    "CustomerFilter.linkedAt": "links:read",
     "paymentMethod": "payment_methods:read",
     "operation": "payment_methods:read",
     "Customer.paymentMethods": "payment_methods:read",
@@ -161,6 +167,10 @@ QUERIES: Final[dict[str, tuple[str, Any]]] = {
     "nodes": ("{ nodes(ids: [$customer, $method, $operation]) { id } }", {"nodes": [None, None, None]}),
     "customer": ("{ customer(id: $customer) { name email paymentMethods { id } } }", None),
     "findCustomer": ('{ findCustomer(by: {externalId: "user-88420"}) { name } }', None),
+    "customers": (
+        '{ customers(filter: {email: "alex@example.com"}) { nodes { name } pageInfo { hasNextPage } } }',
+        {"customers": {"nodes": [], "pageInfo": {"hasNextPage": False}}},
+    ),
     "paymentMethod": ("{ paymentMethod(id: $method) { label } }", None),
     "operation": ("{ operation(id: $operation) { state } }", None),
     "events": ("{ events { edges { node { id } } } }", None),
@@ -173,6 +183,7 @@ QUERIES: Final[dict[str, tuple[str, Any]]] = {
 WITHOUT_CUSTOMER: Final = {
     "viewer": "shows the caller: tested below",
     "providers": "the same for everybody",
+    "expiringPaymentMethods": "tests/e2e/test_finding.py, which observes several customers",
     "_service": "the schema",
 }
 MUTATIONS: Final = {

@@ -9,7 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.errors import RejectReason, VaultError, VaultRejected
-from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord
+from app.store.records import (
+    ChoiceRecord,
+    CustomerCriteria,
+    CustomerPage,
+    CustomerPosition,
+    CustomerRecord,
+    DirectoryEntry,
+    ExpiryPosition,
+    LinkRecord,
+    ObservedRecord,
+)
 from app.vault.enums import (
     AddRoute,
     CardBrand,
@@ -17,6 +27,7 @@ from app.vault.enums import (
     CustomerRef,
     LinkProof,
     MethodRef,
+    PaymentMethodStatus,
     ProviderCapability,
     ProviderName,
 )
@@ -169,6 +180,58 @@ class MemoryDirectory:
         }
 
 
+def observed(
+    customer_id: str, provider: ProviderName, ref: str, method: str, expiry: str, at: datetime
+) -> ObservedRecord:
+    return ObservedRecord(
+        customer_id=customer_id,
+        provider=provider,
+        customer_ref=CustomerRef(ref),
+        method_ref=MethodRef(method),
+        status=PaymentMethodStatus.ACTIVE,
+        expiry=expiry,
+        seen_at=at,
+    )
+
+
+class MemorySearch:
+    """Searches a directory; `expiring` are the methods observed."""
+
+    def __init__(self, directory: MemoryDirectory) -> None:
+        self._directory = directory
+        self.expiring: list[ObservedRecord] = []
+
+    async def find(
+        self,
+        wanted: CustomerCriteria,
+        *,
+        first: int,
+        after: CustomerPosition | None = None,
+        among: Collection[str] | None = None,
+    ) -> CustomerPage:
+        walk = wanted.walk(is_restricted=among is not None)
+        found = [
+            self._directory.known[one].customer
+            for one in sorted(self._directory.known)
+            if (among is None or one in among) and (after is None or one > after.id)
+        ]
+        found = [one for one in found if wanted.email in (None, one.email)]
+        page = CustomerPage(walk, found[:first], None)
+        return replace(page, next=CustomerPosition.of(page.walk, found[first - 1])) if len(found) > first else page
+
+    async def next_to_expire(
+        self, after: ExpiryPosition, before: str, *, limit: int, among: Collection[str] | None = None
+    ) -> list[ObservedRecord]:
+        found = [
+            (ExpiryPosition(str(one.expiry), one.provider, one.customer_ref, one.method_ref), one)
+            for one in self.expiring
+            if among is None or one.customer_id in among
+        ]
+        return [one for at, one in sorted(found, key=lambda found: found[0]) if after < at and at.expiry < before][
+            :limit
+        ]
+
+
 def card(ref: str, **fields: Any) -> Card:
     """A valid Visa 4242, not linked to a customer."""
     defaults: dict[str, Any] = {"brand": CardBrand.VISA, "last4": "4242", "expiry": Expiry(2030, 1), "bin": "424242"}
@@ -200,6 +263,7 @@ class World:
     vault: type[MemoryVault] = MemoryVault
     vaults: dict[ProviderName, MemoryVault] = field(init=False)
     directory: MemoryDirectory = field(init=False)
+    search: MemorySearch = field(init=False)
     services: Services = field(init=False)
     ids: Ids = field(init=False)
     context: Context | None = field(init=False, default=None)
@@ -207,6 +271,7 @@ class World:
     def __post_init__(self) -> None:
         self.vaults = {name: self.vault(name) for name in ProviderName}
         self.directory = MemoryDirectory()
+        self.search = MemorySearch(self.directory)
         self.ids = Ids("k" * 32)
         providers: dict[ProviderName, VaultProvider] = {
             name: self.vaults[name]  # type: ignore[misc]
@@ -228,6 +293,8 @@ class World:
                 group_secret=b"g" * 32,
             ),
             list_limit=self.list_limit,
+            customer_search=self.search,
+            observed=self.search,
             circuit=self.circuit,
             utc_now=lambda: NOW,
         )

@@ -396,6 +396,10 @@ def test_every_list_of_objects_says_how_long_it_is() -> None:
         "Query.nodes",
         "Query._entities",
         "EventConnection.edges",
+        "CustomerConnection.edges",
+        "CustomerConnection.nodes",
+        "ExpiringPaymentMethodConnection.edges",
+        "ExpiringPaymentMethodConnection.nodes",
         "PaymentMethodConnection.edges",
         "PaymentMethodConnection.nodes",
     }
@@ -414,6 +418,12 @@ def test_every_list_of_objects_says_how_long_it_is() -> None:
         ('{customer(id:"a"){paymentMethods{authStatus ...on Card{threeDSecure{status}}} authStatus}}', 4, 10),
         ('{customer(id:"a"){paymentMethods(first:2){authStatus} defaultMethod{authStatus}}}', 4, 3),
         ('{paymentMethod(id:"a"){authStatus}}', 1, 1),
+        ("{customers{nodes{id name links{provider}}}}", 0, 0),
+        ("{customers{nodes{isComplete}}}", 80, 0),
+        ("{customers(first:3){nodes{id} edges{node{paymentMethods{authStatus}}}}}", 12, 30),
+        ("query($n:[ID!]!,$f:Int=7){nodes(ids:$n){id} customers(first:$f){edges{node{authStatus}}}}", 36, 7),
+        ('{expiringPaymentMethods(before:"2030-01",first:5){nodes{expiry}}}', 0, 0),
+        ('{expiringPaymentMethods(before:"2030-01",first:5){nodes{paymentMethod{id} customer{isComplete}}}}', 25, 0),
         ("query($n:[ID!]!){nodes(ids:$n){...on Customer{authSummary{challengePending{id}}}}}", 8, 20),
     ],
 )  # fmt: skip

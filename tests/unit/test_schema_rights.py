@@ -43,7 +43,7 @@ from resolvers.context import Context
 from resolvers.events import NoEvents
 from resolvers.schema import schema
 from resolvers.scopes import needs_of
-from tests.support.memory import NOW, P, World, card
+from tests.support.memory import NOW, P, World, card, observed
 from tests.support.writes import RecordingWriter, mutations, sample
 
 GRAPH: Final = schema._schema
@@ -67,6 +67,8 @@ ASKED: Final[dict[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
         ("by: $by", {"by": {"externalId": "ext-cus_a"}}),
         ("by: $by", {"by": {"providerRef": {"provider": "CASELLE", "customerRef": "cs"}}}),
     ),
+    "customers": (("first: $first", {"first": 5}), ("filter: $filter", {"filter": {"linkedAt": "CASELLE"}})),
+    "expiringPaymentMethods": (("before: $before", {"before": "2999-01"}),),
     "paymentMethod": (("id: $id", {"id": METHOD}),),
     "operation": (("id: $id", {"id": OPERATION}),),
     "events": (("", {}),),
@@ -279,6 +281,7 @@ def world() -> World:
     made.services.writer = made.services.operations = there
     made.services.payment = there.payment
     made.services.events = made.services.feed = there
+    made.search.expiring = [observed("cus_a", P.CASELLE, "cs", "uid", "2029-01", NOW)]
     return made
 
 

@@ -222,7 +222,7 @@ def _sum(roots: Sequence[RootPrice], variables: Mapping[str, Any], start: Estima
         calls[key] = max(calls.get(key, 0), one.calls * times)
         statuses[key] = max(statuses.get(key, 0), one.statuses * times)
         fields += one.fields * times
-    return Estimate(start.calls + sum(calls.values()), sum(statuses.values()), fields)
+    return Estimate(start.calls + sum(calls.values()), start.statuses + sum(statuses.values()), fields)
 
 
 def _with_defaults(operation: OperationDefinitionNode, names: Collection[str]) -> dict[str, int | None]:

@@ -41,10 +41,12 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`calls` for the field itself or, with `per_method`, for each payment method that it returns."""
+    """`calls` for the field itself or, with `per_method`, for each payment method that it returns; with `if_read` only
+    if a field below is read from a vault."""
 
     calls: int
     per_method: bool
+    if_read: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class PriceList:
     def __init__(self, schema: GraphQLSchema) -> None:
         roots = [one for one in (schema.query_type, schema.mutation_type, schema.subscription_type) if one is not None]
         self._costs = _costs(schema)
+        self._read = frozenset(key for key, one in _declared_fields(schema) if _is_read(one))
         own = {key: one.calls for key, one in self._costs.items() if not one.per_method}
         self._types = _types(schema, own)
         self._sizes = {**_introspection(schema), **_sizes(schema)}
@@ -85,6 +88,10 @@ class PriceList:
 
     def of_field(self, parent: str, field: str) -> Cost | None:
         return self._costs.get((parent, field))
+
+    def is_read(self, parent: str, field: str) -> bool:
+        """True if the field is read from a vault, or if it is not known whether it is."""
+        return (parent, field) in self._read
 
     def of_type(self, name: str) -> int:
         return self._types.get(name, 0)
@@ -111,8 +118,14 @@ def _costs(schema: GraphQLSchema) -> dict[Key, Cost]:
     for key, one in _declared_fields(schema):
         declared = _directive_arguments(one, "upstreamCost")
         if declared is not None:
-            found[key] = Cost(int(declared["calls"]), bool(declared.get("perMethod", False)))
+            found[key] = Cost(int(declared["calls"]), declared.get("perMethod") is True, declared.get("ifRead") is True)
     return found
+
+
+def _is_read(field: GraphQLField) -> bool:
+    """Such a field declares its needs (`resolvers/needs.py`). A schema built from SDL has no declarations."""
+    definition: Any = field.extensions.get("strawberry-definition")
+    return definition is None or bool(definition.metadata)
 
 
 def _sizes(schema: GraphQLSchema) -> dict[Key, Size]:

@@ -62,7 +62,8 @@ class RootPrice:
 @dataclass(slots=True)
 class _Sum:
     """Cost of a selection set. `reach` is the most expensive read of the surrounding customer, `statuses` the number of
-    methods that may need a status call. `apart` are calls added in any case, `statuses_apart` those for single methods.
+    methods that may need a status call, `is_read` whether a field is read from a vault. `apart` are calls added in any
+    case, `statuses_apart` those for single methods.
     """
 
     fields: float = 0
@@ -70,6 +71,7 @@ class _Sum:
     statuses: float = 0
     apart: float = 0
     statuses_apart: float = 0
+    is_read: bool = False
 
     def either(self, other: "_Sum") -> None:
         """The maximum of each, since an object has one type."""
@@ -77,11 +79,13 @@ class _Sum:
         self.reach = max(self.reach, other.reach)
         self.statuses = max(self.statuses, other.statuses)
         self.apart = max(self.apart, other.apart)
+        self.is_read = self.is_read or other.is_read
         self.statuses_apart = max(self.statuses_apart, other.statuses_apart)
 
     def add(self, other: "_Sum", times: float = 1) -> None:
         self.fields = min(_CEILING, self.fields + times * other.fields)
         self.reach = max(self.reach, other.reach)
+        self.is_read = self.is_read or other.is_read
         self.statuses = min(_CEILING, self.statuses + times * other.statuses)
         self.apart = min(_CEILING, self.apart + times * other.apart)
         self.statuses_apart = min(_CEILING, self.statuses_apart + times * other.statuses_apart)
@@ -200,11 +204,12 @@ class _Pricing:
         kind = self._type_of(parent, name)
         reach = self._prices.of_type(kind.name) if kind is not None and node.selection_set is not None else 0
         if own is not None and not own.per_method:
-            closed = inner.closed(max(own.calls, reach))
+            closed = inner.closed(max(own.calls, reach) if inner.is_read or not own.if_read else 0)
             closed.fields = 0
             found.add(closed, times)
             return found
-        found.add(replace(inner, fields=0, reach=max(reach, inner.reach)), times)
+        is_read = inner.is_read or self._prices.is_read(parent.name, name)
+        found.add(replace(inner, fields=0, reach=max(reach, inner.reach), is_read=is_read), times)
         if own is not None:
             found.statuses += own.calls * times
         return found

@@ -61,3 +61,4 @@ from app.store.records.journal import (
     WriteOutcome,
 )
 from app.store.records.payments import NewPaymentRecord, PaymentRecord, PaymentState
+from app.store.records.search import BY_GRANT, BY_ID, CustomerCriteria, CustomerPage, CustomerPosition, ExpiryPosition

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route
@@ -34,6 +35,7 @@ from app.api.response import HttpResponse
 from app.api.router import GatewayApp
 from app.api.shared_metrics import SharedMetrics
 from app.api.state_metrics import BacklogGauges, StateGauges
+from app.api.status.pages import StatusPages
 from app.api.webhooks import WebhookReceiver
 from app.caching.shared_redis import SharedRedis
 from app.endpoints.compose import build_endpoint_worker
@@ -175,13 +177,10 @@ class Gateway:
         await self.owner.start()
         await self.keys.publish(self.store, self.owner)
         await self.reconciler.start()
-        work = [self.changes.run(), self.webhook_worker.run(), self.endpoint_worker.run(), self.observations.run()]
-        work += [self.feed.run(), self.poller.run(), self.audit.run(), self.documents.run(), self.key_uses.run()]
-        work += [
-            self.sweep.run(),
-            self.metrics.watch_loop(),
-            *([self._shared_metrics.run()] if self._shared_metrics else []),
-        ]
+        runners: list[Any] = [self.changes, self.webhook_worker, self.endpoint_worker, self.observations, self.sweep]
+        runners += [self.feed, self.poller, self.audit, self.documents, self.key_uses, self.status.history]
+        runners += [self._shared_metrics] if self._shared_metrics is not None else []
+        work = [self.metrics.watch_loop(), *(one.run() for one in runners)]
         self._background.extend(asyncio.create_task(one) for one in work)
         self.store.notifications.start(self._receive)
 
@@ -331,7 +330,7 @@ class Gateway:
         policy = DefaultRequestPolicy(
             self.documents.resolver, self.callers, limiter, self._rates(), self.audit, self._context
         )
-        page = self._graphiql_page() if is_development else None
+        page = graphiql.response(self._page_token, bundled=self.has_bundled_graphiql) if is_development else None
         origins = origin_policy(self.settings)
         self._endpoint = GraphQLEndpoint(
             schema,
@@ -354,6 +353,15 @@ class Gateway:
             routes.append(Route("/metrics", self.metrics_page))
         if (folder := graphiql.assets_folder()) is not None and is_development:
             routes.append(Mount(graphiql.ASSETS_PATH, StaticFiles(directory=folder)))
+        self.status = StatusPages(
+            self._shared_metrics or self.metrics,
+            self.metrics_page.refresh,
+            {name.value: specs()[name].display_name for name in self.providers},
+            token=self._page_token,
+            is_development=is_development,
+        )
+        routes += self.status.routes()
+        self._endpoint.doors |= self.status.doors(policy)
         return GatewayApp(Cors(self._endpoint, origins), routes, self._lifespan, self._endpoint.doors)
 
     def _metrics_page(self) -> MetricsPage:
@@ -394,15 +402,6 @@ class Gateway:
         names = self.keys.webhooks.get(setting, [])
         if number < len(names):  # false for a delivery that was verified just before a reload
             self.key_uses.old_key_used(setting, names[number])
-
-    def _graphiql_page(self) -> HttpResponse:
-        bundled = self.has_bundled_graphiql
-        return HttpResponse(
-            200,
-            graphiql.page("/graphql", self._page_token, bundled=bundled),
-            "text/html; charset=utf-8",
-            {"content-security-policy": graphiql.content_security_policy(bundled=bundled), "x-frame-options": "DENY"},
-        )
 
     async def _readyz(self, _: Request | None = None) -> HttpResponse:
         return await readyz(self._probes())

@@ -9,6 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from app.api.etag import PATH
+from app.api.response import HttpResponse
+
 ASSETS_PATH: Final = "/graphiql"
 TOKEN_COMMAND: Final = ".venv/bin/vaultgraph token"  # noqa: S105 - a command
 """Shown where a request has no valid token."""
@@ -69,6 +72,12 @@ def examples() -> list[dict[str, str]]:
         shown = json.dumps(json.loads(variables.read_text("utf-8")), indent=2) if variables.exists() else ""
         found.append({"query": document.read_text("utf-8"), "variables": shown})
     return found
+
+
+def response(token: str | None, *, bundled: bool) -> HttpResponse:
+    """The page, as it is served at /graphql."""
+    headers = {"content-security-policy": content_security_policy(bundled=bundled), "x-frame-options": "DENY"}
+    return HttpResponse(200, page(PATH, token, bundled=bundled), "text/html; charset=utf-8", headers)
 
 
 def page(endpoint: str, token: str | None, *, bundled: bool) -> bytes:

@@ -198,6 +198,9 @@ class Metrics:
     def page(self) -> bytes:
         return generate_latest(self.registry)
 
+    def families(self) -> Iterable[Metric]:
+        return self.registry.collect()
+
     def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: CacheStats, adapters: Mapping[str, Vault]) -> None:
         """Include these states in every scrape."""
         self.registry.register(_States(self, vaults, snapshots, adapters))

@@ -26,7 +26,7 @@ class MetricsPage:
         shared: SharedMetrics | None = None,
     ) -> None:
         self._page = metrics.page if shared is None else shared.page
-        self._refresh = refresh
+        self.refresh = refresh
         self.require(token)
 
     def require(self, token: str) -> None:
@@ -40,7 +40,7 @@ class MetricsPage:
         elif scope["method"] not in ("GET", "HEAD"):
             answer = HttpResponse(405, b"", headers={"allow": "GET, HEAD"})
         else:
-            await self._refresh()
+            await self.refresh()
             answer = HttpResponse(200, self._page(), CONTENT_TYPE_LATEST)
         await answer.send(send, body=scope["method"] != "HEAD")
 

@@ -7,7 +7,7 @@ has ended stay, so that no sum falls.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,10 +70,17 @@ class SharedMetrics:
                 file.write_value(key, value + self._before.get((name, key), 0.0), now)
 
     def page(self) -> bytes:
+        return generate_latest(self._merged())
+
+    def families(self) -> Iterable[Metric]:
+        """The metrics of all workers."""
+        return self._merged().collect()
+
+    def _merged(self) -> CollectorRegistry:
         self.copy()
         merged = CollectorRegistry()
         MultiProcessCollector(merged, str(self._folder))  # type: ignore[no-untyped-call]
-        return generate_latest(merged)
+        return merged
 
     def _open(self, name: str) -> Any:
         file = MmapedDict(str(self._folder / f"{name}_{self._number}.db"))  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""The landing and status page at `/`, from the gateway's own metrics."""

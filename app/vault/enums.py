@@ -195,6 +195,7 @@ class AddRoute(StrEnum):
     NETWORK_TOKEN = "NETWORK_TOKEN"  # noqa: S105
     BANK_ACCOUNT = "BANK_ACCOUNT"
     RAW_CARD = "RAW_CARD"
+    WALLET_PAYLOAD = "WALLET_PAYLOAD"
 
 
 class NextActionKind(StrEnum):

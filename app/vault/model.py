@@ -280,19 +280,53 @@ class VaultWallet:
 # ---- writes ----------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class BrowserInfo:
+    """The cardholder's browser, as EMV 3-D Secure describes it. Sizes are in pixels, `color_depth` in bits.
+
+    `time_zone` and `challenge_window_size` are in the vault's words. Personal data: sent to the vault, never stored.
+    """
+
+    accept_header: str | None = None
+    user_agent: str | None = None
+    language: str | None = None
+    screen_height: int | None = None
+    screen_width: int | None = None
+    color_depth: int | None = None
+    time_zone: str | None = None
+    java_enabled: bool | None = None
+    java_script_enabled: bool | None = None
+    challenge_window_size: str | None = None
+    ip_address: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticate:
-    """Request 3-D Secure authentication when adding the card."""
+    """Request 3-D Secure authentication when adding the card. With the browser the issuer may need no challenge."""
 
     return_url: str
     challenge: ChallengePreference = ChallengePreference.NO_PREFERENCE
+    browser_info: BrowserInfo | None = field(default=None, metadata=ADDED_LATER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class WalletBundle:
+    """What Apple Pay, Google Pay or Paze sends with its encrypted payload, which is the card's `secret`."""
+
+    ephemeral_public_key: str | None = None
+    public_key_hash: str | None = None
+    transaction_id: str | None = None
+    application_data: str | None = None
+    protocol_version: str | None = None
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCard:
     """A card to store. `secret` is the vault's token, a network token or, for RAW_CARD only, the card number.
 
-    `address_labels` belong to the billing address. `active` None: as the vault stores a new method, ACTIVE.
+    `address_labels` belong to the billing address. `active` None: as the vault stores a new method, ACTIVE. For
+    WALLET_PAYLOAD, `secret` is the payload and `wallet` its origin; the vault reads everything else from the payload.
     """
 
     provider: ProviderName
@@ -314,6 +348,8 @@ class NewCard:
     address_labels: AddressLabels | None = field(default=None, metadata=ADDED_LATER)
     active: bool | None = field(default=None, metadata=ADDED_LATER)
     authenticate: Authenticate | None = None
+    wallet: WalletKind | None = field(default=None, metadata=ADDED_LATER)
+    bundle: WalletBundle | None = field(default=None, metadata=ADDED_LATER)
 
     @property
     def kind(self) -> PaymentMethodKind:

@@ -52,11 +52,12 @@ def sensitive(
     *,
     is_optional: bool = False,
     may_hold_card_number: bool = False,
+    max_length: int = LONGEST_SECRET,
     known_form: Callable[[str], object] | None = None,
     description: str | None = None,
 ) -> Any:
     """A field for a token or a number. Variables only."""
-    rules = TextRules(LONGEST_SECRET, may_hold_card_number=may_hold_card_number, known_form=known_form)
+    rules = TextRules(max_length, may_hold_card_number=may_hold_card_number, known_form=known_form)
     default = {"default": strawberry.UNSET} if is_optional else {}
     return strawberry.field(directives=[Sensitive()], metadata={TEXT_RULES: rules}, description=description, **default)
 

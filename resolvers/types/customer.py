@@ -10,7 +10,7 @@ from app.execution.selected import analyzed
 from app.vault.enums import AuthStatus, DefaultReason, DefaultState, ProviderName, UsableFor
 from app.vault.rules.filter import MethodFilter, matches
 from app.vault.rules.order import PaymentMethodOrder, sort_key
-from app.wallet.reads.build_wallet import DefaultInfo, Wallet, WalletMethod, default_for_payment
+from app.wallet.reads.build_wallet import DefaultInfo, Wallet, WalletMethod, awaited_default, default_for_payment
 from app.wallet.reads.customers import DirectoryEntry
 from app.wallet.reads.reader import HARMLESS, SourceReading
 from app.wallet.reads.wallet_cache import BuiltWallet
@@ -95,6 +95,11 @@ def _default_method(wallet: Wallet, info: Info, given: Given) -> Sequence[Wallet
     return (found,) if found is not None else ()
 
 
+def _status_basis(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
+    found = wallet.default_method or awaited_default(wallet, info.context.services.rules)
+    return (found,) if found is not None else ()
+
+
 def _provider_defaults(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
     return wallet.provider_defaults
 
@@ -103,7 +108,7 @@ def _visible(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]
     return wallet.visible
 
 
-_STATUS_OF_DEFAULT: Final = needs(Reads(methods=_default_method, has_status=True))
+_STATUS_OF_DEFAULT: Final = needs(Reads(methods=_status_basis, has_status=True))
 
 
 # ---- types -------------------------------------------------------------------------------------------------------
@@ -132,14 +137,14 @@ class AuthSummary:
 
     @strawberry.field(
         graphql_type=AuthStatus,
-        description="The status of the effective default.",
+        description="The status of the effective default, or of the pending method that will be it.",
         directives=[UpstreamCost(calls=1, per_method=True)],
         metadata=_STATUS_OF_DEFAULT,
     )
     def status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
         return _status_of_default(self.basis_method, self.wallet, info)
 
-    @scoped(READ_METHODS, description="The method whose status it is.", metadata=needs(Reads(methods=_default_method)))
+    @scoped(READ_METHODS, description="The method whose status it is.", metadata=needs(Reads(methods=_status_basis)))
     def basis(self) -> PaymentMethod | None:
         return self.basis_method
 
@@ -294,19 +299,20 @@ class Customer(Node):
 
     @strawberry.field(
         graphql_type=AuthStatus,
-        description="3-D Secure state of the effective default; a display hint, never a liability-shift promise.",
+        description="3-D Secure state of the effective default, or of the pending method that will be it "
+        "(CHALLENGE_REQUIRED); a display hint, never a liability-shift promise.",
         directives=[UpstreamCost(calls=1, per_method=True)],
         metadata=_STATUS_OF_DEFAULT,
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
-        return _status_of_default(self.default_of(info), self.wallet, info)
+        return _status_of_default(self.status_basis(info), self.wallet, info)
 
     @strawberry.field(description="3-D Secure across the customer's cards.", metadata=needs(Reads()))
     def auth_summary(self, info: Info) -> AuthSummary:
         wallet, shown = self.wallet, self.methods
         info.context.budget.take_work(len(wallet.methods))
         listed = [shown[one.id] for one in _chosen(wallet, _EVERYTHING, PaymentMethodOrder.PROVIDER)]
-        return AuthSummary(wallet=wallet, methods=listed, basis_method=self.default_of(info))
+        return AuthSummary(wallet=wallet, methods=listed, basis_method=self.status_basis(info))
 
     @strawberry.field(
         graphql_type=list[SourceStatus],
@@ -375,6 +381,13 @@ class Customer(Node):
 
         found = customer(info, id)
         return await found if isinstance(found, Awaitable) else found
+
+    def status_basis(self, info: Info) -> PaymentMethod | None:
+        default = self.default_of(info)
+        if default is not None:
+            return default
+        awaited = awaited_default(self.wallet, info.context.services.rules)
+        return None if awaited is None else self.methods[awaited.id]
 
     def default_of(self, info: Info, usable_for: UsableFor | None = None) -> PaymentMethod | None:
         default = _default(self.wallet, info, usable_for).method_id

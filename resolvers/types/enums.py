@@ -244,6 +244,7 @@ register(
         "NETWORK_TOKEN": "By a number that the card network issued in place of the card number.",
         "BANK_ACCOUNT": "By the number of a bank account.",
         "RAW_CARD": "By the card number, if the operator allows it.",
+        "WALLET_PAYLOAD": "By the encrypted payload of Apple Pay, Google Pay or Paze, which the vault decrypts.",
     },
 )
 register(

@@ -294,7 +294,7 @@ async def test_a_concurrent_addition_is_distinguished(vault: JpMorganVault) -> N
 async def test_disabled_routes_cause_no_call(sandbox: RunningSandbox) -> None:
     opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, network_tokens=False))
     try:
-        assert opened.capabilities.add_via == {AddRoute.BANK_ACCOUNT}
+        assert opened.capabilities.add_via == {AddRoute.BANK_ACCOUNT, AddRoute.WALLET_PAYLOAD}
         for new in (card(), card(route=AddRoute.NETWORK_TOKEN), card(route=AddRoute.PROVIDER_TOKEN)):
             assert [fault.code for fault in opened.faults_of_add(new)] == ["UNSUPPORTED_BY_PROVIDER"]
             with pytest.raises(InvalidRequest):

@@ -84,6 +84,7 @@ SHOWN = {
     "jpmorgan network token": {"last4": "4444", "brand": "MASTERCARD", "tokenType": "NETWORK_TOKEN"},
     "jpmorgan device token": {"last4": "5100", "brand": "MASTERCARD", "tokenType": "DEVICE_TOKEN"},
     "jpmorgan raw card": {"last4": "1881", "brand": "VISA", "expiry": "2031-07"},
+    "jpmorgan wallet": {"brand": "VISA", "tokenType": "DEVICE_TOKEN"},
     "jpmorgan ach": {"last4": "1156", "rail": "ACH", "accountType": "CORPORATE_CHECKING"},
     "jpmorgan sepa": {"last4": "3000", "rail": "SEPA"},
     "jpmorgan bacs": {"last4": "6819", "rail": "BACS"},

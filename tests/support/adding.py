@@ -1,5 +1,6 @@
 """Inputs to add a payment method by every route; the sandbox mints the tokens."""
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Final
@@ -76,6 +77,21 @@ def raw_card(sandbox: RunningSandbox, **changes: Any) -> Input:
     return {"jpmRawCard": given | {"lastName": "Example"} | changes}
 
 
+def wallet_payload(sandbox: RunningSandbox, **changes: Any) -> Input:
+    """An encrypted bundle as a wallet returns it; every one is another."""
+    payload = b64encode(f"encrypted by a wallet, {next(_NUMBERS):012d}, and long enough to be one".encode()).decode()
+    leaks.note(payload)
+    given = {
+        "wallet": "APPLE_PAY",
+        "encryptedPayload": payload,
+        "ephemeralPublicKey": "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7tqBmQvPLmSxVbQ3Y0kxSxVbQ3Y0kw==",
+        "transactionId": "12606478127537" + "ab" * 25,
+        "protocolVersion": "EC_v1",
+        "signature": "MIAGCSqGSIb3DQEHAqCAMIACAQExDzANBglghkgBZQMEAgEFADCABgkqhkiG9w0BBwEA",
+    }
+    return {"jpmWalletPayload": given | changes}
+
+
 def ach(sandbox: RunningSandbox, **changes: Any) -> Input:
     given = {"accountNumber": "0888271156", "routingNumber": "122000247", "accountType": "CORPORATE_CHECKING"}
     return {"jpmBankAccount": {"ach": given | _NAMED | changes}}
@@ -138,6 +154,7 @@ WAYS: Final[Mapping[str, tuple[str, Callable[..., Input]]]] = {
     "jpmorgan network token": ("JPMORGAN", network_token),
     "jpmorgan device token": ("JPMORGAN", device_token),
     "jpmorgan raw card": ("JPMORGAN", raw_card),
+    "jpmorgan wallet": ("JPMORGAN", wallet_payload),
     "jpmorgan ach": ("JPMORGAN", ach),
     "jpmorgan sepa": ("JPMORGAN", sepa),
     "jpmorgan bacs": ("JPMORGAN", bacs),

@@ -127,7 +127,7 @@ async def test_control_characters_and_endless_text_are_refused(
 ) -> None:
     if scalar == "URL":
         return  # the scalar lets neither pass
-    for wrong in ("a\r\nX-Injected: 1", "a\u202eb", "\x00", "x" * 5000):
+    for wrong in ("a\r\nX-Injected: 1", "a\u202eb", "\x00", "x" * 20_000):
         writer = RecordingWriter()
         errors = await ask(world_with(writer), mutation, sample(mutations()[mutation], path, wrong))
         assert [(error["code"], error["path"]) for error in errors] == [("INVALID_INPUT", ["input", *path])]

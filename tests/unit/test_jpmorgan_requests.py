@@ -1,5 +1,6 @@
 """Request bodies sent to J.P. Morgan, and the rules that are checked before they are sent."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from app.providers.jpmorgan.mapping import (
     to_bank_account,
     to_card,
 )
-from app.providers.jpmorgan.requests import from_change, from_customer, from_new
+from app.providers.jpmorgan.requests import from_addition, from_change, from_customer, from_new
 from app.providers.jpmorgan.validation import faults_of_method, faults_of_new_profile, is_routing_number
 from app.vault.enums import (
     AddRoute,
@@ -19,16 +20,19 @@ from app.vault.enums import (
     CardTokenType,
     ChallengePreference,
     ProviderName,
+    WalletKind,
 )
 from app.vault.model import (
     Address,
     Authenticate,
+    BrowserInfo,
     Expiry,
     MethodChange,
     NewBankAccount,
     NewCard,
     NewCustomer,
     PersonName,
+    WalletBundle,
 )
 from app.vault.rules.iban import is_iban
 from app.vault.secret import Secret
@@ -114,6 +118,39 @@ def test_network_and_device_tokens_name_their_type_and_ask_for_authentication() 
     }
     device = new_card(route=AddRoute.NETWORK_TOKEN, token_type=CardTokenType.DEVICE_TOKEN)
     assert from_new(device)["cardList"][0]["accountNumberType"] == "DEVICE_TOKEN"
+
+
+def test_browser_info_stands_beside_the_list() -> None:
+    browser = BrowserInfo(language="en-US", screen_height=1080, color_depth=24, java_enabled=False, ip_address="::1")
+    asked = Authenticate(return_url="https://shop.example", browser_info=browser)
+    assert from_addition(new_card(authenticate=asked))["browserInfo"] == {
+        "browserLanguage": "en-US",
+        "browserScreenHeight": "1080",
+        "browserColorDepth": "24",
+        "javaEnabled": False,
+        "deviceIPAddress": "::1",
+    }
+    assert "browserInfo" not in from_addition(new_card(authenticate=Authenticate(return_url="https://shop.example")))
+    assert "192.0.2" not in repr(BrowserInfo(ip_address="192.0.2.1"))
+
+
+def test_a_wallets_bundle_is_passed_on_as_it_is() -> None:
+    bundle = WalletBundle(ephemeral_public_key="k", transaction_id="t", protocol_version="EC_v1", signature="s")
+    new = new_card(route=AddRoute.WALLET_PAYLOAD, wallet=WalletKind.APPLE_PAY, bundle=bundle, secret=Secret("data"))
+    assert from_addition(replace(new, active=False)) == {
+        "applepay": {
+            "encryptedPaymentBundle": {
+                "encryptedPaymentHeader": {"ephemeralPublicKey": "k", "walletTransactionId": "t"},
+                "protocolVersion": "EC_v1",
+                "signature": "s",
+                "encryptedPayload": "data",
+            }
+        },
+        "accountStatus": "INACTIVE",
+    }
+    bare = replace(new, wallet=WalletKind.PAZE, bundle=None)
+    assert from_addition(bare)["paze"] == {"encryptedPaymentBundle": {"encryptedPayload": "data"}}
+    assert "EC_v1" not in repr(new)
 
 
 def test_bank_bodies() -> None:

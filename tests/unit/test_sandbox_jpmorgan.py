@@ -153,7 +153,16 @@ async def test_adding_a_batch_is_all_or_nothing(vault: Vault) -> None:
     assert entities(await vault.call("POST", ALEX + "/payment-methods", {})) == [""]
     assert entities(await vault.call("POST", ALEX + "/payment-methods", {"cardList": []})) == ["cardList"]
     assert await vault.profile() == before
-    good = {"cardList": [CARD], "achList": [ACH], "googlepay": {"token": "opaque"}}
+    for bundle in ({}, {"token": "opaque"}, {"encryptedPaymentBundle": {}}):
+        assert (await vault.call("POST", ALEX + "/payment-methods", {"paze": bundle})).status == 400
+    bad = {"cardList": [CARD], "browserInfo": {"browserLanguage": "zh-Hant-TW", "javaEnabled": "no"}}
+    assert entities(await vault.call("POST", ALEX + "/payment-methods", bad)) == [
+        "browserInfo.browserLanguage",
+        "browserInfo.javaEnabled",
+    ]
+    assert await vault.profile() == before
+    bundle = {"encryptedPaymentBundle": {"encryptedPayload": "opaque"}}
+    good = {"cardList": [CARD], "achList": [ACH], "googlepay": bundle, "browserInfo": {"browserLanguage": "en-US"}}
     reply = await vault.call("POST", ALEX + "/payment-methods", good)
     held = reply.json()["paymentMethodType"]
     assert (len(held["cardList"]), len(held["achList"])) == (5, 1)

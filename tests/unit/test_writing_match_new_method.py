@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.vault.enums import AddRoute, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName
+from app.vault.enums import AddRoute, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName, WalletKind
 from app.vault.model import BankAccount, Card, Expiry, NewBankAccount, NewMethod, PaymentMethod
 from app.vault.secret import Secret
 from app.wallet.writes.match_new_method import candidates, describe_new_method
@@ -69,6 +69,13 @@ def test_network_token_may_differ_in_digits_and_expiry() -> None:
     token = new_card(route=AddRoute.NETWORK_TOKEN, secret=Secret("5555555555554444"))
     assert found(token, card("1", last4="9999", expiry=Expiry(2029, 1))) == ["1"]
     assert found(token, card("1", brand=CardBrand.AMEX)) == []
+
+
+def test_a_wallets_card_is_one_of_that_wallet() -> None:
+    """Nothing else of it is known: a card that somebody else added meanwhile is not taken for it."""
+    new = new_card(route=AddRoute.WALLET_PAYLOAD, wallet=WalletKind.PAZE, brand=None, expiry=None, first_name=None)
+    assert found(new, card("1"), card("2", wallet=WalletKind.APPLE_PAY)) == []
+    assert found(new, card("1"), card("2", wallet=WalletKind.PAZE)) == ["2"]
 
 
 def test_card_is_no_bank_account() -> None:

@@ -40,7 +40,7 @@ from app.providers.jpmorgan.mapping import (
     to_wallet,
 )
 from app.providers.jpmorgan.ordinary import ordinary_wallet
-from app.providers.jpmorgan.requests import from_change, from_customer, from_new, list_of
+from app.providers.jpmorgan.requests import from_addition, from_change, from_customer, list_of
 from app.providers.jpmorgan.settings import JpMorganSettings
 from app.providers.jpmorgan.three_d_secure import next_action_of, to_three_d_secure
 from app.providers.jpmorgan.validation import (
@@ -200,7 +200,7 @@ class JpMorganVault(VaultAdapter):
         self._allow(self.faults_of_add(new))
         self._demand(ref)
         path = (_PROFILES, ref, "payment-methods")
-        reply = await self._send("POST", _METHODS_ROUTE, call, path, Effect.WRITE, from_new(new))
+        reply = await self._send("POST", _METHODS_ROUTE, call, path, Effect.WRITE, from_addition(new))
         profile = self._written(METHOD_ADDED, reply, RejectReason.CUSTOMER_NOT_FOUND, call, ref)
         return self._added(ref, new, profile, before.method_refs)
 
@@ -411,6 +411,10 @@ def _uuid(request_id: str) -> str:
 
 
 def _looks_like(record: WireCard | WireBankAccount, new: NewMethod) -> bool:
-    """Compares the last four digits. A network token may show those of its card, so these are not distinguished."""
+    """Compares the last four digits, or the wallet that a card came from. A network token may show those of its card,
+    so these are not distinguished.
+    """
+    if isinstance(new, NewCard) and new.wallet is not None:
+        return record.get("walletProvider") == new.wallet.value
     shown = record.get("last4CardNumber") if isinstance(new, NewCard) else record.get("last4AccountNumber")
     return shown == (new.last4 or last4_of(new.secret.reveal()))

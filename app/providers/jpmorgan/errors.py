@@ -34,6 +34,23 @@ _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
     "mandateSignatureDate": ("mandate_signed_on",),
     "accountStatus": ("active",),
     "authenticationReturnUrl": ("authenticate", "return_url"),
+    "encryptedPayload": ("secret",),
+    **{
+        leaf: ("authenticate", "browser_info", name)
+        for leaf, name in (
+            ("browserAcceptHeader", "accept_header"),
+            ("browserUserAgent", "user_agent"),
+            ("browserLanguage", "language"),
+            ("browserScreenHeight", "screen_height"),
+            ("browserScreenWidth", "screen_width"),
+            ("browserColorDepth", "color_depth"),
+            ("deviceLocalTimeZone", "time_zone"),
+            ("javaEnabled", "java_enabled"),
+            ("javaScriptEnabled", "java_script_enabled"),
+            ("challengeWindowSize", "challenge_window_size"),
+            ("deviceIPAddress", "ip_address"),
+        )
+    },
     "firstName": ("first_name",),
     "lastName": ("last_name",),
     "line1": ("billing_address", "line1"),

@@ -1,5 +1,7 @@
 """GraphQL inputs of J.P. Morgan: network tokens, bank accounts and, if the operator allows it, cards."""
 
+import re
+from dataclasses import fields
 from datetime import date
 from typing import Any, Final
 
@@ -14,12 +16,51 @@ from app.vault.enums import (
     CardBrand,
     CardTokenType,
     ChallengePreference,
+    WalletKind,
 )
-from app.vault.model import Address, Authenticate, Expiry, NewBankAccount, NewCard, NewMethod
+from app.vault.model import (
+    Address,
+    Authenticate,
+    BrowserInfo,
+    Expiry,
+    NewBankAccount,
+    NewCard,
+    NewMethod,
+    WalletBundle,
+)
 from app.vault.rules.iban import is_iban
 from app.vault.secret import Secret
 from resolvers.inputs.fields import given, optional, sensitive, text, words
 from resolvers.scalars import URL
+
+
+@strawberry.input(
+    description="The cardholder's browser, for 3-D Secure: the more is known, the rarer are challenges. It "
+    "is sent to J.P. Morgan and not stored."
+)
+class JpmBrowserInfoInput:
+    accept_header: str | None = text(
+        is_optional=True, max_length=2048, description="The Accept header that the browser sent."
+    )
+    user_agent: str | None = text(
+        is_optional=True, max_length=2048, description="The User-Agent header that the browser sent."
+    )
+    language: str | None = text(is_optional=True, description="navigator.language: up to 8 characters, e.g. en-US.")
+    screen_height: int | None = optional("screen.height, in pixels.")
+    screen_width: int | None = optional("screen.width, in pixels.")
+    color_depth: int | None = optional("screen.colorDepth, in bits: 1, 4, 8, 15, 16, 24, 32 or 48.")
+    time_zone: str | None = text(
+        is_optional=True, description="Minutes between UTC and the browser's time, e.g. -300, or a time zone's name."
+    )
+    java_enabled: bool | None = optional("navigator.javaEnabled().")
+    java_script_enabled: bool | None = optional("Whether scripts run.")
+    challenge_window_size: str | None = text(
+        is_optional=True, description="J.P. Morgan's word for the size of the challenge's window, e.g. FULL_SCREEN."
+    )
+    ip_address: str | None = text(is_optional=True, description="The browser's IPv4 or IPv6 address.")
+
+    def to_browser_info(self) -> BrowserInfo:
+        return BrowserInfo(**_given(self, BrowserInfo))
 
 
 @strawberry.input(
@@ -31,8 +72,15 @@ class JpmAuthenticateInput:
         default=ChallengePreference.NO_PREFERENCE, description="Whether the cardholder should be challenged."
     )
 
+    browser_info: JpmBrowserInfoInput | None = optional("The cardholder's browser.")
+
     def to_authenticate(self) -> Authenticate:
-        return Authenticate(return_url=self.return_url, challenge=self.challenge)
+        browser = given(self.browser_info)
+        return Authenticate(
+            return_url=self.return_url,
+            challenge=self.challenge,
+            browser_info=None if browser is None else browser.to_browser_info(),
+        )
 
 
 @strawberry.input(description="A number that the card network issued to replace the card number.")
@@ -61,6 +109,51 @@ class JpmRawCardInput:
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return _card(self, AddRoute.RAW_CARD, self.account_number, CardTokenType.PROVIDER_TOKEN, billing)
+
+
+_LONGEST_PAYLOAD: Final = 16_384
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/=_.-]{40,}").fullmatch
+_HASH: Final = re.compile(r"[0-9A-Fa-f]{32,128}").fullmatch
+_LONG_NUMBER: Final = re.compile(r"[0-9]{13}").search
+
+
+def _is_encrypted(value: str) -> bool:
+    """Base64, JWE or a hash in hex, which looks like a card number only by chance."""
+    return bool(_HASH(value) or (_BASE64(value) and not _LONG_NUMBER(value)))
+
+
+def _part(description: str, max_length: int = 2048) -> Any:
+    return text(is_optional=True, max_length=max_length, known_form=_is_encrypted, description=description)
+
+
+@strawberry.input(
+    description="A card from Apple Pay, Google Pay or Paze, by the encrypted bundle that the wallet returned to the "
+    "page. The gateway passes it on and stores none of it."
+)
+class JpmWalletPayloadInput:
+    wallet: WalletKind = strawberry.field(description="APPLE_PAY, GOOGLE_PAY or PAZE.")
+    encrypted_payload: Secret = sensitive(
+        max_length=_LONGEST_PAYLOAD,
+        known_form=_is_encrypted,
+        description="The encrypted data: Apple Pay's data, Google Pay's encryptedMessage, Paze's securedPayload.",
+    )
+    ephemeral_public_key: str | None = _part("The wallet's key for this payload.")
+    public_key_hash: str | None = _part("Apple Pay: the hash of the merchant's key.")
+    transaction_id: str | None = _part("Apple Pay: the transaction's id.")
+    application_data: str | None = _part("What the merchant gave the wallet.")
+    protocol_version: str | None = text(is_optional=True, max_length=32, description="E.g. EC_v1 or ECv2.")
+    signature: str | None = _part("The wallet's signature.", _LONGEST_PAYLOAD)
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        return NewCard(
+            provider=NAME,
+            route=AddRoute.WALLET_PAYLOAD,
+            secret=self.encrypted_payload,
+            token_type=CardTokenType.DEVICE_TOKEN,
+            wallet=self.wallet,
+            bundle=WalletBundle(**_given(self, WalletBundle)),
+            billing_address=billing,
+        )
 
 
 @strawberry.input(description="A bank account in the United States.")
@@ -132,6 +225,12 @@ class JpmBankAccountInput:
     bacs: JpmBacsInput | None = optional("An account in the United Kingdom.")
 
 
+def _given(entered: object, kind: type[BrowserInfo | WalletBundle]) -> dict[str, Any]:
+    """The fields of `kind` that an input has, unchanged: the vault compares them with what it got elsewhere."""
+    shown = {each.name: given(getattr(entered, each.name)) for each in fields(kind)}
+    return {name: None if value == "" else value for name, value in shown.items()}
+
+
 def _card(
     card: JpmNetworkTokenInput | JpmRawCardInput,
     route: AddRoute,
@@ -165,6 +264,11 @@ ADD_INPUTS: Final = (
         "jpm_bank_account",
         JpmBankAccountInput,
         "J.P. Morgan: a bank account.",
+    ),
+    AddInput(
+        "jpm_wallet_payload",
+        JpmWalletPayloadInput,
+        "J.P. Morgan: a card from Apple Pay, Google Pay or Paze, by its encrypted payload.",
     ),
     AddInput(
         "jpm_raw_card",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from app.providers.base import alpha3
 from app.providers.jpmorgan.mapping import BRAND
-from app.vault.enums import AddressType, AddRoute, BankAccountType, BankRail, CardBrand, CardTokenType
+from app.vault.enums import AddressType, AddRoute, BankAccountType, BankRail, CardBrand, CardTokenType, WalletKind
 from app.vault.model import (
     Address,
     AddressLabels,
@@ -21,6 +21,7 @@ from app.vault.model import (
     NewMethod,
     PaymentMethod,
     PersonName,
+    WalletBundle,
 )
 from app.vault.rules.iban import compact
 
@@ -32,6 +33,11 @@ _ACCOUNT_TYPE: Final[Mapping[BankAccountType, str]] = {
     BankAccountType.SAVINGS: "SAVING",
     BankAccountType.CORPORATE_CHECKING: "CORPORATE_CHECKING",
 }
+WALLET_FIELD: Final[Mapping[WalletKind, str]] = {
+    WalletKind.APPLE_PAY: "applepay",
+    WalletKind.GOOGLE_PAY: "googlepay",
+    WalletKind.PAZE: "paze",
+}
 _KIND_OF_RAIL: Final[Mapping[BankRail, str]] = {BankRail.ACH: "ach", BankRail.SEPA: "sepa", BankRail.BACS: "bacs"}
 
 
@@ -41,9 +47,16 @@ def list_of(new: NewMethod) -> str:
 
 
 def from_new(new: NewMethod) -> Body:
-    """The body of ``POST .../payment-methods``: one list with one method."""
+    """The payment methods of a body: one list with one method, or a wallet's bundle, which becomes a card."""
+    if isinstance(new, NewCard) and new.wallet is not None:
+        return {WALLET_FIELD[new.wallet]: _from_wallet(new), "accountStatus": _status(new)}
     record = _from_card(new) if isinstance(new, NewCard) else _from_bank_account(new)
     return {list_of(new): [record]}
+
+
+def from_addition(new: NewMethod) -> Body:
+    """The body of ``POST .../payment-methods``."""
+    return {**from_new(new), **_browser(new)}
 
 
 def from_customer(customer: NewCustomer, new: NewMethod) -> Body:
@@ -57,6 +70,7 @@ def from_customer(customer: NewCustomer, new: NewMethod) -> Body:
         **_present(firstName=customer.name.first, lastName=customer.name.last, fullName=customer.business_name),
         "profileStatus": "ACTIVE",
         "profilePaymentMethod": from_new(new),
+        **_browser(new),
     }
     if customer.address is not None:
         # Schema `address` requires line2 here; inline addresses do not.
@@ -123,6 +137,56 @@ def _from_card(new: NewCard) -> Body:
     return record
 
 
+def _from_wallet(new: NewCard) -> Body:
+    """Schemas `applepay`, `googlepay` and `paze`: the encrypted bundle, passed on as it is."""
+    bundle = new.bundle or WalletBundle()
+    header = _present(
+        ephemeralPublicKey=bundle.ephemeral_public_key,
+        publicKeyHash=bundle.public_key_hash,
+        walletTransactionId=bundle.transaction_id,
+        walletApplicationData=bundle.application_data,
+    )
+    return {
+        "encryptedPaymentBundle": {
+            **({"encryptedPaymentHeader": header} if header else {}),
+            **_present(protocolVersion=bundle.protocol_version, signature=bundle.signature),
+            "encryptedPayload": new.secret.reveal(),
+        }
+    }
+
+
+def _status(new: NewMethod) -> str:
+    return "INACTIVE" if new.active is False else "ACTIVE"
+
+
+def _browser(new: NewMethod) -> Body:
+    """Schema `browserInfo`, beside the lists: all but the two flags are text."""
+    authenticate = new.authenticate if isinstance(new, NewCard) else None
+    browser = authenticate.browser_info if authenticate is not None else None
+    if browser is None:
+        return {}
+    numbers = {
+        "browserScreenHeight": browser.screen_height,
+        "browserScreenWidth": browser.screen_width,
+        "browserColorDepth": browser.color_depth,
+    }
+    flags = {"javaEnabled": browser.java_enabled, "javaScriptEnabled": browser.java_script_enabled}
+    return {
+        "browserInfo": {
+            **_present(
+                browserAcceptHeader=browser.accept_header,
+                browserLanguage=browser.language,
+                deviceLocalTimeZone=browser.time_zone,
+                browserUserAgent=browser.user_agent,
+                challengeWindowSize=browser.challenge_window_size,
+                deviceIPAddress=browser.ip_address,
+            ),
+            **{name: str(value) for name, value in numbers.items() if value is not None},
+            **{name: value for name, value in flags.items() if value is not None},
+        }
+    }
+
+
 def _number_type(new: NewCard) -> Body:
     if new.route is AddRoute.RAW_CARD:
         return {"accountNumberType": "PAN"}
@@ -176,8 +240,7 @@ def _mandate(new: NewBankAccount) -> Body:
 
 def _common(new: NewMethod) -> Body:
     first, last = names_of(new)
-    status = "INACTIVE" if new.active is False else "ACTIVE"
-    record: Body = {"accountStatus": status, **_present(firstName=first, lastName=last)}
+    record: Body = {"accountStatus": _status(new), **_present(firstName=first, lastName=last)}
     if new.billing_address is not None:
         record["consumerProfileAddress"] = from_address(new.billing_address, new.address_labels)
     return record

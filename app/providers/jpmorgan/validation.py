@@ -7,17 +7,19 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import date
+from ipaddress import ip_address
 from typing import Final
 
 from app.errors import FieldFault
 from app.providers.base import alpha3, fault, required, unsupported
 from app.providers.jpmorgan.mapping import BRAND
-from app.providers.jpmorgan.requests import city_of
+from app.providers.jpmorgan.requests import WALLET_FIELD, city_of
 from app.vault.enums import AddressType, AddRoute, BankAccountType, BankRail, CardBrand, PaymentMethodKind
 from app.vault.model import (
     Address,
     AddressLabels,
     Authenticate,
+    BrowserInfo,
     NewBankAccount,
     NewCard,
     NewCustomer,
@@ -30,6 +32,7 @@ ROUTE_KINDS: Final[Mapping[AddRoute, frozenset[PaymentMethodKind]]] = {
     AddRoute.NETWORK_TOKEN: frozenset({PaymentMethodKind.CARD}),
     AddRoute.RAW_CARD: frozenset({PaymentMethodKind.CARD}),
     AddRoute.BANK_ACCOUNT: frozenset({PaymentMethodKind.BANK_ACCOUNT}),
+    AddRoute.WALLET_PAYLOAD: frozenset({PaymentMethodKind.CARD}),
 }
 NAME_LENGTH: Final = 70
 BUSINESS_LENGTH: Final = 140  # `fullName`
@@ -45,6 +48,14 @@ _CITY: Final = re.compile(r"[\w\s\-'.,&()]{1,40}")
 _REGION: Final = re.compile(r"(?=.{1,3}\Z)[A-Za-z0-9]+(?:[\s-]+[A-Za-z0-9]+)*")
 _POSTAL_CODE: Final = re.compile(r"(?=.{3,12}\Z)[A-Za-z0-9]+[-\s]*[A-Za-z0-9]+")
 _EXTERNAL_ID: Final = re.compile(r"(?! )(?!.*&&)[A-Za-z0-9,$@& -]{1,36}")
+_HEADER: Final = re.compile(r"[\x20-\x7e]{1,2048}")
+_LANGUAGE: Final = re.compile(r"(?=.{2,8}\Z)[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,5})?")
+_TIME_ZONE: Final = re.compile(
+    r"[+-]?(?:[0-7]?[0-9]{1,2}|8[0-3][0-9]|840)|[A-Za-z_]{2,20}(?:/[A-Za-z0-9_+-]{1,30}){0,2}"
+)
+_WINDOW: Final = re.compile(r"[A-Z0-9_]{2,30}")
+_MOST_PIXELS: Final = 999_999
+_COLOR_DEPTHS: Final = frozenset({1, 4, 8, 15, 16, 24, 32, 48})
 _RETURN_URL: Final = re.compile(r"https?://[^\s/?#]+\S*")
 
 
@@ -69,7 +80,18 @@ def faults_of_method(new: NewMethod) -> list[FieldFault]:
     return faults
 
 
+def _faults_of_wallet(new: NewCard) -> Iterator[FieldFault]:
+    """Everything but the status is in the bundle, so nothing else can be sent with it."""
+    if new.wallet not in WALLET_FIELD:
+        yield fault("wallet", message="J.P. Morgan takes payloads of Apple Pay, Google Pay and Paze.")
+    if new.billing_address is not None:
+        yield unsupported("billing_address", message="An address cannot be sent with a wallet's payload; update it.")
+
+
 def _faults_of_card(new: NewCard) -> Iterator[FieldFault]:
+    if new.route is AddRoute.WALLET_PAYLOAD:
+        yield from _faults_of_wallet(new)
+        return
     if _CARD_NUMBER.fullmatch(new.secret.reveal()) is None:
         yield fault("secret", message="A card or token number has 13 to 19 digits.")
     if new.expiry is None:
@@ -83,6 +105,37 @@ def _faults_of_card(new: NewCard) -> Iterator[FieldFault]:
 def _faults_of_authentication(authenticate: Authenticate) -> Iterator[FieldFault]:
     if _RETURN_URL.fullmatch(authenticate.return_url) is None:
         yield fault("authenticate", "return_url", message="The shopper must return to an http or https URL.")
+    if authenticate.browser_info is not None:
+        yield from _faults_of_browser(authenticate.browser_info)
+
+
+def _faults_of_browser(browser: BrowserInfo) -> Iterator[FieldFault]:
+    """Field by field: sizes by EMV 3-D Secure 2.2, table A.1; the rest by J.P. Morgan's schema."""
+    at = ("authenticate", "browser_info")
+    for name, text, shape, message in (
+        ("accept_header", browser.accept_header, _HEADER, "A header has up to 2048 printable ASCII characters."),
+        ("user_agent", browser.user_agent, _HEADER, "A header has up to 2048 printable ASCII characters."),
+        ("language", browser.language, _LANGUAGE, "A language is a BCP 47 tag of up to 8 characters, e.g. en-US."),
+        ("time_zone", browser.time_zone, _TIME_ZONE, "A time zone is its offset in minutes, e.g. -300, or its name."),
+        ("challenge_window_size", browser.challenge_window_size, _WINDOW, "A size is a word such as FULL_SCREEN."),
+    ):
+        if text is not None and shape.fullmatch(text) is None:
+            yield fault(*at, name, message=message)
+    for name, pixels in (("screen_height", browser.screen_height), ("screen_width", browser.screen_width)):
+        if pixels is not None and not 1 <= pixels <= _MOST_PIXELS:
+            yield fault(*at, name, message="A screen has 1 to 999999 pixels.")
+    if browser.color_depth is not None and browser.color_depth not in _COLOR_DEPTHS:
+        yield fault(*at, "color_depth", message="A depth is 1, 4, 8, 15, 16, 24, 32 or 48 bits; send 24 for 30.")
+    if browser.ip_address is not None and not _is_ip_address(browser.ip_address):
+        yield fault(*at, "ip_address", message="This is not an IPv4 or IPv6 address.")
+
+
+def _is_ip_address(value: str) -> bool:
+    try:
+        ip_address(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _faults_of_bank_account(new: NewBankAccount) -> Iterator[FieldFault]:

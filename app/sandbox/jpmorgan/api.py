@@ -119,6 +119,7 @@ class JpMorganApi:
         at = "profilePaymentMethod"
         wanted = body.get(at)
         adding = self._adding(request, profile)
+        adding.check_browser(body)
         if not isinstance(wanted, dict):
             faults.append(ValidationFault(at, "is required" if wanted is None else "must be an object"))
         elif adding.all_of(wanted, at) == 0 and not adding.faults:
@@ -151,6 +152,7 @@ class JpMorganApi:
         if profile["wire"].get("profileStatus") == "INACTIVE":
             raise JpMorganRefusal(Rule.PROFILE_INACTIVE)
         adding = self._adding(request, profile)
+        adding.check_browser(request.body)
         if adding.all_of(request.body) == 0 and not adding.faults:
             raise invalid("", "must hold at least one payment method")
         check(adding.faults)

@@ -114,6 +114,20 @@ EXTERNAL_ID: Final = matching(
     "have 1 to 36 letters, digits, spaces or - , $ @ &, no leading space and no &&",
 )
 MONTH_YEAR: Final = matching(r"(0[1-9]|1[0-2])/[0-9]{4}", "match MM/YYYY")
+BROWSER_INFO: Final[Mapping[str, Check]] = {
+    "browserAcceptHeader": text(2048),
+    "browserLanguage": text(8, shortest=1),
+    "browserScreenHeight": matching(r"[0-9]{1,6}", "be 1 to 6 digits"),
+    "browserColorDepth": text(2, shortest=1),
+    "browserScreenWidth": matching(r"[0-9]{1,6}", "be 1 to 6 digits"),
+    "deviceLocalTimeZone": text(64),
+    "browserUserAgent": text(2048),
+    "javaEnabled": boolean,
+    "javaScriptEnabled": boolean,
+    "challengeWindowSize": text(40),
+    "deviceIPAddress": text(45),
+}
+"""Lengths of the schema's texts; the other rules are assumed."""
 AUTHENTICATION_REQUEST: Final = record(
     {
         "authenticationReturnUrl": web_address,

@@ -14,7 +14,7 @@ from uuid import uuid4
 from app.sandbox.base import Json
 from app.sandbox.checks import place
 from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, check, invalid
-from app.sandbox.jpmorgan.fields import ACCOUNT_STATUS, ADDRESS, MANDATE, take
+from app.sandbox.jpmorgan.fields import ACCOUNT_STATUS, ADDRESS, BROWSER_INFO, MANDATE, take
 from app.sandbox.jpmorgan.kinds import DIGITS_16, KINDS, NOT_IN_AN_UPDATE, THREE_DS_DATA, WALLETS, Kind
 
 _ORDER: Final = ("paymentMethodId", "cardExpirationMonthYearNumber", "last4CardNumber", "last4AccountNumber")
@@ -30,6 +30,16 @@ class Adding:
         self._year = year
         self._orchestrate = orchestrate
 
+    def check_browser(self, body: Json) -> None:
+        """`browserInfo` stands beside the lists, also when a profile is created. It is checked and dropped."""
+        given = body.get("browserInfo")
+        if given is None:
+            return
+        if isinstance(given, dict):
+            take(given, BROWSER_INFO, "browserInfo", self.faults)
+        else:
+            self.faults.append(ValidationFault("browserInfo", "must be an object"))
+
     def all_of(self, body: Json, at: str = "") -> int:
         """Add every list, wallet bundle and `defaultMOP` in `body`, all or nothing; returns the number of methods
         added.
@@ -44,7 +54,7 @@ class Adding:
                 added.append((entry, self._one(kind, source, place(at, f"{kind.plural}[{index}]"))))
         for word, wallet in WALLETS.items():
             if body.get(word) is not None:
-                added.append(({}, self._from_wallet(body[word], wallet, place(at, word))))
+                added.append(({}, self._from_wallet(body[word], wallet, place(at, word), status or "ACTIVE")))
         self._default_of(body.get("defaultMOP"), added, place(at, "defaultMOP"))
         return len(added)
 
@@ -90,17 +100,21 @@ class Adding:
         method["wire"]["authenticationResult"] = result
         method["three_ds"] = {"authenticationId": authentication, "is_awaited": True, "status": None}
 
-    def _from_wallet(self, bundle: Any, wallet: str, at: str) -> str:
+    def _from_wallet(self, bundle: Any, wallet: str, at: str, status: str) -> str:
         """Turn a wallet bundle into a device-token card. The bundle is encrypted, so the digits are made up."""
         if not (isinstance(bundle, dict) and bundle):
             self.faults.append(ValidationFault(at, "must be an object"))
+            return ""
+        payload = bundle.get("encryptedPaymentBundle")
+        if not (isinstance(payload, dict) and isinstance(payload.get("encryptedPayload"), str)):
+            self.faults.append(ValidationFault(place(at, "encryptedPaymentBundle.encryptedPayload"), "is required"))
             return ""
         digits = str(int(hashlib.sha256(repr(sorted(bundle.items())).encode()).hexdigest(), 16))[-4:]
         wire = {
             "paymentMethodId": str(uuid4()),
             "cardExpirationMonthYearNumber": f"12/{self._year + 3}",
             "last4CardNumber": digits,
-            "accountStatus": "ACTIVE",
+            "accountStatus": status,
             "cardType": "VI",
             "accountNumberType": "DEVICE_TOKEN",
             "walletProvider": wallet,

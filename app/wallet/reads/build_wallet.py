@@ -259,6 +259,25 @@ def _change(
     return change_of(choice, read_age(entry, choice.provider, reading, rules), is_listed=is_listed)
 
 
+def awaited_default(wallet: Wallet, rules: WalletRules) -> WalletMethod | None:
+    """The PENDING method that would be the default if it were usable; None if there is a default, or none would be.
+
+    A card is PENDING until its holder has completed a challenge.
+    """
+    pending = {one.address for one in wallet.methods if one.status is PaymentMethodStatus.PENDING}
+    if not pending or wallet.default.state is not DefaultState.NONE:
+        return None
+    by_key = {(one.method.provider, one.method.customer_ref, one.method.method_ref): one for one in wallet.methods}
+    candidates = [
+        DefaultCandidate(key, one.usable or one.address in pending, False, bool(one.method.is_provider_default))
+        for key, one in by_key.items()
+    ]
+    choice = wallet.default.choice
+    stored = stored_choice(choice) if choice else None
+    found = effective_default(candidates, wallet.default.answers, stored, rules.precedence).key
+    return by_key[found] if found is not None and by_key[found].address in pending else None
+
+
 def default_for_payment(wallet: Wallet, rules: WalletRules) -> DefaultInfo:
     """The default among the methods that can pay: usable, at a vault that supports payments.
 

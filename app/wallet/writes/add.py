@@ -405,5 +405,5 @@ def method_digest(method: NewMethod) -> Mapping[str, Any]:
 
     A network token counts as a number: it replaces a card number, and a number could be sent in its field.
     """
-    mark = Token if method.route is AddRoute.PROVIDER_TOKEN else Number
+    mark = Token if method.route in (AddRoute.PROVIDER_TOKEN, AddRoute.WALLET_PAYLOAD) else Number
     return {**named_values(method), "secret": mark(method.secret)}

@@ -14,12 +14,12 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from msgspec import Struct, ValidationError, convert, field, to_builtins
 
 from app.store.records import MethodAddress, OperationRecord, PaymentState
-from app.vault.enums import CardBrand, CustomerRef, MethodRef, PaymentMethodKind, ProviderName
+from app.vault.enums import CardBrand, CustomerRef, MethodRef, PaymentMethodKind, ProviderName, WalletKind
 from app.vault.payments import Amounts, PaymentRef
 from app.wallet.commands import IfDefault, OnDuplicate
 from app.wallet.writes.deps import VaultRef
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 # ---- requests ---------------------------------------------------------------------------------------------
@@ -28,7 +28,7 @@ VERSION: Final = 2
 class Intent(Struct, frozen=True, kw_only=True, tag_field="mutation", forbid_unknown_fields=True):
     """`refs` are the vault customers whose writes are serialised with this one."""
 
-    version: Literal[2] = VERSION
+    version: Literal[3] = VERSION
     refs: tuple[VaultRef, ...] = ()
 
     @property
@@ -38,13 +38,17 @@ class Intent(Struct, frozen=True, kw_only=True, tag_field="mutation", forbid_unk
 
 
 class MethodLook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an added method will look like in the vault's list. `expiry` is ``YYYY-MM``, `holder` a digest."""
+    """What an added method will look like in the vault's list. `expiry` is ``YYYY-MM``, `holder` a digest.
+
+    `wallet` is set for a card from a wallet's encrypted payload, of which nothing else is known.
+    """
 
     kind: PaymentMethodKind
     last4: str | None = None
     brand: CardBrand | None = None
     expiry: str | None = None
     holder: str | None = None
+    wallet: WalletKind | None = None
 
 
 class AddMethodIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethod"):
@@ -64,7 +68,10 @@ class AddMethodIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethod")
 
 
 class ChangeTarget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the vault will list after an update; None for unchanged fields. Texts are digests."""
+    """What the vault will list after an update; None for unchanged fields. Texts are digests.
+
+    `address` includes what the update says about the address, if anything.
+    """
 
     expiry: str | None = None
     active: bool | None = None

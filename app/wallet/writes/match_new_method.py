@@ -27,6 +27,7 @@ def describe_new_method(new: NewMethod, digest_key: bytes | str) -> MethodLook:
         brand=new.brand,
         expiry=str(new.expiry) if new.expiry and not is_network_token else None,
         holder=holder,
+        wallet=new.wallet,
     )
 
 
@@ -61,6 +62,8 @@ def _is_compatible(method: PaymentMethod, look: MethodLook) -> bool:
         return False
     if not isinstance(method, Card):
         return isinstance(method, BankAccount)
+    if look.wallet is not None and method.wallet is not look.wallet:
+        return False
     brand = None if method.brand in _UNNAMED else method.brand
     asked = None if look.brand in _UNNAMED else look.brand
     return not _differ(asked, brand) and not _differ(look.expiry, str(method.expiry) if method.expiry else None)

@@ -116,5 +116,13 @@ def _from_1(mutation: str, kept: Json) -> Json:
     return {**kept, "of": {**kept["of"], **added, "version": 2}}
 
 
-UPGRADES: Final[Mapping[int, Callable[[str, Json], Json]]] = {0: _from_0, 1: _from_1}
+# ---- version 2 --------------------------------------------------------------------------------------------
+
+
+def _from_2(mutation: str, kept: Json) -> Json:
+    """No card came from a wallet, and an update said nothing about an address."""
+    return {**kept, "of": {**kept["of"], "version": 3}}
+
+
+UPGRADES: Final[Mapping[int, Callable[[str, Json], Json]]] = {0: _from_0, 1: _from_1, 2: _from_2}
 """By version: upgrades its JSON to the next version."""

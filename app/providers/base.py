@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from app.errors import (
     FieldFault,
+    InvalidRequest,
     OutcomeUnknown,
     RejectReason,
     UnsupportedByVault,
@@ -21,25 +22,7 @@ from app.errors import (
 )
 from app.http.client import VaultHttpClient
 from app.http.message import Effect, VaultHttp, VaultReply
-from app.providers.countries import alpha2, alpha3
 from app.providers.lists import are_errors
-from app.providers.values import (
-    bin_of,
-    digits,
-    expiry_of,
-    flag,
-    instant_of,
-    integer,
-    last4_of,
-    message,
-    month_of,
-    postal_code_of,
-    read_expiry,
-    read_month,
-    segment,
-    text,
-    word,
-)
 from app.vault.enums import (
     AddRoute,
     CircuitState,
@@ -61,44 +44,6 @@ from app.vault.model import (
     VaultWallet,
 )
 from app.vault.provider import Call
-
-__all__ = [
-    "INVALID",
-    "PAN_NOT_ALLOWED",
-    "REQUIRED",
-    "SHAPE_ERRORS",
-    "UNSUPPORTED",
-    "VaultAdapter",
-    "alpha2",
-    "alpha3",
-    "bin_of",
-    "by_ref",
-    "collect",
-    "collect_methods",
-    "digits",
-    "distinct",
-    "expiry_of",
-    "failed_reply",
-    "fault",
-    "fetch_each",
-    "flag",
-    "instant_of",
-    "integer",
-    "last4_of",
-    "message",
-    "month_of",
-    "postal_code_of",
-    "read_errors",
-    "read_expiry",
-    "read_month",
-    "records_of",
-    "request_id_of",
-    "required",
-    "segment",
-    "text",
-    "unsupported",
-    "word",
-]
 
 INVALID: Final = "INVALID_INPUT"
 REQUIRED: Final = "REQUIRED"
@@ -194,6 +139,14 @@ def request_id_of(reply: VaultReply) -> str | None:
     return found[:128] if found else None
 
 
+def body_of(reply: VaultReply) -> Any:
+    """The decoded body of an error; None if it is empty or not JSON."""
+    try:
+        return reply.json()
+    except ValueError:
+        return None
+
+
 def failed_reply(
     provider: ProviderName,
     reply: VaultReply,
@@ -278,10 +231,25 @@ class VaultAdapter:
 
     name: ProviderName
     capabilities: Capabilities
+    ref_shapes: tuple[re.Pattern[str], re.Pattern[str]]
+    """Of refs of customers and of methods, for `_demand`."""
 
     def __init__(self, http: VaultHttp) -> None:
         self._http = http
         self.identity_mismatches = 0
+
+    def _allow(self, faults: Sequence[FieldFault]) -> None:
+        """Called first by every write, so that nothing that the rules refuse is ever sent."""
+        if faults:
+            raise InvalidRequest(self.name, faults)
+
+    def _demand(self, ref: CustomerRef, method: MethodRef | None = None) -> None:
+        """A ref that the vault cannot have issued is unknown without a call."""
+        customers, methods = self.ref_shapes
+        if customers.fullmatch(ref) is None:
+            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+        if method is not None and methods.fullmatch(method) is None:
+            raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
 
     @staticmethod
     def canonical_ref(text: str, /) -> CustomerRef:

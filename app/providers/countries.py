@@ -2,8 +2,6 @@
 
 from app.vault.countries import ALPHA2_OF, ALPHA3_OF
 
-__all__ = ["ALPHA2_OF", "ALPHA3_OF", "alpha2", "alpha3"]
-
 
 def alpha2(code: object) -> str | None:
     """Alpha-2 of an alpha-2 or alpha-3 code in any case; None for anything else."""

@@ -69,6 +69,11 @@ def segment(part: str) -> str:
     return part if _PLAIN(part) is not None else quote(part, safe="")
 
 
+def path_of(*parts: str) -> str:
+    """A path; all parts but the first are encoded as segments."""
+    return "/".join([parts[0], *map(segment, parts[1:])])
+
+
 def last4_of(value: object) -> str | None:
     """The last four digits of a masked or plain number, or None if it does not end in four digits.
 

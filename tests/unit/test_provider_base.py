@@ -8,19 +8,10 @@ import pytest
 
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable, VaultUnavailable
 from app.http.message import Effect
-from app.providers.base import (
-    by_ref,
-    collect,
-    distinct,
-    fetch_each,
-    flag,
-    instant_of,
-    last4_of,
-    postal_code_of,
-    read_errors,
-    read_expiry,
-)
-from app.providers.countries import ALPHA2_OF, ALPHA3_OF, alpha2, alpha3
+from app.providers.base import by_ref, collect, distinct, fetch_each, read_errors
+from app.providers.countries import alpha2, alpha3
+from app.providers.values import flag, instant_of, last4_of, postal_code_of, read_expiry
+from app.vault.countries import ALPHA2_OF, ALPHA3_OF
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import Expiry, VaultWallet
 from tests.support.memory import card

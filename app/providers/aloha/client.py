@@ -10,8 +10,9 @@ from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultR
 from app.providers.aloha import errors, mapping, requests, validation
 from app.providers.aloha.ordinary import ordinary_wallet
 from app.providers.aloha.settings import AlohaSettings
-from app.providers.base import VaultAdapter, read_errors, request_id_of, segment
+from app.providers.base import VaultAdapter, read_errors, request_id_of
 from app.providers.reply_cache import ReplyCache
+from app.providers.values import segment
 from app.providers.write_outcome import WriteAnswers
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet

@@ -3,12 +3,10 @@
 import re
 from typing import Any, Final
 
-import orjson
-
 from app.errors import RejectReason, VaultError
 from app.http.message import Effect, VaultReply
 from app.providers.aloha.mapping import NAME, to_customer_ref, to_guid_answer
-from app.providers.base import failed_reply, fault
+from app.providers.base import body_of, failed_reply, fault
 from app.providers.write_outcome import WriteAnswers
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
@@ -94,10 +92,7 @@ def _reason(status: int, message: str, named: set[str]) -> RejectReason:
 
 def _read_error(reply: VaultReply) -> tuple[str, list[str], str | None]:
     """`Message` without blanks in lower case, the known fields of `ModelState`, and a code if `Message` is one."""
-    try:
-        body = reply.json()
-    except orjson.JSONDecodeError:
-        return "", [], None
+    body = body_of(reply)
     if isinstance(body, str):
         body = {"Message": body}
     if not isinstance(body, dict):

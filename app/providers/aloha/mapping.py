@@ -10,17 +10,9 @@ from typing import Any, Final
 
 from app.providers.aloha.settings import AlohaPaymentProvider
 from app.providers.aloha.wire import WirePayment
-from app.providers.base import (
-    collect,
-    collect_methods,
-    integer,
-    last4_of,
-    postal_code_of,
-    read_expiry,
-    records_of,
-    text,
-)
+from app.providers.base import collect, collect_methods, records_of
 from app.providers.lists import is_error, says_more
+from app.providers.values import integer, last4_of, postal_code_of, read_expiry, text
 from app.vault.enums import CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import Address, BeforeAdd, Card, Expiry, VaultWallet
 from app.vault.secret import Secret

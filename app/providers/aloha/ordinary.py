@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from app.providers.aloha.mapping import BRAND_OF_NUMBER, NAME, PROCESSOR_OF_NUMBER, is_lower_guid, masked_bin
-from app.providers.base import last4_of, read_expiry, text
+from app.providers.values import last4_of, read_expiry, text
 from app.vault.enums import CustomerRef, MethodRef
 from app.vault.model import Address, Card, VaultWallet
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.providers.aloha.mapping import CARD_TYPES, PROVIDER_TYPES
 from app.providers.aloha.wire import AlohaAddress, AlohaCustomer, WireNewToken
-from app.providers.base import text
+from app.providers.values import text
 from app.vault.enums import CustomerRef
 from app.vault.model import Address, Expiry, NewCard, NewCustomer
 

@@ -7,7 +7,8 @@ from typing import Final
 from app.errors import FieldFault
 from app.providers.aloha.mapping import CARD_TYPES
 from app.providers.aloha.settings import AlohaPaymentProvider
-from app.providers.base import PAN_NOT_ALLOWED, digits, fault, required, text, unsupported
+from app.providers.base import PAN_NOT_ALLOWED, fault, required, unsupported
+from app.providers.values import digits, text
 from app.vault.model import NewCard, NewCustomer
 
 _MASK: Final = "*xX●"

@@ -7,8 +7,9 @@ import re
 from typing import Any, Final
 
 from app.errors import FieldFault
-from app.providers.base import fault, instant_of, required, text
+from app.providers.base import fault, required
 from app.providers.caselle.payments import faults_of_amount
+from app.providers.values import instant_of, text
 from app.vault.enums import NextActionKind
 from app.vault.model import NextAction
 from app.vault.payments import (

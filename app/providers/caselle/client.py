@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from app.errors import (
     FieldFault,
-    InvalidRequest,
     OutcomeUnknown,
     RejectReason,
     VaultError,
@@ -18,7 +17,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, read_errors, request_id_of, segment
+from app.providers.base import VaultAdapter, read_errors, request_id_of
 from app.providers.caselle import capture, errors, imports, payments
 from app.providers.caselle.errors import names_our_account, refusal
 from app.providers.caselle.mapping import (
@@ -40,6 +39,7 @@ from app.providers.caselle.settings import CaselleSettings
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
 from app.providers.lists import Page, follow
 from app.providers.reply_cache import ReplyCache
+from app.providers.values import path_of
 from app.providers.write_outcome import WriteAnswers, decoded, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
@@ -110,6 +110,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     name = NAME
     capabilities = CAPABILITIES
+    ref_shapes = (_REF, _REF)
 
     def __init__(self, settings: CaselleSettings, http: VaultHttp) -> None:
         super().__init__(http)
@@ -188,7 +189,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         no default.
         """
         try:
-            reply = await self._send("GET", _CUSTOMER_ROUTE, call, _path(_CUSTOMERS, ref))
+            reply = await self._send("GET", _CUSTOMER_ROUTE, call, path_of(_CUSTOMERS, ref))
             customer = reply.json() if reply.status == 200 else None
         except (VaultUnavailable, ValueError):
             return None
@@ -279,7 +280,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         """
         self._allow(self.faults_of_add(new))
         self._demand(ref)
-        path = _path(_CUSTOMERS, ref, "payment-methods")
+        path = path_of(_CUSTOMERS, ref, "payment-methods")
         body, reply = await self._write(
             errors.METHOD_SAVED, RejectReason.CUSTOMER_NOT_FOUND, "POST", _METHODS_ROUTE, call, path, from_new(new)
         )
@@ -288,7 +289,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
-        path = _path(_CUSTOMERS, ref, "default-payment-method")
+        path = path_of(_CUSTOMERS, ref, "default-payment-method")
         wish = {"saved_payment_method_uid": method}
         reply = await self._send("PUT", _DEFAULT_ROUTE, call, path, Effect.WRITE, wish)
         try:
@@ -306,7 +307,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
-        path = _path(_CUSTOMERS, ref, "payment-methods", method)
+        path = path_of(_CUSTOMERS, ref, "payment-methods", method)
         reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
         self.require_customer(ref, customers_in(decoded(reply)), call, reply, Effect.WRITE)
         try:
@@ -340,7 +341,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         """Capture with exactly the quote's data. A decline is a result; a lost reply stays unknown and is never
         retried.
         """
-        path = _path(_PAYMENTS, quote.payment_ref, "capture")
+        path = path_of(_PAYMENTS, quote.payment_ref, "capture")
         wish = payments.from_quote(quote)
         try:
             body, reply = await self._write(
@@ -371,7 +372,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization:
         """The payment account's browser configuration, the same for every customer; its credentials are short-lived."""
-        path = _path(_ACCOUNTS, self._account, "client-config")
+        path = path_of(_ACCOUNTS, self._account, "client-config")
         reply = await self._send("GET", _CONFIG_ROUTE, call, path)
         if reply.status == 404:
             raise VaultRefusedUs(self.name, "Caselle does not accept caselle.payment_account_uid.")
@@ -440,20 +441,3 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     def _read(self, answers: WriteAnswers, missing: RejectReason, reply: VaultReply) -> Any:
         return answers.read(self.name, reply, lambda: refusal(reply, Effect.WRITE, missing))
-
-    def _allow(self, faults: Sequence[FieldFault]) -> None:
-        """Every write is checked here, so that nothing that the rules refuse is ever sent."""
-        if faults:
-            raise InvalidRequest(self.name, faults)
-
-    def _demand(self, ref: CustomerRef, method: MethodRef | None = None) -> None:
-        """A ref that Caselle cannot have issued is unknown without a call."""
-        if _REF.fullmatch(ref) is None:
-            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
-        if method is not None and _REF.fullmatch(method) is None:
-            raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
-
-
-def _path(*parts: str) -> str:
-    """The first part is a constant and may contain slashes."""
-    return "/".join([parts[0], *[segment(part) for part in parts[1:]]])

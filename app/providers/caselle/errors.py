@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRefusedUs, VaultTimeout
 from app.http.message import Effect, VaultReply
-from app.providers.base import failed_reply, fault, request_id_of
+from app.providers.base import body_of, failed_reply, fault, request_id_of
 from app.providers.caselle.mapping import NAME, customer_ref_of, default_in, saved_ref_of
 from app.providers.write_outcome import Shape, WriteAnswers
 
@@ -180,11 +180,3 @@ def _fields_in(body: Any) -> Iterator[str]:
         for error in errors:
             named = (error.get(key) for key in ("field", "property", "path")) if isinstance(error, dict) else ()
             yield from (name for name in named if isinstance(name, str))
-
-
-def body_of(reply: VaultReply) -> Any:
-    """The decoded body; None if it is empty or not JSON."""
-    try:
-        return reply.json()
-    except ValueError:
-        return None

@@ -7,16 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from app.providers.base import (
-    bin_of,
-    collect_methods,
-    flag,
-    instant_of,
-    last4_of,
-    read_month,
-    text,
-    word,
-)
+from app.providers.base import collect_methods
 from app.providers.caselle.wire import (
     WireAch,
     WireCredit,
@@ -24,6 +15,7 @@ from app.providers.caselle.wire import (
     WireSavedMethod,
 )
 from app.providers.lists import Page, is_error, to_page
+from app.providers.values import bin_of, flag, instant_of, last4_of, read_month, text, word
 from app.vault.enums import (
     AddRoute,
     BankAccountType,

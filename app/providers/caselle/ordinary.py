@@ -9,8 +9,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from app.providers.base import bin_of, instant_of, last4_of, month_of
 from app.providers.caselle.mapping import ACCOUNT_TYPE, BRAND, NAME
+from app.providers.values import bin_of, instant_of, last4_of, month_of
 from app.vault.enums import BankRail, CustomerRef, MethodRef
 from app.vault.model import BankAccount, Card, PaymentMethod, VaultWallet
 

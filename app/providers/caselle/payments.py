@@ -9,8 +9,9 @@ from math import isfinite
 from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultRejected
-from app.providers.base import fault, text
+from app.providers.base import fault
 from app.providers.caselle.mapping import NAME
+from app.providers.values import text
 from app.vault.enums import MethodRef, PaymentMethodKind
 from app.vault.payments import (
     Amounts,

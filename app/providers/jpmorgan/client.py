@@ -9,7 +9,6 @@ from uuid import UUID, uuid5
 
 from app.errors import (
     FieldFault,
-    InvalidRequest,
     OutcomeUnknown,
     RejectReason,
     VaultError,
@@ -18,7 +17,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, last4_of, read_errors, request_id_of, segment, unsupported
+from app.providers.base import VaultAdapter, read_errors, request_id_of, unsupported
 from app.providers.jpmorgan.errors import (
     METHOD_ADDED,
     METHOD_CHANGED,
@@ -53,6 +52,7 @@ from app.providers.jpmorgan.validation import (
 )
 from app.providers.jpmorgan.wire import WireBankAccount, WireCard
 from app.providers.reply_cache import DigestCache, ReplyCache
+from app.providers.values import last4_of, path_of, segment
 from app.providers.write_outcome import WriteAnswers, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.model import (
@@ -108,6 +108,7 @@ class JpMorganVault(VaultAdapter):
     """One profile contains everything of one customer: a read is one GET, and every write returns the whole profile."""
 
     name = NAME
+    ref_shapes = (_CUSTOMER_REF, _METHOD_REF)
     canonical_ref = staticmethod(canonical_ref)
 
     def __init__(
@@ -313,8 +314,7 @@ class JpMorganVault(VaultAdapter):
         effect: Effect = Effect.READ,
         json: Any = None,
     ) -> VaultReply:
-        joined = "/".join([path[0], *[segment(part) for part in path[1:]]])
-        return await self._http.send(self._request(verb, route, call, joined, effect, json), call)
+        return await self._http.send(self._request(verb, route, call, path_of(*path), effect, json), call)
 
     def _request(
         self, verb: str, route: str, call: Call, path: str, effect: Effect = Effect.READ, json: Any = None
@@ -369,24 +369,12 @@ class JpMorganVault(VaultAdapter):
     ) -> VaultError:
         return refusal(reply, effect, missing, is_update=is_update, sent_id=_uuid(call.request_id))
 
-    def _allow(self, faults: Sequence[FieldFault]) -> None:
-        """Every write is checked here, so that nothing that the rules refuse is ever sent."""
-        if faults:
-            raise InvalidRequest(self.name, faults)
-
     def _segment(self, ref: CustomerRef) -> str:
         """The ref in a path; raises VaultRejected for one that J.P. Morgan cannot have issued."""
         if _METHOD_REF.fullmatch(ref) is None:  # every method ref is a customer ref that needs no percent-encoding
             self._demand(ref)
             return segment(ref)
         return ref
-
-    def _demand(self, ref: CustomerRef, method: MethodRef | None = None) -> None:
-        """A ref that J.P. Morgan cannot have issued is unknown without a call."""
-        if _CUSTOMER_REF.fullmatch(ref) is None:
-            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
-        if method is not None and _METHOD_REF.fullmatch(method) is None:
-            raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
 
 
 def enabled_capabilities(*, raw_cards: bool, network_tokens: bool) -> Capabilities:

@@ -13,7 +13,7 @@ from app.errors import (
     VaultTimeout,
 )
 from app.http.message import Effect, VaultReply
-from app.providers.base import fault, request_id_of
+from app.providers.base import body_of, fault, request_id_of
 from app.providers.jpmorgan.mapping import NAME, profile_id_of
 from app.providers.write_outcome import WriteAnswers
 
@@ -89,7 +89,7 @@ def _is_messages(body: Any) -> bool:
 
 def is_challenge(reply: VaultReply) -> bool:
     """`adfsError`, the declared body of a 401."""
-    body = _body(reply)
+    body = body_of(reply)
     return isinstance(body, dict) and {"errorSource", "errorCode", "errorDescription"} <= body.keys()
 
 
@@ -114,7 +114,7 @@ def refusal(
     `missing` is what a 404 means for this operation. A READ treats its customer as unknown only if J.P. Morgan's error
     body says so: another server at the address, and a path that it lacks, return 404 too.
     """
-    body = _body(reply)
+    body = body_of(reply)
     code = _code(body) or f"HTTP_{reply.status}"
     request_id = _request_id(body) or request_id_of(reply) or sent_id
     if reply.status == 408 and effect is Effect.READ:
@@ -134,7 +134,7 @@ def refusal(
 
 def names_profile(reply: VaultReply) -> bool:
     """True if an error concerns the consumer profile itself, not one of its payment methods."""
-    return _names_profile(_body(reply))
+    return _names_profile(body_of(reply))
 
 
 def _names_profile(body: Any) -> bool:
@@ -146,7 +146,7 @@ def _names_profile(body: Any) -> bool:
 
 def is_theirs(reply: VaultReply) -> bool:
     """True if an error has J.P. Morgan's body, not that of another server at the same address."""
-    return _code(_body(reply)) is not None
+    return _code(body_of(reply)) is not None
 
 
 def faults_in(body: Any, *, is_update: bool = False) -> list[FieldFault]:
@@ -192,10 +192,3 @@ def _code(body: Any) -> str | None:
 def _request_id(body: Any) -> str | None:
     found = body.get("requestId") if isinstance(body, dict) else None
     return found[:128] if isinstance(found, str) else None
-
-
-def _body(reply: VaultReply) -> Any:
-    try:
-        return reply.json()
-    except ValueError:
-        return None

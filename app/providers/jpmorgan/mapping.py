@@ -5,20 +5,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final, TypeVar, cast
 
-from app.providers.base import (
-    bin_of,
-    collect,
-    distinct,
-    last4_of,
-    read_expiry,
-    text,
-    word,
-)
+from app.providers.base import collect, distinct
 from app.providers.jpmorgan.profile import billing_address, methods_created_at, to_profile
 from app.providers.jpmorgan.three_d_secure import pending_authentication
 from app.providers.jpmorgan.verdicts import is_refusal, verdict
 from app.providers.jpmorgan.wire import WireBankAccount, WireCard, WireMandate, WireMethod
 from app.providers.lists import says_more
+from app.providers.values import bin_of, last4_of, read_expiry, text, word
 from app.vault.enums import (
     BankAccountType,
     BankRail,

@@ -10,10 +10,10 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from app.providers.base import bin_of, last4_of, read_expiry, text
 from app.providers.jpmorgan.mapping import ACCOUNT_TYPE, BRAND, NAME
 from app.providers.jpmorgan.profile import methods_created_at
 from app.providers.lists import is_ordinary
+from app.providers.values import bin_of, last4_of, read_expiry, text
 from app.vault.enums import BankRail, CustomerRef, MethodRef
 from app.vault.model import BankAccount, Card, PaymentMethod, VaultProfile, VaultWallet
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from app.providers.base import alpha2, collect, instant_of, postal_code_of, text, word
+from app.providers.base import collect
+from app.providers.countries import alpha2
 from app.providers.jpmorgan.wire import JpMorganAddress, WireEmail, WirePhone
+from app.providers.values import instant_of, postal_code_of, text, word
 from app.vault.enums import AddressType
 from app.vault.model import Address, AddressLabels, Email, PersonName, Phone, StoredAddress, VaultProfile
 

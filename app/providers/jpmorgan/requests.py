@@ -6,7 +6,7 @@ Bodies contain card and account numbers and must only be passed to `app.http`.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.providers.base import alpha3
+from app.providers.countries import alpha3
 from app.providers.jpmorgan.mapping import BRAND
 from app.vault.enums import AddressType, AddRoute, BankAccountType, BankRail, CardBrand, CardTokenType, WalletKind
 from app.vault.model import (

@@ -6,9 +6,9 @@ Source: "Retrieve the 3D Secure status of a payment method", and schema `authent
 from collections.abc import Mapping
 from typing import Final
 
-from app.providers.base import instant_of, message, text, word
 from app.providers.jpmorgan.verdicts import is_refusal, verdict
 from app.providers.jpmorgan.wire import WireCard, WireStatus
+from app.providers.values import instant_of, message, text, word
 from app.vault.enums import AuthStatus, NextActionKind
 from app.vault.model import NextAction, ThreeDSecure
 

@@ -11,7 +11,8 @@ from ipaddress import ip_address
 from typing import Final
 
 from app.errors import FieldFault
-from app.providers.base import alpha3, fault, required, unsupported
+from app.providers.base import fault, required, unsupported
+from app.providers.countries import alpha3
 from app.providers.jpmorgan.mapping import BRAND
 from app.providers.jpmorgan.requests import WALLET_FIELD, city_of
 from app.vault.enums import AddressType, AddRoute, BankAccountType, BankRail, CardBrand, PaymentMethodKind

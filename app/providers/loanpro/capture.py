@@ -11,8 +11,9 @@ from urllib.parse import urlencode
 
 from app.errors import OutcomeUnknown, UnsupportedByVault, VaultUnavailable
 from app.http.message import Effect, VaultHttp, VaultRequest
-from app.providers.base import failed_reply, read_errors, text
+from app.providers.base import failed_reply, read_errors
 from app.providers.loanpro.mapping import NAME
+from app.providers.values import text
 from app.vault.enums import BankAccountType, NextActionKind, PaymentMethodKind
 from app.vault.model import NextAction
 from app.vault.payments import Tokenization

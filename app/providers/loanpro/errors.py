@@ -3,11 +3,9 @@
 import re
 from typing import Any, Final
 
-import orjson
-
 from app.errors import FieldFault, RejectReason, VaultError
 from app.http.message import Effect, VaultReply
-from app.providers.base import failed_reply, fault
+from app.providers.base import body_of, failed_reply, fault
 from app.providers.loanpro.mapping import NAME
 from app.providers.write_outcome import WriteAnswers
 
@@ -81,10 +79,7 @@ def _read_error(reply: VaultReply) -> tuple[str, str | None]:
 
     `error.message` is text or `{value}`; the whole may be wrapped in `d`; `warnings` are next to `error`.
     """
-    try:
-        body = reply.json()
-    except orjson.JSONDecodeError:
-        return "", None
+    body = body_of(reply)
     body = body.get("d", body) if isinstance(body, dict) else {}
     error = body.get("error") if isinstance(body, dict) else None
     error = error if isinstance(error, dict) else body if isinstance(body, dict) else {}

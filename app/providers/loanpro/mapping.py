@@ -11,21 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from app.providers.base import (
-    alpha2,
-    collect,
-    collect_methods,
-    flag,
-    instant_of,
-    last4_of,
-    postal_code_of,
-    read_expiry,
-    records_of,
-    text,
-    word,
-)
+from app.providers.base import collect, collect_methods, records_of
+from app.providers.countries import alpha2
 from app.providers.lists import Page, is_error, to_page
 from app.providers.loanpro.wire import WireCheckingAccount, WireCreditCard, WirePaymentAccount
+from app.providers.values import flag, instant_of, last4_of, postal_code_of, read_expiry, text, word
 from app.vault.enums import (
     BankAccountType,
     BankRail,

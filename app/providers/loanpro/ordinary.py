@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from app.providers.base import instant_of, last4_of, read_expiry
 from app.providers.lists import is_ordinary
 from app.providers.loanpro.mapping import ACCOUNT_TYPES, BRANDS, NAME, to_address
+from app.providers.values import instant_of, last4_of, read_expiry
 from app.vault.enums import BankRail, CustomerRef
 from app.vault.model import BankAccount, Card, PaymentMethod, VaultWallet
 

@@ -2,8 +2,9 @@
 
 from typing import Any, Final
 
-from app.providers.base import alpha2, alpha3, digits
+from app.providers.countries import alpha2, alpha3
 from app.providers.loanpro.wire import WireElement
+from app.providers.values import digits
 from app.vault.enums import BankAccountType, MethodRef
 from app.vault.model import Address, MethodChange, NewBankAccount, NewCustomer, NewMethod
 

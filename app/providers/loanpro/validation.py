@@ -4,8 +4,10 @@ import re
 from typing import Final
 
 from app.errors import FieldFault
-from app.providers.base import alpha2, digits, fault, required, text, unsupported
+from app.providers.base import fault, required, unsupported
+from app.providers.countries import alpha2
 from app.providers.loanpro.requests import ACCOUNT_TITLES, state_of
+from app.providers.values import digits, text
 from app.vault.enums import BankRail
 from app.vault.model import Address, MethodChange, NewBankAccount, NewCustomer, NewMethod
 

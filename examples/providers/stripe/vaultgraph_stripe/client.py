@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRejected
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, read_errors, segment
+from app.providers.base import VaultAdapter, read_errors
 from app.providers.lists import Page, follow
+from app.providers.values import segment
 from app.providers.write_outcome import WriteAnswers
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCustomer, NewMethod, VaultWallet

@@ -5,17 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from app.providers.base import (
-    collect_methods,
-    instant_of,
-    last4_of,
-    postal_code_of,
-    read_month,
-    records_of,
-    text,
-    word,
-)
+from app.providers.base import collect_methods, records_of
 from app.providers.lists import Page
+from app.providers.values import instant_of, last4_of, postal_code_of, read_month, text, word
 from app.vault.enums import (
     BankAccountType,
     BankRail,

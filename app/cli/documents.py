@@ -1,7 +1,7 @@
 """`vaultgraph documents`: checks and publishes a partner's documents; lists published documents and their use."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +23,7 @@ from app.settings.model import Settings
 from app.store import Store, Transaction
 from app.store.documents import publish_documents, retire_documents
 from app.store.errors import ClientUnknown, DocumentChanged
-from app.store.records import ClientRecord, DocumentRecord, Publication
+from app.store.records import ClientRecord, DocumentRecord, NewDocument, Publication
 from app.wallet.caller import ALL_CUSTOMERS_SCOPES
 from resolvers.sensitive_rule import SecretsInVariablesOnly
 
@@ -74,20 +74,30 @@ def check(file: Path, schema_file: Path | None, scopes: tuple[str, ...]) -> None
 @click.argument("partner")
 @click.argument("file", type=_FILE)
 @CREATE
-@click.option("--replace", is_flag=True, help="Retire published documents that are not in the file.")
+@click.option("--replace", "retires_others", is_flag=True, help="Retire published documents that are not in the file.")
+@click.option(
+    "--agents",
+    multiple=True,
+    metavar="NAME",
+    help="A mutation that agents may run as a tool, by operation name or id; repeatable. They may run every query.",
+)
 @source_options
-def publish(source: ConfigLocation, partner: str, file: Path, replace: bool) -> None:
+def publish(source: ConfigLocation, partner: str, file: Path, retires_others: bool, agents: tuple[str, ...]) -> None:
     settings = store_settings(source)
 
     async def work(store: Store) -> None:
         client = await _client(store, partner)
         checker = _checker(installed_sdl(), settings)
-        checked = _checked(file, checker, client.scopes)
+        new = _for_agents(file.name, [one.new for one in _checked(file, checker, client.scopes)], agents)
 
         def save(tx: Transaction) -> Publication:
-            made = publish_documents(tx, partner, [one.new for one in checked], replace=replace)
+            made = publish_documents(tx, partner, new, replace=retires_others)
             added, retired = some_of(made.added), some_of(made.retired)
-            note(tx, "documents publish", partner=partner, version=made.version, added=added, retired=retired)
+            shown = some_of([one.document_id for one in new if one.for_agents])
+            note(
+                tx, "documents publish",
+                partner=partner, version=made.version, added=added, retired=retired, agents=shown,
+            )  # fmt: skip
             return made
 
         try:
@@ -148,7 +158,8 @@ def list_documents(source: ConfigLocation, partner: str | None, usage: bool, ret
             rows += [_row(name, record) for record in records]
         return rows
 
-    columns = (*_COLUMNS, *(["retired_at"] if retired else []), *(["uses", "last_used_at"] if usage else []))
+    usage_columns = ["uses", "last_used_at"] if usage else []
+    columns = (*_COLUMNS, *(["retired_at"] if retired else []), *usage_columns, "agents")
     print_rows(columns, run_with_store(store_settings(source), work), as_json=as_json)
 
 
@@ -158,6 +169,7 @@ def _row(partner: str, record: DocumentRecord) -> dict[str, Any]:
         "operation": record.operation_name,
         "kind": record.operation_kind,
         "id": record.document_id,
+        "agents": record.operation_kind == "query" or record.for_agents,
         **fields_of(record, "cost", "version", "retired_at", "uses", "last_used_at"),
     }
 
@@ -176,7 +188,8 @@ def print_openapi(source: ConfigLocation, partner: str, server: str) -> None:
     client, records = run_with_store(settings, work)
     graph = DescribedGraph(installed_sdl(), JSON_SCHEMAS)
     cache = DocumentCache(graph.schema, max_bytes=0, max_tokens=settings.gate.tokens, suggest=False)
-    documents = graph.describe(_Live(one.document_id, one.version, cache.prepare(one.text)) for one in records)
+    live = (_Live(one.document_id, one.version, one.for_agents, cache.prepare(one.text)) for one in records)
+    documents = graph.describe(live)
     scopes = client.scopes if client.sees_all_customers else client.scopes - ALL_CUSTOMERS_SCOPES
     made = openapi(documents, scopes, title=f"Vaultgraph: {partner}", version=version("vaultgraph"), server=server)
     click.echo(json.dumps(made, indent=2))
@@ -186,6 +199,7 @@ def print_openapi(source: ConfigLocation, partner: str, server: str) -> None:
 class _Live:
     document_id: str
     version: int
+    for_agents: bool
     document: Document
 
 
@@ -208,6 +222,37 @@ def retire(source: ConfigLocation, partner: str, ids: tuple[str, ...]) -> None:
             raise CommandFailed(f"not published for {partner}: {', '.join(missing)}")
 
     run_with_store(store_settings(source), work)
+
+
+def _for_agents(file: str, new: list[NewDocument], names: tuple[str, ...]) -> list[NewDocument]:
+    """The documents, marked as `--agents` says. Raises CommandFailed after a line for each fault."""
+    if not names:
+        return new
+    from app.api.mcp.tools import lacking
+    from resolvers.scalars import JSON_SCHEMAS
+
+    graph = DescribedGraph(installed_sdl(), JSON_SCHEMAS)
+    cache = DocumentCache(graph.schema, max_bytes=0, max_tokens=Settings().gate.tokens, suggest=False)
+    wanted = {name for text in names for name in text.split(",") if name}
+    marked = [replace(one, for_agents=bool(wanted & {one.operation_name, one.document_id})) for one in new]
+    chosen = [one for one in marked if one.for_agents]
+    faults = [
+        f"{file}: {name}: is not in the file"
+        for name in sorted(wanted - {name for one in chosen for name in (one.operation_name, one.document_id)})
+    ]
+    for one in chosen:
+        if one.operation_kind == "subscription":
+            faults.append(f"{file}: {one.operation_name}: agents cannot subscribe")
+        for described in graph.describe([_Live(one.document_id, 0, True, cache.prepare(one.text))]):
+            if described.kind == "mutation":
+                faults += [
+                    f"{file}: {described.name}: agents need the outcome: add to {row}" for row in lacking(described)
+                ]
+    for fault in faults:
+        click.echo(fault, err=True)
+    if faults:
+        raise CommandFailed(f"{len(faults)} faults: nothing was published")
+    return marked
 
 
 def _checker(sdl: str, settings: Settings) -> Checker:

@@ -27,19 +27,25 @@ _LOCK_CLIENT: Final = Query(str, "SELECT name FROM clients WHERE tenant = :tenan
 _PUT: Final = Statement(
     """
     INSERT INTO documents (
-        tenant, client, document_id, text, sha256, operation_kind, operation_name, cost, version, published_at, uses
+        tenant, client, document_id, text, sha256, operation_kind, operation_name, cost, version, published_at, uses,
+        for_agents
     ) VALUES (
-        :tenant, :client, :document_id, :text, :sha256, :operation_kind, :operation_name, :cost, :version, :now, 0
+        :tenant, :client, :document_id, :text, :sha256, :operation_kind, :operation_name, :cost, :version, :now, 0,
+        :for_agents
     ) ON CONFLICT (tenant, client, document_id) DO UPDATE SET
         text = excluded.text, sha256 = excluded.sha256, operation_kind = excluded.operation_kind,
         operation_name = excluded.operation_name, cost = excluded.cost, version = excluded.version,
-        published_at = excluded.published_at, retired_at = NULL
+        published_at = excluded.published_at, retired_at = NULL, for_agents = excluded.for_agents
     """
 )
 _RETIRE: Final = Query(
     str,
     "UPDATE documents SET retired_at = :now WHERE tenant = :tenant AND client = :client"
     " AND document_id IN :document_ids AND retired_at IS NULL RETURNING document_id",
+)
+_SET_FOR_AGENTS: Final = Statement(
+    "UPDATE documents SET for_agents = :for_agents WHERE tenant = :tenant AND client = :client"
+    " AND document_id IN :document_ids"
 )
 _COUNT_USE: Final = Statement(
     """
@@ -58,7 +64,8 @@ def publish_documents(
 ) -> Publication:
     """Add documents atomically; `replace` also retires all other documents of the client.
 
-    Without `replace`, raises DocumentChanged for a live id with another text; a retired id can be reused with any text.
+    A document that is published already may become one for agents, and with `replace` no longer be one. Without
+    `replace`, raises DocumentChanged for a live id with another text; a retired id can be reused with any text.
     Raises ClientUnknown.
     """
     for document in new:
@@ -76,6 +83,10 @@ def publish_documents(
     gone = tuple(key for key in live if key not in wanted) if replace else ()
     its = {"client": client, "version": version, "now": tx.now()}
     tx.execute_many(_PUT, [{**values_of(document), **its} for document in fresh])
+    for flag in (True, False) if replace else (True,):
+        turned = [key for key in same if wanted[key].for_agents is flag is not live[key].for_agents]
+        if turned:
+            tx.execute(_SET_FOR_AGENTS, client=client, document_ids=turned, for_agents=flag)
     _retire(tx, client, gone)
     tx.touch(Topic.DOCUMENTS, client)
     added = tuple(document.document_id for document in fresh)

@@ -1,6 +1,6 @@
 """A partner app of a running gateway, with its published documents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -16,10 +16,16 @@ def digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def document(document_id: str, text: str, name: str | None = None) -> NewDocument:
+def document(document_id: str, text: str, name: str | None = None, *, for_agents: bool = False) -> NewDocument:
     kind = text.split()[0] if text.split()[0] in ("mutation", "subscription") else "query"
     return NewDocument(
-        document_id=document_id, text=text, sha256=digest(text), operation_kind=kind, operation_name=name, cost=4
+        document_id=document_id,
+        text=text,
+        sha256=digest(text),
+        operation_kind=kind,
+        operation_name=name,
+        cost=4,
+        for_agents=for_agents,
     )
 
 
@@ -34,6 +40,7 @@ class PartnerApp:
         scopes: Sequence[str] = READS,
         granted: Sequence[str] | None = None,
         documents: Mapping[str, str] | None = None,
+        agents: Collection[str] = (),
     ) -> None:
         self.gateway = gateway
         self.name = name
@@ -44,15 +51,17 @@ class PartnerApp:
         if granted:
             gateway.on_loop(clients.grant(name, granted))
         if documents:
-            self.publish(documents)
+            self.publish(documents, agents=agents)
 
     @property
     def headers(self) -> dict[str, str]:
         return {"authorization": f"Bearer {self.key}"}
 
-    def publish(self, documents: Mapping[str, str], *, replace: bool = False) -> Publication:
-        """Publish without the command's checks, and wait until the gateway has noticed."""
-        new = [document(key, text) for key, text in documents.items()]
+    def publish(
+        self, documents: Mapping[str, str], *, replace: bool = False, agents: Collection[str] = ()
+    ) -> Publication:
+        """Publish without the command's checks, and wait until the gateway has noticed. `agents`: ids for agents."""
+        new = [document(key, text, for_agents=key in agents) for key, text in documents.items()]
         done: Publication = self.gateway.on_loop(
             self.gateway.gateway.store.documents.publish(self.name, new, replace=replace)
         )

@@ -83,6 +83,23 @@ async def test_a_live_id_can_change_its_text_only_with_replace(store: Store, acm
     assert found.text == other.text
 
 
+async def test_documents_become_agents_and_stay_so_until_replaced(store: Store, acme: str) -> None:
+    async def for_agents() -> list[str]:
+        return [record.document_id for record in await store.documents.live(acme) if record.for_agents]
+
+    await store.documents.publish(acme, [A, replace(B, for_agents=True)])
+    assert await for_agents() == ["id-B"]
+    assert await store.documents.publish(acme, [replace(A, for_agents=True), B]) == Publication(
+        2, (), ("id-A", "id-B"), ()
+    )
+    assert await for_agents() == ["id-A", "id-B"]
+    await store.documents.publish(acme, [A, replace(B, for_agents=True)], replace=True)
+    assert await for_agents() == ["id-B"]
+    await store.documents.retire(acme, ["id-B"])
+    await store.documents.publish(acme, [B])
+    assert await for_agents() == []
+
+
 async def test_clients_do_not_share_documents(store: Store, acme: str) -> None:
     await store.clients.add("beta", key_hash="h2", scopes=[])
     await store.documents.publish(acme, [A])

@@ -31,12 +31,13 @@ class PublishedStore(Protocol):
 class Published:
     """One document of one partner. Partners that publish the same text share its compiled form."""
 
-    __slots__ = ("_compiled", "client", "document_id", "last_used_at", "uses", "version")
+    __slots__ = ("_compiled", "client", "document_id", "for_agents", "last_used_at", "uses", "version")
 
     def __init__(self, record: DocumentRecord, compiled: "_Compiled") -> None:
         self.client = record.client
         self.document_id = record.document_id
         self.version = record.version
+        self.for_agents = record.for_agents
         self.uses = 0
         self.last_used_at = 0.0
         self._compiled = compiled
@@ -216,6 +217,7 @@ class Catalogue:
         for record in records:
             previous = before.get(record.document_id)
             if previous is not None and previous.text == record.text:
+                previous.for_agents = record.for_agents
                 now[record.document_id] = previous
                 continue
             compiled = self._texts.get(record.text)

@@ -1,17 +1,20 @@
 """What a published document does, for descriptions outside GraphQL (OpenAPI, MCP): a name, scopes, JSON Schemas."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Protocol
 
 from graphql import (
     GraphQLField,
+    GraphQLInputObjectType,
     GraphQLObjectType,
     GraphQLSchema,
     OperationDefinitionNode,
     build_schema,
     get_named_type,
+    get_nullable_type,
+    type_from_ast,
 )
 
 from app.api.documents.check import ScopeTable
@@ -23,12 +26,14 @@ _DIGITS: Final = 8
 
 
 class PublishedDocument(Protocol):
-    """`version` is the number of its publication."""
+    """`version` is the number of its publication. `for_agents`: agents may run it although it is a mutation."""
 
     @property
     def document_id(self) -> str: ...
     @property
     def version(self) -> int: ...
+    @property
+    def for_agents(self) -> bool: ...
     @property
     def document(self) -> Document: ...
 
@@ -45,10 +50,12 @@ class RootField:
 class DescribedDocument:
     """One document that fits the schema. `name` is unique among the documents of its partner."""
 
-    def __init__(self, graph: "DescribedGraph", name: str, document_id: str, document: Document) -> None:
+    def __init__(self, graph: "DescribedGraph", name: str, published: PublishedDocument) -> None:
+        document = published.document
         assert document.sole is not None
         self.name = name
-        self.document_id = document_id
+        self.document_id = published.document_id
+        self.for_agents = published.for_agents
         self.document = document
         self.operation: OperationDefinitionNode = document.sole
         self.kind: str = self.operation.operation.value
@@ -70,6 +77,12 @@ class DescribedDocument:
         assert isinstance(parent, GraphQLObjectType)
         named = self._graph.schemas(None).root_fields(self.operation, self.document.fragments)
         return [RootField(key, parent.fields[name], name) for key, name in named.items() if name in parent.fields]
+
+    def paths_to(self, type_name: str) -> Iterator[tuple[str, ...]]:
+        """Where the variables hold a value of this type: a variable's name, and below it names of input fields."""
+        for one in self.operation.variable_definitions or ():
+            kind = type_from_ast(self._graph.schema, one.type)
+            yield from _paths_to(type_name, kind, (one.variable.name.value,), ())
 
     def allows(self, scopes: frozenset[str]) -> bool:
         """True if these scopes suffice for every field of the document."""
@@ -116,5 +129,15 @@ class DescribedGraph:
             if name in made or name != plain or document.sole.name is None:
                 digest = sha256(one.document_id.encode()).hexdigest()[:_DIGITS]
                 name = f"{plain[: _LONGEST_NAME - _DIGITS - 1]}_{digest}"
-            made[name] = DescribedDocument(self, name, one.document_id, document)
+            made[name] = DescribedDocument(self, name, one)
         return [made[name] for name in sorted(made)]
+
+
+def _paths_to(type_name: str, kind: Any, path: tuple[str, ...], seen: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Not in lists, whose items have no names, and not below a type within itself."""
+    named = get_nullable_type(kind)
+    if isinstance(named, GraphQLInputObjectType) and named.name not in seen:
+        for name, field in named.fields.items():
+            yield from _paths_to(type_name, field.type, (*path, name), (*seen, named.name))
+    elif getattr(named, "name", None) == type_name:
+        yield path

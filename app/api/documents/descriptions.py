@@ -12,6 +12,7 @@ from app.api.documents.catalogue import Catalogue
 from app.api.documents.described import DescribedDocument, DescribedGraph
 from app.api.documents.openapi import openapi
 from app.api.documents.resolve import DocumentResolver
+from app.api.headers import count_connection
 from app.api.problems import RequestRefused
 from app.api.protocols import RequestPolicy
 from app.api.request_record import RequestRecord
@@ -65,6 +66,7 @@ class OpenApiPage:
         if scope["method"] not in ("GET", "HEAD"):
             raise RequestRefused("METHOD_NOT_ALLOWED", headers={"allow": "GET, HEAD, OPTIONS"})
         record.caller = caller = await self._policy.authenticate(headers)
+        count_connection(scope, caller.key)
         self._policy.charge(caller)
         documents = await self._descriptions.of(caller)
         key = caller.key, caller.scopes

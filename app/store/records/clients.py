@@ -44,7 +44,9 @@ class KeyUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDocument:
-    """A document to publish. `sha256` is of the text as published; `cost` is counted in upstream calls."""
+    """A document to publish. `sha256` is of the text as published; `cost` is counted in upstream calls. `for_agents`:
+    agents may run it although it is a mutation.
+    """
 
     document_id: str
     text: str
@@ -52,6 +54,7 @@ class NewDocument:
     operation_kind: str
     operation_name: str | None = None
     cost: int = 0
+    for_agents: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,7 @@ class DocumentRecord:
     retired_at: datetime | None
     uses: int
     last_used_at: datetime | None
+    for_agents: bool = False
 
 
 @dataclass(frozen=True, slots=True)

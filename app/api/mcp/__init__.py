@@ -1,0 +1,1 @@
+"""The Model Context Protocol: a caller's published documents as tools of language models."""

@@ -18,7 +18,7 @@ from app.api import graphiql
 from app.api.audit import Audit
 from app.api.auth.compose import build_callers
 from app.api.auth.key_uses import KeyUseRecorder
-from app.api.compose import endpoint_limits, limits_of, origin_policy, socket_limits
+from app.api.compose import agent_endpoint, endpoint_limits, limits_of, origin_policy, socket_limits
 from app.api.cors import Cors
 from app.api.documents.compose import DocumentServices
 from app.api.endpoint import GraphQLEndpoint
@@ -179,6 +179,7 @@ class Gateway:
         await self.reconciler.start()
         runners: list[Any] = [self.changes, self.webhook_worker, self.endpoint_worker, self.observations, self.sweep]
         runners += [self.feed, self.poller, self.audit, self.documents, self.key_uses, self.status.history]
+        runners += [self.agents] if self.agents is not None else []
         runners += [self._shared_metrics] if self._shared_metrics is not None else []
         work = [self.metrics.watch_loop(), *(one.run() for one in runners)]
         self._background.extend(asyncio.create_task(one) for one in work)
@@ -342,6 +343,9 @@ class Gateway:
             on_request=RequestObserver(self.metrics),
         )
         self._endpoint.doors |= self.documents.doors(policy)
+        self.agents = agent_endpoint(self.settings, self._endpoint, policy, self.documents.descriptions, origins)
+        if self.agents is not None:
+            self._endpoint.doors |= self.agents.doors
         routes: list[BaseRoute] = [
             Route("/healthz", healthz),
             Route("/readyz", self._readyz),

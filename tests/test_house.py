@@ -65,6 +65,7 @@ def test_a_wheel_holds_all_it_needs_and_runs_anywhere(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = {"app/cli/main.py", "resolvers/schema.py", "app/schema.graphql", "app/store/migrations/env.py"}
     expected.add("app/testing/writing.py")  # for packages that add a vault
+    expected.add("app/cli/demo_documents/wallet.graphql")
     if shutil.which("npm"):
         expected |= {"app/api/assets/graphiql.js", "app/api/assets/graphql.worker.js"}
     assert expected <= names

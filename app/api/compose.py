@@ -4,8 +4,11 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
 
 from app.api.cors import OriginPolicy, is_local_host
-from app.api.endpoint import EndpointLimits
+from app.api.documents.descriptions import Descriptions
+from app.api.endpoint import EndpointLimits, GraphQLEndpoint
 from app.api.limits import Limits
+from app.api.mcp.endpoint import AgentEndpoint
+from app.api.protocols import RequestPolicy
 from app.api.streams.websocket import SocketLimits
 from app.server.addresses import TrustedProxies, is_ip_address
 from app.settings.model import ApiSettings, Settings
@@ -43,6 +46,21 @@ def socket_limits(settings: Settings) -> SocketLimits:
         recheck_s=gate.recheck_s,
         trusted_proxies=TrustedProxies(gate.trusted_proxies),
     )
+
+
+def agent_endpoint(
+    settings: Settings,
+    endpoint: GraphQLEndpoint,
+    policy: RequestPolicy,
+    descriptions: Descriptions,
+    origins: OriginPolicy,
+) -> AgentEndpoint | None:
+    """None if it is disabled."""
+    if not settings.mcp.enabled:
+        return None
+    issuers = tuple(one.issuer for one in settings.auth.trusted().values())
+    url, limits = settings.mcp.url, endpoint_limits(settings)
+    return AgentEndpoint(endpoint, policy, descriptions, origins, limits, url=url, issuers=issuers)
 
 
 def origin_policy(settings: Settings) -> OriginPolicy:

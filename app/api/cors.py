@@ -31,6 +31,8 @@ _ALLOWED_HEADERS: Final = (
     "apollo-require-preflight", "x-apollo-operation-name", "x-apollo-operation-id", "x-apollo-operation-type",
     "apollographql-client-name", "apollographql-client-version", "graphql-client-name", "graphql-client-version",
     "x-graphql-client-name", "x-graphql-client-version", "graphql-require-preflight", "x-graphql-event-stream-token",
+    # MCP clients
+    "mcp-protocol-version", "mcp-session-id", "mcp-method", "mcp-name",
 )  # fmt: skip
 ANY_ORIGIN: Final = "*"
 _EMULATED_ANDROID: Final = ("10.0.2.2", "10.0.3.2")  # the host machine, in Android's emulator and Genymotion
@@ -113,7 +115,7 @@ class Cors(CORSMiddleware):
             app,
             allow_methods=("GET", "POST"),
             allow_headers=policy.headers,
-            expose_headers=("x-request-id", "retry-after", "etag"),
+            expose_headers=("x-request-id", "retry-after", "etag", "www-authenticate"),
             max_age=7200,
         )
         self._policy = policy

@@ -19,7 +19,7 @@ from app.api.cors import OriginPolicy
 from app.api.disconnect import DisconnectWatch, DisconnectWatcher
 from app.api.error_format import masked
 from app.api.etag import PATH, id_in_path, with_etag
-from app.api.headers import connection_of, read_headers
+from app.api.headers import connection_of, count_connection, read_headers
 from app.api.negotiation import Accepted, AnswerType, StreamType, accepted, is_json_body
 from app.api.operations import OperationRunner, Outcome, PreparedOperation
 from app.api.problems import RequestRefused
@@ -189,10 +189,7 @@ class GraphQLEndpoint:
         if method == "GET":  # POST requires JSON, for which a browser asks first
             self._origins.check_forgery(headers)
         record.caller = caller = self._policy.known(headers) or await self._policy.authenticate(headers)
-        connection = connection_of(scope)
-        if connection is not None and not connection.authenticated(caller.key):
-            headers = {"retry-after": "1", "connection": "close"}
-            raise RequestRefused("THROTTLED", "Too many connections: close some.", headers=headers)
+        count_connection(scope, caller.key)
         request = await self._request(scope, watch, headers, named)
         if isinstance(request, Batch):
             return await self._batch(request, caller, allowed, watch, record)

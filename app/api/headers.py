@@ -5,6 +5,8 @@ from typing import Final, Protocol
 
 from starlette.types import Scope
 
+from app.api.problems import RequestRefused
+
 _ONCE_ONLY: Final = frozenset(
     {"authorization", "content-type", "content-length", "content-encoding", "host", "origin", "x-api-key"}
 )
@@ -29,6 +31,17 @@ def connection_of(scope: Scope) -> AuthenticatedConnection | None:
     except (KeyError, TypeError):  # another server
         return None
     return found
+
+
+def count_connection(scope: Scope, caller: str) -> None:
+    """Count the connection for this authenticated caller; raises RequestRefused if it has too many."""
+    try:
+        connection: AuthenticatedConnection = scope["state"]["connection"]
+    except (KeyError, TypeError):  # another server
+        return
+    if not connection.authenticated(caller):
+        headers = {"retry-after": "1", "connection": "close"}
+        raise RequestRefused("THROTTLED", "Too many connections: close some.", headers=headers)
 
 
 def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], str | None]:

@@ -8,6 +8,7 @@ from starlette.types import Scope
 
 from app.api.disconnect import DisconnectWatch
 from app.api.limits.admission import Admission
+from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
 from app.api.request_record import RequestRecord
 from app.api.response import HttpResponse
@@ -54,6 +55,12 @@ class RequestPolicy(Protocol):
 
     def charge(self, caller: Any) -> None:
         """Count a request that runs no document; raises RequestRefused(THROTTLED)."""
+
+    def turn_away(self, caller: Any, code: str) -> RequestRefused:
+        """Count and audit a request for something that the caller does not have. Returns the refusal: this code, or
+        THROTTLED.
+        """
+        ...
 
     async def document(self, request: GraphQLRequest, caller: Any) -> Document:
         """The document that the request names by text or id; raises RequestRefused."""

@@ -58,6 +58,14 @@ class DefaultRequestPolicy:
     async def revalidate(self, caller: Caller) -> Caller | None:
         return await self._callers.revalidate(caller)
 
+    def turn_away(self, caller: Caller, code: str) -> RequestRefused:
+        self._audit.turned_away(caller, code)
+        try:
+            self.charge(caller)
+        except RequestRefused as throttled:
+            return throttled
+        return RequestRefused(code)
+
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         self._rates.request(caller)
         try:

@@ -1,14 +1,23 @@
-"""Creates and links the demo customers in the gateway's directory, once."""
+"""Creates what `vaultgraph dev` shows, once: the demo customers, linked, and published documents."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
 
+from app.cli.development import DEMO_PARTNER
 from app.sandbox.demo import DemoCustomer, demo_customers
 from app.store import Store, Transaction
+from app.store.clients import add_client
 from app.store.directory import create_customer, link_customer
 from app.store.directory_reads import find_customer
+from app.store.documents import publish_documents
 from app.vault.enums import CustomerRef, LinkProof, ProviderName
 
-_LINKED_BY = "demo"
+_LINKED_BY: Final = "demo"
+_DOCUMENTS: Final = Path(__file__).with_name("demo_documents")
+_SCOPES: Final = ("customers:read", "payment_methods:read", "payment_methods:write", "payments:write")
 
 
 async def link_demo_customers(store: Store) -> None:
@@ -43,3 +52,26 @@ def add_demo_customers(tx: Transaction, customers: Iterable[DemoCustomer]) -> No
                 proof=LinkProof.TRUSTED_BACKEND,
                 linked_by=_LINKED_BY,
             )
+
+
+async def publish_demo_documents(store: Store) -> None:
+    """Publish the demo documents, all of them for agents, for a partner without a known key. If the partner exists,
+    nothing is changed.
+    """
+    if await store.clients.client(DEMO_PARTNER) is not None:
+        return
+    from app.api.documents.check import Checker
+    from app.api.documents.formats import read
+    from app.api.limits import Limits
+    from resolvers.schema import print_sdl
+
+    entries, _ = read(_DOCUMENTS)
+    checked, faults = Checker.from_sdl(print_sdl(), Limits()).check(entries, partner_scopes=frozenset(_SCOPES))
+    assert not faults, faults
+    new = [replace(one.new, for_agents=True) for one in checked]
+
+    def save(tx: Transaction) -> None:
+        add_client(tx, DEMO_PARTNER, key_hash=token_hex(32), scopes=_SCOPES, sees_all_customers=True)
+        publish_documents(tx, DEMO_PARTNER, new)
+
+    await store.transaction(save)

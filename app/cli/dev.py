@@ -108,7 +108,7 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
     token = page_token(settings, folder)
     is_exposed = not is_local_host(settings.host)
     gateway = Gateway(settings, page_token=None if is_exposed else token)  # the page embeds a token
-    gateway.after_start.append(_link_demo_customers)
+    gateway.after_start.append(_add_demo_data)
     address = url_of(sock).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     await _send_webhooks_to(address, settings, sandbox_url)
 
@@ -142,10 +142,13 @@ async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) 
         click.echo("webhooks could not be registered at the sandbox: changes are noticed only by reading", err=True)
 
 
-async def _link_demo_customers(gateway: Any) -> None:
-    from app.cli.demo_data import link_demo_customers
+async def _add_demo_data(gateway: Any) -> None:
+    from app.cli.demo_data import link_demo_customers, publish_demo_documents
 
     await link_demo_customers(gateway.store)
+    await publish_demo_documents(gateway.store)
+    if gateway.agents is not None:
+        gateway.agents.start_soon()
 
 
 class _Sandboxes:
@@ -210,6 +213,7 @@ def _announce(
     click.echo(f"GraphiQL     {address}/graphql   (open it in a browser; {hint})")
     if not bundled:
         click.echo("GraphiQL     is loaded from a CDN (not bundled: no Node.js at installation)")
+    click.echo(f"MCP          {address}/mcp   (tools: the documents of partner demo; docs/agents.md)")
     click.echo(f"Sandboxes    {sandbox_url}   (control API: {sandbox_url}/__sandbox)")
     reach = "OPEN TO YOUR NETWORK (--host)" if is_exposed else "loopback only"
     click.echo(f"Relaxed      development: issues its own tokens, {reach}, introspection and GraphiQL are on")

@@ -23,6 +23,8 @@ _GRACE_S: Final = 1.0  # Ctrl-C waits up to this long
 _KEYS: Final = ("id_key", "digest_key")
 _KEYS_FILE: Final = "dev-keys.json"
 _NOTE: Final = "dev-sandbox.json"
+DEMO_PARTNER: Final = "demo"
+"""Callers with a token of `dev` may run the documents of this partner."""
 
 
 class SandboxSilent(VaultgraphError):
@@ -104,6 +106,7 @@ def dev_settings(
         "network_tokens": True,
         "grace_s": _GRACE_S,
         "endpoints": {"allow_loopback": True},
+        "documents": {"own_client": DEMO_PARTNER},
         "auth": {
             "issuer": development.ISSUER,
             "audience": [development.AUDIENCE],

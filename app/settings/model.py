@@ -205,6 +205,15 @@ class DocumentSettings(Section, frozen=True):
             raise ValueError("ids_only needs own_client: the name that your documents are published for")
 
 
+class McpSettings(Section, frozen=True):
+    """`POST /mcp`: published documents as tools of language models. `url` is its public address, if a proxy's Host and
+    X-Forwarded-Proto do not give it (``https://pay.example/mcp``).
+    """
+
+    enabled: bool = True
+    url: Annotated[str, Meta(pattern="^(https?://[^?#]+)?$", max_length=500)] = ""
+
+
 class BudgetSettings(Section, frozen=True):
     """Token buckets of one client, for requests and for cost in vault calls: refill per second, and capacity."""
 
@@ -295,6 +304,7 @@ class GatewaySettings(Section, frozen=True):
     rate: RateSettings = RateSettings()
     documents: DocumentSettings = DocumentSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    mcp: McpSettings = McpSettings()
     log: LogSettings = LogSettings()
 
     def provider(self, name: str) -> ProviderSettings:

@@ -341,7 +341,8 @@ def test_reset_starts_from_the_demo_data_again(tmp_path: Path) -> None:
                 keys = (folder / "dev-keys.json").read_bytes()
             assert "Bearer" in token
             assert running.stop() == 0
-    assert vaultgraph("partner", "list", "--data-dir", folder).stdout == ""
+    listed = vaultgraph("partner", "list", "--data-dir", folder).stdout.splitlines()
+    assert [line.split()[0] for line in listed] == ["demo"]
     assert (folder / "dev-keys.json").read_bytes() == keys, "tokens and ids stay valid"
 
 

@@ -402,6 +402,7 @@ class NewCustomer:
     phone: str | None = None
     address: Address | None = None
     address_labels: AddressLabels | None = None
+    card_on_file_reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -444,7 +445,8 @@ class Capabilities:
 
     `batch_limit` is the maximum number of customers per list call. `token_life_s` is how many seconds a browser token
     can be reused, for vaults whose lists do not show the token of a method. `hides_holder_names`: the vault takes the
-    holder's name and never returns it, so the gateway keeps it.
+    holder's name and never returns it, so the gateway keeps it. `keeps_profiles`: wallets have a `profile`, and what is
+    said about an address is stored. `adds_inactive`: a new method may be stored as inactive.
     """
 
     operations: frozenset[ProviderCapability]

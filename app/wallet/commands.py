@@ -47,7 +47,8 @@ class AddMethod:
     """`method` includes the billing address.
 
     `method_path` is the path of the method's fields in the input, e.g. ``("method", "bank_account", "ach")``;
-    `secret_field` is the name of its `secret` there. Both are used only in error paths.
+    `secret_field` is the name of its `secret` there. Both are used only in error paths. `card_on_file_reference` is of
+    the vault's customer, which must be created with the method.
     """
 
     customer_id: str
@@ -59,6 +60,7 @@ class AddMethod:
     make_default: bool = False
     provision: bool = False
     on_duplicate: OnDuplicate = OnDuplicate.RETURN_EXISTING
+    card_on_file_reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

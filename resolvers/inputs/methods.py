@@ -15,6 +15,7 @@ from resolvers.inputs.add_method import AddMethodInput
 from resolvers.inputs.fields import KEY, OPTIONAL_KEY, given, optional, text, words
 from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_labels, to_name
 from resolvers.scalars import IdempotencyKey
+from resolvers.types.profile import KEEPERS_NAMES
 
 _NICKNAME_LENGTH = 100
 _TITLED = names_of_the_able(lambda can: can.titles_methods)
@@ -38,6 +39,12 @@ class AddPaymentMethodInput:
     provision: bool = strawberry.field(
         default=False, description="Create the customer in the vault first if it is not linked there."
     )
+    card_on_file_reference: str | None = text(
+        is_optional=True,
+        max_length=32,
+        description=f"With `provision`, {KEEPERS_NAMES} only: your reference of the agreement under which the "
+        "customer's cards are stored and charged later (stored credentials): up to 32 letters and digits, no token.",
+    )
     on_duplicate: OnDuplicate = strawberry.field(
         default=OnDuplicate.RETURN_EXISTING, description="What to do if the vault already has it."
     )
@@ -54,6 +61,7 @@ class AddPaymentMethodInput:
             nickname=words(self.nickname),
             make_default=self.make_default,
             provision=self.provision,
+            card_on_file_reference=words(self.card_on_file_reference),
             on_duplicate=self.on_duplicate,
         )
 

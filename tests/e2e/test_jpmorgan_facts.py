@@ -5,10 +5,21 @@ from typing import Any
 
 import pytest
 
-from tests.support.adding import HOME, ach, adding, aloha_freedom_pay, bacs, caselle_card, loanpro_card, raw_card, sepa
+from tests.support.adding import (
+    HOME,
+    ach,
+    adding,
+    aloha_freedom_pay,
+    bacs,
+    caselle_card,
+    loanpro_card,
+    new_key,
+    raw_card,
+    sepa,
+)
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import patient, sources
-from tests.support.mutating import ADD, SET_DEFAULT, UPDATE, run
+from tests.support.mutating import ADD, CREATE, SET_DEFAULT, UPDATE, run
 from tests.support.sandbox import RunningSandbox
 
 ALL = [
@@ -18,6 +29,7 @@ ALL = [
     "payment_methods:write",
     "provider_refs:read",
     "pan:write",
+    "links:read",
 ]
 AUTHENTICATED = "6d66f2e5-ad81-4848-9884-d5ff32ee7690"
 
@@ -314,3 +326,37 @@ def test_wrong_labels_are_named_before_any_call(
 def test_an_inactive_method_cannot_become_the_default(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     done = run(gateway, ADD, adding(raw_card(sandbox), status="INACTIVE", makeDefault=True))
     assert [(one["code"], one["path"]) for one in done["userErrors"]] == [("INVALID_INPUT", ["input", "makeDefault"])]
+
+
+# ---- the stored-credential reference -----------------------------------------------------------------------
+
+
+def test_a_card_on_file_reference_is_sent_with_a_new_profile(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    new = {"externalId": "stored-1", "idempotencyKey": new_key(), "name": {"last": "Example"}}
+    customer = run(gateway, CREATE, new)["customer"]["id"]
+    value = adding(raw_card(sandbox), customer, provision=True, cardOnFileReference="agreement 1")
+    refused = run(gateway, ADD, value)
+    assert [(one["code"], one["path"]) for one in refused["userErrors"]] == [
+        ("INVALID_INPUT", ["input", "cardOnFileReference"])
+    ]
+    assert sandbox.calls("jpmorgan") == []
+    value |= {"cardOnFileReference": "agreement1", "idempotencyKey": new_key()}
+    done = run(gateway, ADD, value)
+    assert done["userErrors"] == []
+    assert run(gateway, ADD, value)["operation"]["replayed"] is True
+    (row,) = gateway.data(CONTACTS, id=customer)["customer"]["vaultContacts"]
+    assert row["cardOnFileReference"] == "agreement1"
+    assert row["profileCreatedAt"] == row["profileUpdatedAt"]
+    (card,) = jpmorgan(gateway, "createdAt", customer)
+    assert card["createdAt"] == row["profileCreatedAt"]
+
+
+def test_a_card_on_file_reference_needs_a_new_customer_at_a_vault_that_keeps_it(
+    gateway: RunningGateway, sandbox: RunningSandbox
+) -> None:
+    for make, code in ((raw_card, "INVALID_INPUT"), (caselle_card, "UNSUPPORTED_BY_PROVIDER")):
+        method = make(sandbox)
+        sandbox.clear_calls()
+        done = run(gateway, ADD, adding(method, provision=True, cardOnFileReference="agreement1"))
+        assert [(one["code"], one["path"]) for one in done["userErrors"]] == [(code, ["input", "cardOnFileReference"])]
+        assert sandbox.calls() == []

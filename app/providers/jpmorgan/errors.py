@@ -35,6 +35,7 @@ _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
     "accountStatus": ("active",),
     "authenticationReturnUrl": ("authenticate", "return_url"),
     "encryptedPayload": ("secret",),
+    "cardOnFileReferenceNumber": ("card_on_file_reference",),
     **{
         leaf: ("authenticate", "browser_info", name)
         for leaf, name in (

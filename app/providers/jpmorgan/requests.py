@@ -67,6 +67,7 @@ def from_customer(customer: NewCustomer, new: NewMethod) -> Body:
     """
     body: Body = {
         "externalConsumerProfileIdentifier": customer.external_id,
+        **_present(cardOnFileReferenceNumber=customer.card_on_file_reference),
         **_present(firstName=customer.name.first, lastName=customer.name.last, fullName=customer.business_name),
         "profileStatus": "ACTIVE",
         "profilePaymentMethod": from_new(new),

@@ -48,6 +48,7 @@ _ADDRESS_NAME: Final = re.compile(r"[^<>]{1,75}")
 _CITY: Final = re.compile(r"[\w\s\-'.,&()]{1,40}")
 _REGION: Final = re.compile(r"(?=.{1,3}\Z)[A-Za-z0-9]+(?:[\s-]+[A-Za-z0-9]+)*")
 _POSTAL_CODE: Final = re.compile(r"(?=.{3,12}\Z)[A-Za-z0-9]+[-\s]*[A-Za-z0-9]+")
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9]{1,32}")
 _EXTERNAL_ID: Final = re.compile(r"(?! )(?!.*&&)[A-Za-z0-9,$@& -]{1,36}")
 _HEADER: Final = re.compile(r"[\x20-\x7e]{1,2048}")
 _LANGUAGE: Final = re.compile(r"(?=.{2,8}\Z)[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,5})?")
@@ -261,6 +262,8 @@ def faults_of_new_profile(new: NewCustomer) -> list[FieldFault]:
     faults.extend(_faults_of_name(new.business_name, "business_name", longest=BUSINESS_LENGTH))
     if new.address is not None:
         faults.extend(faults_of_address(new.address, "address"))
+    if new.card_on_file_reference is not None and _REFERENCE.fullmatch(new.card_on_file_reference) is None:
+        faults.append(fault("card_on_file_reference", message="A reference has up to 32 letters and digits."))
     return faults
 
 

@@ -27,7 +27,7 @@ from app.vault.secret import Secret
 from app.wallet.commands import Actor, AddMethod, OnDuplicate, WriteResult
 from app.wallet.defaults.kept_default import default_taken_away
 from app.wallet.digest import Number, Token, token_digest
-from app.wallet.problems import ProblemCode, WriteProblem, invalid, not_found
+from app.wallet.problems import ProblemCode, WriteProblem, invalid, not_found, unsupported
 from app.wallet.reads.build_wallet import Wallet
 from app.wallet.writes import provision
 from app.wallet.writes.defaults import (
@@ -55,7 +55,9 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
     changes_methods = True
 
     def digest(self, command: AddMethod) -> Mapping[str, Any]:
+        reference = command.card_on_file_reference
         return {
+            **({} if reference is None else {"card_on_file_reference": reference}),
             "customer_id": command.customer_id,
             "method": method_digest(command.method),
             "nickname": command.nickname,
@@ -70,6 +72,8 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
             return provision.path_of(fault)
         if head == ("address_labels",):
             return ("billing_address", *fault.path[1:])
+        if head == ("card_on_file_reference",):
+            return fault.path
         if head in (("status",), ("active",)):
             return ("status",)
         if head == ("billing_address",):
@@ -93,7 +97,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         if link is None:
             if not command.provision:
                 raise WriteRefused(_not_linked(name))
-            new, customer = provision.prepared(vault, entry, new)
+            new, customer = provision.prepared(vault, entry, new, command.card_on_file_reference)
             memory = provision.ProvisionMemory(customer)
         ref = link.customer_ref if link else provision.lock_ref(entry.customer.id)
         intent = AddMethodIntent(
@@ -109,18 +113,22 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
             holder_name=holder_to_keep(vault, command.method),
             replaces_others=False,
         )
-        self._refuse_faults(command, vault, new, intent)
+        is_created = link is None or known is not None  # an operation that runs again may have linked it
+        self._refuse_faults(command, vault, new, intent, is_created=is_created)
         return PreparedWrite(
             intent=intent, customer_id=entry.customer.id, entry=entry, provider=name, new=new, memory=memory
         )
 
-    def _refuse_faults(self, command: AddMethod, vault: VaultProvider, new: NewMethod, intent: AddMethodIntent) -> None:
+    def _refuse_faults(
+        self, command: AddMethod, vault: VaultProvider, new: NewMethod, intent: AddMethodIntent, *, is_created: bool
+    ) -> None:
         if new.route is AddRoute.RAW_CARD and AddRoute.RAW_CARD not in vault.capabilities.add_via:
             raise WriteRefused(_raw_card_disabled(command.method_path))
         found = (
             *nickname_problems(command.nickname),
             *problems_of_faults(_faults(vault, new), lambda fault: self.path_of(intent, fault)),
             *_unfit_as_default(command),
+            *_misplaced_reference(command, vault, is_created),
         )
         if found:
             raise WriteRefused(*found)
@@ -360,6 +368,17 @@ async def claimed_refs(run: WriteRun[Intent], name: ProviderName, ref: CustomerR
 def _faults(vault: VaultProvider, new: NewMethod) -> list[FieldFault]:
     own = vault.faults_of_add(new)
     return [*own, *faults_of_labels(new.address_labels, vault.capabilities), *faults_of_status(new, vault.capabilities)]
+
+
+def _misplaced_reference(command: AddMethod, vault: VaultProvider, is_created: bool) -> tuple[WriteProblem, ...]:
+    if command.card_on_file_reference is None:
+        return ()
+    path = "card_on_file_reference"
+    if not vault.capabilities.keeps_profiles:
+        return (unsupported(vault.name, "This vault keeps no such reference.", path),)
+    if not is_created:
+        return (invalid("It can be set only when the customer is created in the vault, with `provision`.", path),)
+    return ()
 
 
 def _unfit_as_default(command: AddMethod) -> tuple[WriteProblem, ...]:

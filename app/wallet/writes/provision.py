@@ -41,7 +41,9 @@ def step_of(name: ProviderName) -> str:
     return f"create:{name.value}"
 
 
-def prepared(vault: VaultProvider, entry: DirectoryEntry, new: NewMethod) -> tuple[NewMethod, NewCustomer]:
+def prepared(
+    vault: VaultProvider, entry: DirectoryEntry, new: NewMethod, card_on_file_reference: str | None = None
+) -> tuple[NewMethod, NewCustomer]:
     """The customer to create, from the directory and the method's billing address. Raises Refused.
 
     A vault that needs the customer's address, but accepts none with a method, gets it with the customer.
@@ -55,6 +57,7 @@ def prepared(vault: VaultProvider, entry: DirectoryEntry, new: NewMethod) -> tup
         phone=record.phone,
         address=new.billing_address,
         address_labels=new.address_labels,
+        card_on_file_reference=card_on_file_reference,
     )
     if vault.capabilities.creates_customer_with_method:
         return new, customer

@@ -30,7 +30,6 @@ class MetricsPage:
         self.require(token)
 
     def require(self, token: str) -> None:
-        """Require this token from now on."""
         self._expected = f"Bearer {token}".encode() if token else b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

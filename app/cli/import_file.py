@@ -212,7 +212,6 @@ def _lines(path: Path, file: BinaryIO, *, first_row: int) -> Iterator[tuple[_Pla
 
 
 def _last_column(line: str) -> int:
-    """The last column of the start of a line."""
     start, column = 0, 1
     while (match := _FIELD.match(line, start)) is not None and match.end() < len(line):
         start, column = match.end() + 1, column + 1

@@ -134,7 +134,6 @@ def records_of(value: Any) -> list[Any]:
 
 
 def request_id_of(reply: VaultReply) -> str | None:
-    """The vault's request id from a header, or None."""
     found = reply.first_of(_REQUEST_ID_HEADERS, _REQUEST_IDS_IN_HEAD)
     return found[:128] if found else None
 
@@ -283,7 +282,6 @@ class VaultAdapter:
 
     @property
     def circuit(self) -> CircuitState:
-        """The state of the circuit breaker."""
         return CircuitState(self._http.circuit) if isinstance(self._http, VaultHttpClient) else CircuitState.CLOSED
 
     @property

@@ -53,7 +53,6 @@ class GatewayKeys:
         self.webhooks = {name: keys for name, keys in key_names(settings).items() if name not in (ID_KEY, DIGEST_KEY)}
 
     def by_setting(self) -> Mapping[str, list[str]]:
-        """Names by setting, in the order of the list."""
         return {ID_KEY: list(self.ids.keys.keys), DIGEST_KEY: list(self.digest.keys), **self.webhooks}
 
     def replace(self, settings: Settings) -> None:

@@ -160,7 +160,6 @@ def _secrets(value: Any) -> Secrets:
 
 
 def _rule(value: Any, kind: Any) -> str:
-    """The rule that `value` breaks."""
     bare, limits = _bare(kind), get_args(kind)[1:] if get_origin(kind) is Annotated else ()
     members: Mapping[str, Enum] = bare.__members__ if isinstance(bare, EnumType) else {}
     choices = get_args(bare) if get_origin(bare) is Literal else [one.value for one in members.values()]

@@ -121,7 +121,6 @@ def client_by_key_hash(db: Connection, key_hash: str) -> ClientRecord | None:
 
 
 def client_by_key_id(db: Connection, key_id: str) -> ClientRecord | None:
-    """As `client_by_key_hash`."""
     found = _clients(db.all(_BY_KEY_ID, key_id=key_id, now=db.now())) if is_storable(key_id) else []
     return found[0] if found else None
 

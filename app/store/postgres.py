@@ -183,7 +183,6 @@ _ADAPTERS: Final[dict[type, Callable[[Any], Any]]] = {
 
 
 def _own_error(error: psycopg.Error) -> Exception:
-    """The store's error for it."""
     cause, state = type(error).__name__, error.sqlstate
     if state is None:  # not from the server: the session is lost, or the call is wrong
         return StoreUnavailable(cause) if isinstance(error, psycopg.OperationalError) else StatementFailed(cause)

@@ -111,7 +111,6 @@ def _prefixed(kind: type[Any]) -> dict[str, str]:
 
 
 def record_maker(kind: Any) -> Callable[[Row], Any]:
-    """A function that makes a `kind` of a row."""
     hints = _hints(kind)
     if kind is tuple:
         return _row

@@ -47,7 +47,6 @@ class _Field:
 
 
 def text_problems(given_input: Any, origins: ReturnOrigins = NOWHERE) -> list[WriteProblem]:
-    """All problems of the text in an input."""
     return list(_walk(given_input, (), origins))
 
 

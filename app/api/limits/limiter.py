@@ -161,7 +161,6 @@ class Limiter:
     def _sized(
         self, row: _Row, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
     ) -> _Row:
-        """The row for the sizes that the variables request."""
         values = {name: variables.get(name, default) for name, default in row.sizing.items()}
         sizes = {name: value for name, value in values.items() if isinstance(value, int)}
         if not sizes:

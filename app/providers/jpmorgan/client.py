@@ -142,7 +142,6 @@ class JpMorganVault(VaultAdapter):
         return self._replies.put(wallet, digest)
 
     async def _profile(self, ref: CustomerRef, call: Call) -> Any:
-        """The raw profile."""
         self._demand(ref)
         reply = await self._send("GET", _PROFILE_ROUTE, call, (_PROFILES, ref))
         if reply.status != 200:

@@ -65,7 +65,6 @@ _RETURN_URL: Final = re.compile(r"https?://[^\s/?#]+\S*")
 
 
 def faults_of_method(new: NewMethod) -> list[FieldFault]:
-    """All faults of one new method."""
     faults = list(_faults_of_card(new) if isinstance(new, NewCard) else _faults_of_bank_account(new))
     if not new.secret:
         # An empty number fails the shape rules too: report only that it is missing.

@@ -118,7 +118,6 @@ class WriteHandler(ABC, Generic[C, IntentT]):
         return done
 
     def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> WriteProblem:
-        """The problem that reports an unknown outcome."""
         return outcome_unknown(provider, error)
 
     def path_of(self, intent: IntentT, fault: FieldFault) -> tuple[str, ...]:

@@ -86,7 +86,6 @@ def is_profile(run: WriteRun[Intent], name: ProviderName, link: LinkRecord | Non
 
 
 async def create(run: WriteRun[Intent], name: ProviderName) -> CustomerRef:
-    """Create the vault's customer and link it."""
     vault, customer = run.vault(name), run.memory(ProvisionMemory).customer
 
     async def send(call: Call) -> CustomerFacts:

@@ -47,7 +47,6 @@ def from_json(operation: OperationRecord, *, replayed: bool) -> WriteResult:
 
 
 def linked_provider(operation: OperationRecord) -> ProviderName | None:
-    """The vault of the link in the result."""
     named = operation.result.get("link")
     return ProviderName(named) if named else None
 

@@ -2,7 +2,8 @@
 
 Calls: a customer's data is read once per request, however many fields need it, so below a field with a price only the
 most expensive field counts. Fields with prices below it lead to other customers, or to the same one after a write: they
-are added, multiplied by the assumed sizes of the lists around them.
+are added, multiplied by the assumed sizes of the lists around them. The items of a connection at the root belong to
+different customers.
 
 Fields: each counts one, multiplied by the assumed sizes of the lists around it (`PriceList.size_of`).
 """
@@ -90,10 +91,11 @@ class _Sum:
         self.apart = min(_CEILING, self.apart + times * other.apart)
         self.statuses_apart = min(_CEILING, self.statuses_apart + times * other.statuses_apart)
 
-    def closed(self, own: int) -> "_Sum":
-        """The cost including the surrounding customer's calls, which nothing above shares."""
-        status_calls = min(ASSUMED_METHODS, self.statuses) + self.statuses_apart
-        return _Sum(fields=self.fields, apart=max(own, self.reach) + self.apart, statuses_apart=status_calls)
+    def closed(self, own: int, customers: float = 1) -> "_Sum":
+        """The cost including the surrounding customer's calls, which nothing above shares; or of several customers."""
+        status_calls = min(ASSUMED_METHODS * customers, self.statuses) + self.statuses_apart
+        apart = max(own, customers * self.reach) + self.apart
+        return _Sum(fields=self.fields, apart=apart, statuses_apart=status_calls)
 
 
 def root_prices(
@@ -154,7 +156,7 @@ class _Pricing:
         own = self._prices.of_root(root.name, name)
         inner = self._inner(node, root)
         is_write = self._operation.operation is OperationType.MUTATION
-        closed = inner.closed(0 if is_write else own)
+        closed = inner.closed(0 if is_write else own, max(self._sized_fields(node, root.name).values(), default=1))
         calls = ceil(closed.apart) + (own if is_write else 0)
         times, variable = self._times(root, node)
         # Every write runs, even if it equals another; a read runs once per distinct set of arguments.

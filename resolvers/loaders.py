@@ -140,6 +140,7 @@ class Loaders:
         self._tasks = tasks
         self._requested: dict[str, frozenset[ProviderName]] = {}  # by customer
         self._built: dict[str, dict[frozenset[ProviderName], BuiltWallet]] = {}
+        self._deferred: dict[frozenset[ProviderName], WalletLoader] = {}
         self._prefetched: dict[Key, StatusRead] = {}
         self._statuses: dict[Key, StatusReading] = {}
         self._failed_statuses: set[CustomerKey] = set()
@@ -181,10 +182,30 @@ class Loaders:
         self._request_vaults(customer_id, vaults)
         built = self._at_hand(entry, vaults)
         if built is None or (needs.statuses and self._missing_statuses(needs.cards(built.wallet, info, start))):
-            return self._load(entry, vaults, needs, info, start)
+            return self._load(entry, vaults, needs, info, start, self.wallets)
         if built.wallet.methods[self._services.list_limit :]:
             self._note_cut(built.wallet, needs, info)
         return built
+
+    def read_ahead(self, entry: DirectoryEntry, needs: Needs, info: "Info") -> None:
+        """Start reading what the selection's deferred fields need."""
+        wallets = self._built.get(entry.customer.id)
+        for one in needs.deferred:
+            vaults = one.vaults(info)
+            if one.has_fields:
+                loading = self._deferred_loader(vaults).load(self._request(entry, vaults, wallets, ()))
+                loading.add_done_callback(_mark_retrieved)
+
+    async def deferred_wallet(self, entry: DirectoryEntry, needs: Needs, info: "Info") -> BuiltWallet:
+        """As `wallet`, for deferred fields: what only others need is not waited for."""
+        vaults = needs.vaults(info)
+        return await self._load(entry, vaults, needs, info, nothing, self._deferred_loader(vaults))
+
+    def _deferred_loader(self, vaults: frozenset[ProviderName]) -> WalletLoader:
+        """A loader for each set of vaults: a loader answers when all of its vaults have."""
+        if vaults not in self._deferred:
+            self._deferred[vaults] = WalletLoader(self._services, self._call, self._tasks, self._prefetched)
+        return self._deferred[vaults]
 
     def announce(self, customer_id: str, needs: Needs, info: "Info") -> None:
         """A wallet with these needs follows once the customer is known: what `also` adds must not depend on which of
@@ -250,7 +271,13 @@ class Loaders:
         return built
 
     async def _load(
-        self, entry: DirectoryEntry, vaults: frozenset[ProviderName], needs: Needs, info: "Info", start: Start
+        self,
+        entry: DirectoryEntry,
+        vaults: frozenset[ProviderName],
+        needs: Needs,
+        info: "Info",
+        start: Start,
+        loader: WalletLoader,
     ) -> BuiltWallet:
         customer_id, services = entry.customer.id, self._services
         wallets = self._built.get(customer_id)
@@ -261,7 +288,7 @@ class Loaders:
                 # The last wallet implies which statuses are needed: they are read in parallel with the vaults' lists.
                 last = services.wallets.last(customer_id, vaults)
                 cards = [] if last is None else needs.cards(last, info, start)
-            built = await wait_shared(self.wallets.load(self._request(entry, vaults, wallets, cards)))
+            built = await wait_shared(loader.load(self._request(entry, vaults, wallets, cards)))
             default = built.wallet.default
             if default.choice_change is not None and await services.note_choice(default):
                 entry = replace(entry, choice=None)
@@ -334,6 +361,12 @@ class Loaders:
         self._statuses[key] = status
         if status.failed:
             self._failed_statuses.add((card.provider, card.customer_ref))
+
+
+def _mark_retrieved(loading: "asyncio.Future[Any]") -> None:
+    """Or asyncio logs an exception that nothing waited for, because the request ended first."""
+    if not loading.cancelled():
+        loading.exception()
 
 
 def _readings(wallet: Wallet) -> dict[ProviderName, SourceReading]:

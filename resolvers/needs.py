@@ -5,7 +5,7 @@ the parts of a selection, so that the vaults and 3-D Secure statuses of a custom
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,7 +64,8 @@ def needs(part: Reads | Part) -> dict[Any, Any]:
 class Needs:
     """What one selection needs. `fixed` are the vaults that it needs whatever the values of its arguments.
 
-    `has_fields` is False if it selects nothing that a vault knows.
+    `has_fields` is False if it selects nothing that a vault knows. `deferred`: for each group of deferred fields on a
+    customer, what it needs together with this selection.
     """
 
     fixed: frozenset[ProviderName]
@@ -72,6 +73,7 @@ class Needs:
     statuses: tuple[Shown, ...]
     has_fields: bool
     cuts: tuple[tuple[Callable[[Wallet, "Info", Given], Collection[ProviderName]], Arguments], ...] = ()
+    deferred: tuple["Needs", ...] = ()
 
     def vaults(self, info: "Info") -> frozenset[ProviderName]:
         found = self.fixed
@@ -109,8 +111,17 @@ def nothing(wallet: Wallet) -> Iterable[WalletMethod]:
 
 def customer_needs(selected: SelectedField) -> Needs:
     """Of a field that returns a customer."""
+    if "Customer" not in selected.types:
+        return fields_needs(())
+    found = fields_needs(selected.below("Customer"))
+    deferred = tuple([fields_needs(fields) for fields in selected.deferred("Customer")])
+    return replace(found, deferred=deferred) if deferred else found
+
+
+def fields_needs(fields: Iterable[SelectedField]) -> Needs:
+    """Of these fields of a customer."""
     collected = _Collected()
-    collected.customer(selected)
+    collected.customer_fields(fields)
     return collected.needs()
 
 
@@ -138,9 +149,11 @@ class _Collected:
         return Needs(self._fixed, tuple(self._narrowed), tuple(self._statuses), has_fields, tuple(self._cuts))
 
     def customer(self, selected: SelectedField) -> None:
-        if "Customer" not in selected.types or not self._is_new(selected, "Customer"):
-            return
-        for one in selected.below("Customer"):
+        if "Customer" in selected.types and self._is_new(selected, "Customer"):
+            self.customer_fields(selected.below("Customer"))
+
+    def customer_fields(self, fields: Iterable[SelectedField]) -> None:
+        for one in fields:
             part = one.metadata.get(_KEY)
             if part is Part.SOURCES:
                 self._has_sources = True

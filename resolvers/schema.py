@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 import strawberry
-from graphql import GraphQLDirective, GraphQLEnumType, GraphQLSchema, get_named_type
+from graphql import GraphQLDirective, GraphQLEnumType, GraphQLSchema, GraphQLStreamDirective, get_named_type
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 
@@ -57,7 +57,7 @@ schema: Final = Schema(
     mutation=Mutation,
     subscription=Subscription,
     types=[GraphCard, GraphBankAccount, GraphOtherMethod, InputError, DuplicateError, ConflictError, ProviderError],
-    config=StrawberryConfig(scalar_map=dict(SCALARS)),
+    config=StrawberryConfig(scalar_map=dict(SCALARS), enable_experimental_incremental_execution=True),
     extensions=[RequestScope],
     federation_version="2.9",
 )
@@ -86,12 +86,15 @@ _PUBLISHED_LOCATIONS: Final = frozenset(
 """Source: https://spec.graphql.org/September2025/#DirectiveLocation"""
 
 
-def _list_published_locations(graph: GraphQLSchema) -> None:
-    """Remove other directive locations from introspection. graphql-core 3.3 lists DIRECTIVE_DEFINITION, which clients
-    that follow the specification reject (graphql-core 3.2 in gql 3.5 and ariadne-codegen 0.17, Apollo Kotlin).
+def _prepare_directives(graph: GraphQLSchema) -> None:
+    """Remove `@stream`, which Strawberry adds with `@defer`, and unpublished directive locations: graphql-core 3.3
+    lists DIRECTIVE_DEFINITION, which clients that follow the specification reject (graphql-core 3.2 in gql 3.5 and
+    ariadne-codegen 0.17, Apollo Kotlin).
     """
     directives = []
     for one in graph.directives:
+        if one.name == GraphQLStreamDirective.name:
+            continue
         made: dict[str, Any] = dict(one.to_kwargs())
         made["locations"] = [at for at in one.locations if at.name in _PUBLISHED_LOCATIONS]
         directives.append(GraphQLDirective(**made))
@@ -103,7 +106,7 @@ def _list_published_locations(graph: GraphQLSchema) -> None:
         del locations.values[name]
 
 
-_list_published_locations(schema._schema)
+_prepare_directives(schema._schema)
 
 
 def subgraph_sdl() -> str:

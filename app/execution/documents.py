@@ -9,17 +9,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
+    REMOVE,
     ASTValidationRule,
+    DirectiveNode,
     DocumentNode,
     FragmentDefinitionNode,
+    GraphQLDeferDirective,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
     ValuesOfCorrectTypeRule,
+    Visitor,
     parse,
     specified_rules,
     validate,
+    visit,
 )
 
 from app.caching.lru import LruCache
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
 
 _MAX_ERRORS = 5  # validation errors reported per document
 _BYTES_PER_CHARACTER = 60  # memory of a parsed document, measured on the wallet query
+_WITHOUT_DEFER = "# without @defer"
 
 
 Screen = Callable[[DocumentNode, Sequence[OperationDefinitionNode]], Sequence[GraphQLError]]
@@ -39,7 +45,7 @@ Screen = Callable[[DocumentNode, Sequence[OperationDefinitionNode]], Sequence[Gr
 class Document:
     """`errors` is empty if the document may run. `memo` caches values derived from the document (limits, plans).
 
-    `plans` caches the plans of its operations; None if they are not planned.
+    `plans` caches the plans of its operations; None if they are not planned. `has_defer`: it uses `@defer`.
     """
 
     text: str
@@ -50,6 +56,7 @@ class Document:
     errors: Sequence[GraphQLError] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
     plans: "Plans | None" = None
+    has_defer: bool = False
     sole: OperationDefinitionNode | None = field(init=False)
     """The operation, if there is only one."""
 
@@ -60,6 +67,53 @@ class Document:
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The named operation, or the only one; None if the name is unknown or ambiguous."""
         return self.sole if name is None else self.operations.get(name)
+
+    @property
+    def without_defer(self) -> "Document":
+        """The document for clients that accept one response only. Its text is no GraphQL, but tells it apart."""
+        found: Document | None = self.memo.get(_WITHOUT_DEFER)
+        if found is None:
+            assert self.node is not None
+            whole = visit(self.node, _DeferRemover())
+            operations, fragments = _definitions(whole)
+            found = Document(f"{self.text}\n{_WITHOUT_DEFER}", whole, operations, fragments, plans=self.plans)
+            self.memo[_WITHOUT_DEFER] = found
+        return found
+
+
+class _DeferRemover(Visitor):
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> Any:
+        return REMOVE if node.name.value == GraphQLDeferDirective.name else None
+
+
+class _DeferFinder(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> Any:
+        self.found = self.found or node.name.value == GraphQLDeferDirective.name
+
+
+def _uses_defer(text: str, node: DocumentNode) -> bool:
+    if GraphQLDeferDirective.name not in text:
+        return False
+    finder = _DeferFinder()
+    visit(node, finder)
+    return finder.found
+
+
+def _definitions(
+    node: DocumentNode,
+) -> tuple[dict[str | None, OperationDefinitionNode], dict[str, FragmentDefinitionNode]]:
+    """Operations and fragments by name."""
+    operations = {
+        one.name.value if one.name else None: one
+        for one in node.definitions
+        if isinstance(one, OperationDefinitionNode)
+    }
+    fragments = {one.name.value: one for one in node.definitions if isinstance(one, FragmentDefinitionNode)}
+    return operations, fragments
 
 
 class DocumentCache:
@@ -97,7 +151,8 @@ class DocumentCache:
         document = self._known.get(text)
         if document is None:
             document = self.prepare(text)
-            self._known.put(text, document, weight=1_000 + len(text) * _BYTES_PER_CHARACTER)
+            copies = 2 if document.has_defer else 1
+            self._known.put(text, document, weight=1_000 + len(text) * _BYTES_PER_CHARACTER * copies)
         return document
 
     def prepare(self, text: str) -> Document:
@@ -113,16 +168,7 @@ class DocumentCache:
             return Document(text, None, {}, {}, parse_error=error)
         except RecursionError:
             return Document(text, None, {}, {}, parse_error=GraphQLError("Syntax Error: nested too deep."))
-        operations = {
-            definition.name.value if definition.name else None: definition
-            for definition in node.definitions
-            if isinstance(definition, OperationDefinitionNode)
-        }
-        fragments = {
-            definition.name.value: definition
-            for definition in node.definitions
-            if isinstance(definition, FragmentDefinitionNode)
-        }
+        operations, fragments = _definitions(node)
         if self._screen is not None:
             every = [
                 one for one in node.definitions if isinstance(one, OperationDefinitionNode)
@@ -138,7 +184,8 @@ class DocumentCache:
             hide_suggestions=not self._suggest,
             allow_empty_selection_sets=False,
         )
-        return Document(text, node, operations, fragments, errors=tuple(errors), plans=self._plans)
+        has_defer = _uses_defer(text, node)
+        return Document(text, node, operations, fragments, errors=tuple(errors), plans=self._plans, has_defer=has_defer)
 
 
 def is_mutation(operation: OperationDefinitionNode) -> bool:

@@ -3,9 +3,13 @@
 from collections.abc import Awaitable, Iterable, Iterator
 from typing import Any
 
+import strawberry
 from graphql.error import located_error
 
+from app.execution import strawberry_internals as internals
 from app.execution.budget import STEPS_BY_LIBRARY, TooLarge, budget_of
+from app.execution.deferred import read_again
+from app.execution.selected import selected_fields
 from app.execution.strawberry_internals import (
     LibraryExecutor,
     Path,
@@ -117,6 +121,57 @@ class BoundedExecutor(LibraryExecutor):
         pending.extend(collect_iterator_awaitables(rest, self.is_awaitable))
         if pending:
             self.settle_in_background(pending)
+
+
+class DeferringExecutor(BoundedExecutor):
+    """`BoundedExecutor` for operations with `@defer`: objects are read again for their deferred groups."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._details: internals.Details | None = None
+        self._beside: dict[int, internals.Grouped] = {}  # by id of a group: the fields executed with the object
+
+    def execute_field(self, parent_type: Any, source: Any, details: Any, path: Any, position_context: Any) -> Any:
+        self._details = details
+        return super().execute_field(parent_type, source, details, path, position_context)
+
+    def build_resolve_info(self, field_def: Any, field_nodes: Any, parent_type: Any, path: Any) -> Any:
+        if self._details is not None:
+            field_nodes, self._details = internals.FieldNodes(self._details), None
+        return super().build_resolve_info(field_def, field_nodes, parent_type, path)
+
+    def execute_collected_subfields(
+        self, parent_type: Any, source_value: Any, path: Any, grouped: Any, new_defer_usages: Any, groups: Any
+    ) -> Any:
+        if new_defer_usages or groups is not None:
+            now, later = self.build_sub_execution_plan(grouped)
+            for fields in later.values():
+                self._beside[id(fields)] = now
+        return super().execute_collected_subfields(parent_type, source_value, path, grouped, new_defer_usages, groups)
+
+    def execute_execution_group(
+        self, groups: Any, parent_type: Any, source_value: Any, path: Any, grouped: Any, group_map: Any
+    ) -> Any:
+        execute = super().execute_execution_group
+        place = next(((key, details) for key, details in grouped.items() if self._field(parent_type, details)), None)
+        if path is None or place is None:
+            return execute(groups, parent_type, source_value, path, grouped, group_map)
+        key, details = place
+        field, nodes = self._field(parent_type, details), internals.FieldNodes(details)
+        raw = self.build_resolve_info(field, nodes, parent_type, Path(path, key, parent_type.name))
+        own: Any = internals.strawberry_field(field)
+        info = strawberry.Info(_raw_info=raw, _field=own)
+        fields = selected_fields(raw, parent_type, self._beside.get(id(grouped), {}), grouped)
+
+        async def executed() -> Any:
+            source = await read_again(info, source_value, fields)
+            done = execute(groups, parent_type, source, path, grouped, group_map)
+            return await done if self.is_awaitable(done) else done
+
+        return executed()
+
+    def _field(self, parent_type: Any, details: internals.Details) -> Any:
+        return parent_type.fields.get(details[0].node.name.value)  # None for `__typename`
 
 
 class _List:

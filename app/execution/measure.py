@@ -27,7 +27,8 @@ from graphql import (
 from app.execution import strawberry_internals as internals
 
 MOST_FIELDS: Final = 5_000  # to compile, counted for each possible type of an interface
-_CONDITIONS: Final = frozenset({"skip", "include"})
+_DEFER: Final = "defer"
+_CONDITIONS: Final = frozenset({"skip", "include", _DEFER})
 
 
 class Unsupported(Exception):
@@ -49,12 +50,15 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """`conditions` are the variables in `@skip` and `@include`; `size` is the maximum number of fields to compile."""
+    """`conditions` are the variables in `@skip`, `@include` and `@defer`; `size` is the maximum number of fields to
+    compile.
+    """
 
     guards: tuple[internals.Guard, ...]
     conditions: tuple[str, ...]
     loads: tuple[Load, ...]
     size: int
+    has_defer: bool
 
 
 def measure(
@@ -76,7 +80,8 @@ def measure(
     size = reading.size(operation.selection_set, root)
     if size > MOST_FIELDS:
         raise Unsupported("too_large", f"{size} fields")
-    return Measurement(tuple(reading.guards.values()), tuple(reading.conditions), tuple(reading.loads.values()), size)
+    guards, loads = tuple(reading.guards.values()), tuple(reading.loads.values())
+    return Measurement(guards, tuple(reading.conditions), loads, size, reading.has_defer)
 
 
 class _Reading:
@@ -88,6 +93,7 @@ class _Reading:
         self.guards: dict[int, internals.Guard] = {}
         self.conditions: dict[str, None] = {}
         self.loads: dict[str, Load] = {}
+        self.has_defer = False
 
     def size(self, selections: SelectionSetNode, type_: GraphQLNamedType) -> int:
         """The number of fields, with fragments expanded for each possible type."""
@@ -138,6 +144,7 @@ class _Reading:
         for directive in directives:
             if directive.name.value not in _CONDITIONS:
                 raise Unsupported("directive", f"@{directive.name.value}")
+            self.has_defer = self.has_defer or directive.name.value == _DEFER
             for argument in directive.arguments or ():
                 if isinstance(argument.value, VariableNode):
                     self.conditions[argument.value.name.value] = None

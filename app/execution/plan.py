@@ -8,8 +8,9 @@ from typing import Any, Final
 import strawberry
 from graphql import ExecutionResult, FragmentDefinitionNode, GraphQLError, OperationDefinitionNode, OperationType
 
+from app.execution.deferred import Deferral, Deliveries, Result, deliver
 from app.execution.measure import Measurement, Unsupported, measure
-from app.execution.selections import Variant, execute_fields, execute_serially
+from app.execution.selections import DeferringSelection, Variant, execute_fields, execute_serially
 from app.execution.state import Run
 from app.execution.variables import acceptor
 
@@ -39,16 +40,23 @@ class Plan:
         self._accept = acceptor(self._schema, operation)
         self._variants: OrderedDict[Key, Variant] = OrderedDict()
 
-    def start(
-        self, inputs: Mapping[str, Any], context: Any, *, hide_suggestions: bool
-    ) -> Coroutine[Any, Any, ExecutionResult]:
+    def start(self, inputs: Mapping[str, Any], context: Any, *, hide_suggestions: bool) -> Coroutine[Any, Any, Result]:
         """A coroutine of graphql-core's result. Raises Unsupported immediately, before any resolver is called."""
         variables = self._accept(inputs, hide_suggestions)
         if isinstance(variables, list):
             return _refused(variables)
         variant = self._variant(variables.coerced, context)
         run = Run(self._schema, self._operation, self._fragments, variables, context, hide_suggestions)
-        return self._execute(run, variant)
+        return self._deliver(run, variant) if self.measurement.has_defer else self._execute(run, variant)
+
+    async def _deliver(self, run: Run, variant: Variant) -> Result:
+        """As `_execute`, with deferred fragments."""
+        run.deferral = Deferral(Deliveries(is_early=not self._is_serial))
+        root = variant.root
+        if isinstance(root, DeferringSelection):
+            root.enter(run, None)
+            root.defer(run, None, None)
+        return await deliver(run, self._execute(run, variant))
 
     async def _execute(self, run: Run, variant: Variant) -> ExecutionResult:
         data: dict[str, Any] | None

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import strawberry
-from graphql import ExecutionResult
 
 from app.caching.lru import LruCache
+from app.execution.deferred import Result
 from app.execution.documents import Document
 from app.execution.measure import Unsupported
 from app.execution.plan import Plan
@@ -57,6 +57,8 @@ class Plans:
         if document.node is not None and not document.errors:
             for name in document.operations:
                 self._find(document, name)
+            if document.has_defer:
+                self.prepare(document.without_defer)
 
     async def execute(
         self,
@@ -66,7 +68,7 @@ class Plans:
         context: Any,
         *,
         hide_suggestions: bool,
-    ) -> ExecutionResult | None:
+    ) -> Result | None:
         """The operation's result; None, before any resolver is called, if graphql-core must run it."""
         operation = document.operation(operation_name)
         if operation is None:

@@ -18,19 +18,12 @@ Analysis = TypeVar("Analysis")
 class SelectedField:
     """One selected field. `@skip`, `@include` and the fields' guards are applied with the values of this request."""
 
-    __slots__ = ("_details", "_info", "_variables", "field")
+    __slots__ = ("_details", "_info", "field")
 
-    def __init__(
-        self,
-        info: GraphQLResolveInfo[Any],
-        variables: Mapping[str, Any],
-        field: GraphQLField,
-        details: internals.Details,
-    ) -> None:
+    def __init__(self, info: GraphQLResolveInfo[Any], field: GraphQLField, details: internals.Details) -> None:
         self.field = field
         self._details = details
         self._info = info
-        self._variables = variables
 
     @property
     def metadata(self) -> Mapping[Any, Any]:
@@ -52,22 +45,37 @@ class SelectedField:
         return [one.name for one in self._info.schema.get_possible_types(named)] if is_abstract_type(named) else []
 
     def below(self, type_name: str) -> list["SelectedField"]:
-        """The fields selected on a value of this type, without those that a guard refuses."""
+        """The fields selected on a value of this type, without those that a guard refuses or `@defer` defers."""
+        type_, groups = self._groups(type_name)
+        return selected_fields(self._info, type_, groups.now)
+
+    def deferred(self, type_name: str) -> list[list["SelectedField"]]:
+        """The groups of deferred fields on a value of this type, each with the fields of `below`."""
+        type_, groups = self._groups(type_name)
+        return [selected_fields(self._info, type_, groups.now, group) for _, group in groups.later]
+
+    def _groups(self, type_name: str) -> tuple[GraphQLObjectType, internals.FieldGroups]:
         info = self._info
         type_ = info.schema.type_map[type_name]
         assert isinstance(type_, GraphQLObjectType)
-        selected = internals.sub_fields(
-            info.schema, info.operation, info.fragments, self._variables, type_, self._details
-        )
-        found: list[SelectedField] = []
-        for details in selected.values():
-            field = type_.fields.get(details[0].node.name.value)
-            if field is not None and internals.is_passed(field, info.context):
-                found.append(SelectedField(info, self._variables, field, details))
-        return found
+        variables: Any = info.variable_values  # coerced values, as Strawberry's executor passes them
+        return type_, internals.sub_fields(info.schema, info.operation, info.fragments, variables, type_, self._details)
 
     def arguments(self) -> "Arguments":
         return Arguments(self.field, self._details[0].node)
+
+
+def selected_fields(
+    info: GraphQLResolveInfo[Any], type_: GraphQLObjectType, *grouped: internals.Grouped
+) -> list[SelectedField]:
+    """These fields of one object, without those that a guard refuses."""
+    found: list[SelectedField] = []
+    for fields in grouped:
+        for details in fields.values():
+            field = type_.fields.get(details[0].node.name.value)
+            if field is not None and internals.is_passed(field, info.context):
+                found.append(SelectedField(info, field, details))
+    return found
 
 
 class Arguments:
@@ -113,6 +121,6 @@ def analyzed(info: strawberry.Info[Any, Any], analyze: Callable[[SelectedField],
     if found is None:
         raw = info._raw_info
         field = raw.parent_type.fields[raw.field_name]
-        selected = SelectedField(raw, info.variable_values, field, internals.details_of(raw.field_nodes))
+        selected = SelectedField(raw, field, internals.details_of(raw.field_nodes))
         found = memo[key] = analyze(selected)
     return found

@@ -6,7 +6,7 @@ function raises, all fields of that object are executed one by one from the same
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import CoroutineType
 from typing import Any, Final
 
@@ -18,7 +18,9 @@ from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_leaf_
 from app.execution import codegen, fields, interpreter
 from app.execution import strawberry_internals as internals
 from app.execution.budget import TooLarge
+from app.execution.deferred import read_again
 from app.execution.interpreter import Completer
+from app.execution.selected import selected_fields
 from app.execution.state import Path, Run, together
 
 _BYTES_OF_FIELD: Final = 5  # two quotes, a colon, a comma and a value of one character
@@ -60,19 +62,23 @@ class Variant:
         self._known: dict[tuple[str, int], Selection] = {}
         root = self.schema.get_root_type(operation.operation)
         assert root is not None
-        grouped = internals.root_fields(self.schema, operation, fragments, conditions, root)
-        self.root = Selection(self, root, grouped)
+        self.root = self._selection(root, internals.root_fields(self.schema, operation, fragments, conditions, root))
 
     def select(self, type_: GraphQLObjectType, details: internals.Details) -> "Selection":
         """The cached selection of a type and field. `details` lives as long as this variant, so its id is the key."""
         key = type_.name, id(details)
         found = self._known.get(key)
         if found is None:
-            grouped = internals.sub_fields(
+            groups = internals.sub_fields(
                 self.schema, self.operation, self._fragments, self._conditions, type_, details
             )
-            found = self._known[key] = Selection(self, type_, grouped)
+            found = self._known[key] = self._selection(type_, groups)
         return found
+
+    def _selection(self, type_: GraphQLObjectType, groups: internals.FieldGroups) -> "Selection":
+        if groups.later or groups.fragments:
+            return DeferringSelection(self, type_, groups)
+        return Selection(self, type_, groups.now)
 
     def weight_of(self, type_: Any, details: internals.Details) -> Weight:
         """Weight of the largest possible object; zero for leaves and lists."""
@@ -108,7 +114,7 @@ class Variant:
 class Selection:
     """`execute` is a completer for an object that is known to be of `type`."""
 
-    def __init__(self, variant: Variant, type_: GraphQLObjectType, grouped: Mapping[str, internals.Details]) -> None:
+    def __init__(self, variant: Variant, type_: GraphQLObjectType, grouped: internals.Grouped) -> None:
         self.variant = variant
         self.type = type_
         self.entries: Sequence[SelectionEntry] = tuple(
@@ -128,7 +134,7 @@ class Selection:
         definition = self.type.fields.get(name)
         if definition is None:  # only in a document that was not validated
             return None
-        place = internals.FieldSite(definition, [one.node for one in details], self.type, key)
+        place = internals.FieldSite(definition, internals.FieldNodes(details), self.type, key)
         return SelectionEntry(key, place, details, self.variant.resolution(place))
 
     def execute(self, run: Run, source: Any, path: Path | None) -> Any:
@@ -207,6 +213,44 @@ class Selection:
         if self.variant.is_fast:
             complete = codegen.generated_first(self.variant, place, entry.details, place.field.type, complete)
         return fields.field(place, call, complete)
+
+
+class DeferringSelection(Selection):
+    """A selection with deferred fields. Generated code of the objects around it leaves it out: it needs the path."""
+
+    def __init__(self, variant: Variant, type_: GraphQLObjectType, groups: internals.FieldGroups) -> None:
+        super().__init__(variant, type_, groups.now)
+        self._fragments = groups.fragments
+        self._now = groups.now
+        self._later = [(fragments, Selection(variant, type_, grouped), grouped) for fragments, grouped in groups.later]
+
+    def code(self, *, at_once: bool = False) -> codegen.Code | None:
+        return None
+
+    def execute(self, run: Run, source: Any, path: Path | None) -> Any:
+        self.enter(run, path)
+        done = super().execute(run, source, path)
+        self.defer(run, source, path)
+        return done
+
+    def enter(self, run: Run, path: Path | None) -> None:
+        assert run.deferral is not None
+        run.deferral.enter(self._fragments, path)
+
+    def defer(self, run: Run, source: Any, path: Path | None) -> None:
+        assert run.deferral is not None
+        for fragments, selection, grouped in self._later:
+            run.deferral.add(run, fragments, partial(self._execute_later, selection, grouped, source, path), path)
+
+    async def _execute_later(
+        self, selection: Selection, grouped: internals.Grouped, source: Any, path: Path | None, run: Run
+    ) -> Any:
+        place = next((one.place for one in selection.entries if one.place is not None), None)
+        if place is not None and path is not None:
+            info = internals.LazyInfo(run, place, (path, place.key, self.type.name))
+            source = await read_again(info, source, selected_fields(info._raw_info, self.type, self._now, grouped))
+        done = selection.execute(run, source, path)
+        return await done if done.__class__ is CoroutineType else done
 
 
 def execute_fields(

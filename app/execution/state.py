@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphql import FragmentDefinitionNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 from graphql.error import located_error
@@ -10,17 +10,23 @@ from graphql.error import located_error
 from app.execution import strawberry_internals as internals
 from app.execution.budget import TooLarge, budget_of
 
+if TYPE_CHECKING:
+    from app.execution.deferred import Deferral
+
 Path = internals.PathLike
 
 
 class Run:
-    """One execution of a plan. Like graphql-core, adds no error below a position that is already null."""
+    """One execution of a plan, or of one group of its deferred fields. Like graphql-core, adds no error below a
+    position that is already null. `deferral` is None if the operation defers nothing.
+    """
 
     __slots__ = (
         "_background",
         "_nulled",
         "budget",
         "context",
+        "deferral",
         "errors",
         "fragments",
         "hide",
@@ -46,6 +52,7 @@ class Run:
         self.budget = budget_of(context)
         self.hide = hide
         self.errors: list[GraphQLError] = []
+        self.deferral: Deferral | None = None
         self._nulled: set[Path | None] = set()
         self._background: set[asyncio.Future[Any]] = set()
 
@@ -60,17 +67,19 @@ class Run:
 
     def add(self, error: GraphQLError, path: Path | None) -> None:
         """Add the error unless a position above is null already. A path of None is the whole response."""
-        nulled = self._nulled
-        if nulled:
-            above = path
-            while above is not None:
-                if above in nulled:
-                    return
-                above = above[0]
-            if None in nulled:
-                return
-        nulled.add(path)
+        if self._nulled and self.is_null(path):
+            return
+        self._nulled.add(path)
         self.errors.append(error)
+
+    def is_null(self, path: Path | None) -> bool:
+        """True if an error made this position or one above it null."""
+        nulled, above = self._nulled, path
+        while above is not None:
+            if above in nulled:
+                return True
+            above = above[0]
+        return None in nulled
 
     async def finished(
         self, completing: Awaitable[Any], place: internals.FieldSite, path: Path, is_nullable: bool

@@ -30,6 +30,8 @@ from graphql import (
     visit,
 )
 from graphql.execution.collect_fields import (
+    CollectedFields,
+    DeferUsage,
     FieldDetails,
     FragmentDetails,
     collect_fields,
@@ -37,6 +39,18 @@ from graphql.execution.collect_fields import (
 )
 from graphql.execution.executor import collect_iterator_awaitables, to_nodes
 from graphql.execution.get_variable_signature import get_variable_signature
+from graphql.execution.incremental import (
+    Computation,
+    DeferUsageSet,
+    DeliveryGroup,
+    ExecutionGroup,
+    ExecutionGroupValue,
+    IncrementalPublisher,
+    Work,
+    WorkResult,
+    build_execution_plan,
+)
+from graphql.execution.incremental.build_execution_plan import get_filtered_defer_usage_set
 from graphql.execution.values import (
     VariableValues,
     VariableValueSource,
@@ -60,7 +74,14 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.scalar import identity
 
 __all__ = [
+    "Computation",
+    "DeferUsage",
+    "DeferUsageSet",
+    "DeliveryGroup",
     "Details",
+    "ExecutionGroup",
+    "ExecutionGroupValue",
+    "IncrementalPublisher",
     "InputContext",
     "LibraryExecutor",
     "Path",
@@ -68,6 +89,8 @@ __all__ = [
     "StrawberryMaybe",
     "VariableValueSource",
     "VariableValues",
+    "Work",
+    "WorkResult",
     "coerce_default_value",
     "collect_iterator_awaitables",
     "gather_with_cancel",
@@ -223,16 +246,32 @@ def has_middleware(schema: strawberry.Schema) -> bool:
     return bool(schema.directives)
 
 
+Grouped = Mapping[str, Details]
+"""Response name to the field's nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldGroups:
+    """The fields selected on one object: those to execute with it, and groups of those that are deferred.
+
+    A group is delivered with the fragments in its set. `fragments` are the deferred fragments on this object.
+    """
+
+    now: Grouped
+    later: Sequence[tuple[DeferUsageSet, Grouped]] = ()
+    fragments: Sequence[DeferUsage] = ()
+
+
 def root_fields(
     schema: GraphQLSchema,
     operation: OperationDefinitionNode,
     fragments: Mapping[str, FragmentDefinitionNode],
     conditions: Mapping[str, Any],
     root_type: GraphQLObjectType,
-) -> Mapping[str, Details]:
-    """Response name to the field's nodes. `conditions` are the values of the variables in `@skip` and `@include`."""
+) -> FieldGroups:
+    """`conditions` are the values of the variables in `@skip`, `@include` and `@defer`."""
     found = collect_fields(schema, _details(fragments), given_variables(conditions), root_type, operation)
-    return found.grouped_field_set
+    return _groups(found, [])
 
 
 def sub_fields(
@@ -242,14 +281,31 @@ def sub_fields(
     conditions: Mapping[str, Any],
     type_: GraphQLObjectType,
     details: Details,
-) -> Mapping[str, Details]:
+) -> FieldGroups:
     found = collect_subfields(schema, _details(fragments), given_variables(conditions), operation, type_, details)
-    return found.grouped_field_set
+    return _groups(found, details)
+
+
+def _groups(found: CollectedFields, above: Details) -> FieldGroups:
+    """`above` are the details of the field around them, which may be deferred itself."""
+    grouped = found.grouped_field_set
+    if not found.new_defer_usages and all(one.defer_usage is None for one in above):
+        return FieldGroups(grouped)
+    now, later = build_execution_plan(grouped, get_filtered_defer_usage_set(above) if above else None)
+    return FieldGroups(now, list(later.items()), found.new_defer_usages)
+
+
+class FieldNodes(list[FieldNode]):
+    """A field's nodes that keep its details: which of them are in deferred fragments."""
+
+    def __init__(self, details: Details) -> None:
+        super().__init__([one.node for one in details])
+        self.details = details
 
 
 def details_of(nodes: Iterable[FieldNode]) -> Details:
     """The details of a field that has these nodes, for `sub_fields`."""
-    return [FieldDetails(node, None) for node in nodes]
+    return nodes.details if isinstance(nodes, FieldNodes) else [FieldDetails(node, None) for node in nodes]
 
 
 def _details(fragments: Mapping[str, FragmentDefinitionNode]) -> dict[str, FragmentDetails]:
@@ -338,7 +394,7 @@ class FieldSite:
     """The constant properties of one field of one variant of a plan."""
 
     field: GraphQLField
-    nodes: list[FieldNode]
+    nodes: FieldNodes
     parent: GraphQLObjectType
     key: str
     memo: dict[Any, Any] = dataclass_field(default_factory=dict, compare=False, repr=False)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import strawberry
 
-from app.execution.selected import analyzed
+from app.execution.selected import SelectedField, analyzed
 from app.vault.enums import AuthStatus, DefaultReason, DefaultState, ProviderName, UsableFor
 from app.vault.rules.filter import MethodFilter, matches
 from app.vault.rules.order import PaymentMethodOrder, sort_key
@@ -18,7 +18,7 @@ from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost
 from resolvers.errors import BadUserInput, SourcesUnavailable
 from resolvers.inputs.payment_method_filter import PaymentMethodFilter
-from resolvers.needs import ALL, Given, Part, Reads, customer_needs, needs
+from resolvers.needs import ALL, Given, Part, Reads, customer_needs, fields_needs, needs
 from resolvers.scopes import scoped
 from resolvers.types.event import CUSTOMER_EVENTS, MOST_EVENTS, EventConnection, event_position
 from resolvers.types.link import ProviderLink
@@ -389,6 +389,13 @@ class Customer(Node):
         awaited = awaited_default(self.wallet, info.context.services.rules)
         return None if awaited is None else self.methods[awaited.id]
 
+    async def read_deferred(self, info: Info, fields: Sequence[SelectedField]) -> "Customer":
+        """Implements `app.execution.deferred.ReadsDeferred`."""
+        needed = fields_needs(fields)
+        if not needed.has_fields:
+            return self
+        return await _once_read(self.entry, info.context.loaders.deferred_wallet(self.entry, needed, info))
+
     def default_of(self, info: Info, usable_for: UsableFor | None = None) -> PaymentMethod | None:
         default = _default(self.wallet, info, usable_for).method_id
         return self.methods[default] if default else None
@@ -397,6 +404,8 @@ class Customer(Node):
 def read_customer(info: Info, entry: DirectoryEntry) -> Customer | Awaitable[Customer]:
     """The customer with what the field's selection needs from the vaults. No awaitable if nothing has to be read."""
     needed = analyzed(info, customer_needs)
+    if needed.deferred:
+        info.context.loaders.read_ahead(entry, needed, info)
     if not needed.has_fields:
         return _customer(entry, None, {})
     built = info.context.loaders.wallet(entry, needed, info)

@@ -6,7 +6,7 @@ from inspect import isawaitable
 from typing import Any
 
 import strawberry
-from graphql import ExecutionResult, execute
+from graphql import ExecutionResult, experimental_execute_incrementally
 
 from app.execution.documents import Document
 from app.execution.plan import Plan
@@ -17,7 +17,7 @@ KINDS = {"careful": False, "fast": True}
 async def by_graphql_core(
     schema: strawberry.Schema, document: Document, variables: Mapping[str, Any], context: Any
 ) -> ExecutionResult:
-    started = execute(
+    started: Any = experimental_execute_incrementally(
         schema._schema,
         document.node,
         variable_values=dict(variables),

@@ -36,7 +36,9 @@ class Generated:
 
 @dataclass
 class Generator:
-    """`values` gives further literals, as text and as JSON, by type name; `left_out` are coordinates never asked."""
+    """`values` gives further literals, as text and as JSON, by type name; `left_out` are coordinates never asked.
+    `deferred` is the part of fragments that are deferred.
+    """
 
     schema: GraphQLSchema
     random: Random
@@ -44,11 +46,12 @@ class Generator:
     left_out: frozenset[str] = frozenset()
     depth: int = 5
     width: int = 6
+    deferred: float = 0.0
 
     def document(self, kind: str = "query") -> Generated:
         self._variables: dict[str, tuple[str, Any]] = {}
         self._fragments: dict[str, tuple[str, str]] = {}
-        self._aliases = 0
+        self._aliases = self._labels = 0
         root = self.schema.query_type if kind == "query" else self.schema.mutation_type
         body = self._selections(root, self.depth, is_root=True)
         declared = ", ".join(f"${name}: {type_}" for name, (type_, _) in self._variables.items())
@@ -84,17 +87,29 @@ class Generator:
     def _inline(self, type_: Any, depth: int) -> str:
         narrowed = self._narrowed(type_)
         on = f" on {narrowed.name}" if narrowed is not type_ or self.random.random() < 0.5 else ""
-        return f"...{on}{self._condition()} {self._selections(narrowed, depth)}" if depth > 0 else "__typename"
+        defer = self._defer(type_)
+        return f"...{on}{self._condition()}{defer} {self._selections(narrowed, depth)}" if depth > 0 else "__typename"
 
     def _spread(self, type_: Any, depth: int) -> str:
         fitting = [name for name, (on, _) in self._fragments.items() if on == type_.name]
         if fitting and self.random.random() < 0.5:
-            return f"...{self.random.choice(fitting)}{self._condition()}"
+            return f"...{self.random.choice(fitting)}{self._condition()}{self._defer(type_)}"
         narrowed = self._narrowed(type_)
         selections = self._selections(narrowed, depth - 1)
         name = f"F{len(self._fragments)}"
         self._fragments[name] = (narrowed.name, selections)
-        return f"...{name}{self._condition()}"
+        return f"...{name}{self._condition()}{self._defer(type_)}"
+
+    def _defer(self, type_: Any) -> str:
+        if not self.deferred or self.random.random() > self.deferred or type_ is self.schema.mutation_type:
+            return ""
+        self._labels += 1
+        condition = self._condition_variable() if self.random.random() < 0.2 else ""
+        return f' @defer({condition}label: "l{self._labels}")'
+
+    def _condition_variable(self) -> str:
+        self._variables.setdefault("d", ("Boolean! = true", self.random.choice([..., True, False])))
+        return "if: $d, "
 
     def _field(self, type_: Any, depth: int) -> str:
         if not hasattr(type_, "fields"):

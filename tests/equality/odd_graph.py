@@ -17,6 +17,7 @@ import strawberry
 from strawberry.extensions import FieldExtension
 from strawberry.permission import BasePermission
 from strawberry.scalars import JSON
+from strawberry.schema.config import StrawberryConfig
 
 
 @strawberry.enum
@@ -373,4 +374,9 @@ class Mutation:
         return _maybe_fail(info.context, "perhaps", "done", 5)  # type: ignore[return-value]
 
 
-schema = strawberry.Schema(query=Query, mutation=Mutation, types=[Plain, Nested, Asked])
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    types=[Plain, Nested, Asked],
+    config=StrawberryConfig(enable_experimental_incremental_execution=True),  # adds `@defer`
+)

@@ -97,13 +97,13 @@ def test_fields_are_collected_as_the_executor_collects_them() -> None:
     operation, fragment = document.definitions
     fragments: Any = {"F": fragment}
     root = internals.root_fields(GRAPH, operation, fragments, {"c": True}, GRAPH.query_type)  # type: ignore[arg-type]
-    assert list(root) == ["viewer", "a", "customer"]
-    (details,) = root["customer"]
+    assert list(root.now) == ["viewer", "a", "customer"]
+    (details,) = root.now["customer"]
     assert isinstance(details, FieldDetails)
     assert isinstance(details.node, FieldNode)
     customer: Any = GRAPH.type_map["Customer"]
-    below = internals.sub_fields(GRAPH, operation, fragments, {"c": True}, customer, root["customer"])  # type: ignore[arg-type]
-    assert list(below) == ["name"]
+    below = internals.sub_fields(GRAPH, operation, fragments, {"c": True}, customer, root.now["customer"])  # type: ignore[arg-type]
+    assert list(below.now) == ["name"]
     assert FragmentDetails._fields == ("definition", "variable_signatures")
 
 

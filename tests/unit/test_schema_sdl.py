@@ -8,7 +8,6 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     build_schema,
-    graphql_sync,
     is_interface_type,
     is_object_type,
 )
@@ -78,7 +77,7 @@ def test_only_federation_is_removed(sdl: str, expected: str) -> None:
 def test_introspection_lists_published_locations_only() -> None:
     """https://spec.graphql.org/September2025/#DirectiveLocation: clients fail on unknown locations."""
     query = '{ __schema { directives { name locations } } __type(name: "__DirectiveLocation") { enumValues { name } } }'
-    data = graphql_sync(GRAPH, query).data
+    data = schema.execute_sync(query).data
     assert data is not None
     published = {
         "QUERY", "MUTATION", "SUBSCRIPTION", "FIELD", "FRAGMENT_DEFINITION", "FRAGMENT_SPREAD", "INLINE_FRAGMENT",

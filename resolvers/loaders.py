@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiodataloader import DataLoader
 
 from app.errors import CircuitOpen
+from app.execution.selected import IS_DEFERRED
 from app.vault.enums import CustomerRef, ProviderName, SourceState
 from app.vault.model import Card, VaultProfile
 from app.vault.provider import Call
@@ -173,12 +174,13 @@ class Loaders:
         """The customer's wallet with the vaults and 3-D Secure statuses that the selection needs. No awaitable if
         everything is fresh.
 
-        With `also`, for a selection on one method, it shows that method's vault and those that are read anyway.
+        With `also`, for a selection on one method, it shows that method's vault and those that are read anyway; for
+        deferred fields, that method's vault alone, since what is read at the same time depends on chance.
         """
         customer_id = entry.customer.id
         vaults = needs.vaults(info) if needs.narrowed else needs.fixed
         if also is not None:
-            vaults = vaults.union((also,), self._requested.get(customer_id, ()))
+            vaults = vaults.union((also,), () if IS_DEFERRED.get() else self._requested.get(customer_id, ()))
         self._request_vaults(customer_id, vaults)
         built = self._at_hand(entry, vaults)
         if built is None or (needs.statuses and self._missing_statuses(needs.cards(built.wallet, info, start))):
@@ -214,6 +216,8 @@ class Loaders:
             self._request_vaults(customer_id, needs.vaults(info))
 
     def _request_vaults(self, customer_id: str, vaults: frozenset[ProviderName]) -> None:
+        if IS_DEFERRED.get():
+            return
         requested = self._requested.get(customer_id)
         self._requested[customer_id] = vaults if requested is None else vaults | requested
 

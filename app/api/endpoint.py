@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import strawberry
@@ -20,15 +21,16 @@ from app.api.disconnect import DisconnectWatch, DisconnectWatcher
 from app.api.error_format import masked
 from app.api.etag import PATH, id_in_path, with_etag
 from app.api.headers import connection_of, count_connection, read_headers
-from app.api.negotiation import Accepted, AnswerType, StreamType, accepted, is_json_body
+from app.api.negotiation import Accepted, AnswerType, Parts, StreamType, accepted, is_json_body
 from app.api.operations import OperationRunner, Outcome, PreparedOperation
+from app.api.parts import converter
 from app.api.problems import RequestRefused
 from app.api.protocols import Door, RequestPolicy
 from app.api.request import Batch, GraphQLRequest, from_body, from_query_string
 from app.api.request_record import OnRequest, RequestRecord
 from app.api.response import HttpResponse, encode, json_answer, refusal, refusal_body
-from app.api.streams.multipart import MULTIPART
-from app.api.streams.sse import EVENTS, send_events
+from app.api.streams.multipart import MULTIPART, MULTIPART_PARTS
+from app.api.streams.sse import EVENTS, Framing, send_events
 from app.api.streams.websocket import SocketLimits, SocketServer
 from app.telemetry.redact import RedactingFilter
 from app.telemetry.request_id import REQUEST_ID, new_request_id
@@ -137,9 +139,8 @@ class GraphQLEndpoint:
             found = await self._found(scope, watch, headers, allowed, record)
             if not isinstance(found, HttpResponse):
                 watch.end()
-                record.status = 200
-                record.transport = "multipart" if found.type is StreamType.MULTIPART else "sse"
-                await self._stream(found, scope, receive, send, extra)
+                record.transport = "multipart" if found.framing is not EVENTS else "sse"
+                await self._stream(found, record, scope, receive, send, extra)
                 return
             answer = found
         except RequestRefused as refused:
@@ -184,7 +185,7 @@ class GraphQLEndpoint:
             return self._page
         if method not in ("GET", "POST"):
             raise RequestRefused("METHOD_NOT_ALLOWED", headers={"allow": _METHODS})
-        if allowed.answer is None and allowed.stream is None:
+        if allowed.answer is None and allowed.stream is None and allowed.parts is None:
             raise RequestRefused("NOT_ACCEPTABLE")
         if method == "GET":  # POST requires JSON, for which a browser asks first
             self._origins.check_forgery(headers)
@@ -204,37 +205,57 @@ class GraphQLEndpoint:
                 refused = RequestRefused(record.code, headers={"retry-after": "1", "connection": "close"})
                 # Apollo Client subscribes again after a 503, but not if it is a GraphQL response.
                 return refusal(refused, AnswerType.JSON_BY_DEFAULT, record.request_id)
-            return _Stream(_bodies(self.operations.events(prepared, record), record), caller, allowed.stream)
+            framing = MULTIPART if allowed.stream is StreamType.MULTIPART else EVENTS
+            return _Stream(_bodies(self.operations.events(prepared, record), record), caller, framing)
         watch.is_cancelled_on_leaving = not prepared.is_mutation  # a mutation always completes
-        outcome = await self.operations.run(prepared, record)
+        if prepared.document.has_defer and allowed.parts is not None:
+            outcomes = self.operations.parts(prepared, record)
+            outcome = await anext(outcomes)
+            if outcome.has_next:
+                return _parts(outcome, outcomes, record, caller, allowed.parts)
+            await outcomes.aclose()  # type: ignore[attr-defined]
+        else:
+            outcome = await self.operations.run(prepared, record)
         if allowed.answer is None:
-            return _Stream(_once(outcome.body), caller, allowed.stream)
+            return _single(outcome, record, caller, allowed)
         status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
         body, content_type = encode(outcome.body), allowed.answer.content_type
         answer = HttpResponse(status, body, content_type, is_open=not prepared.is_mutation)
         return with_etag(answer, outcome.body, headers) if named is not None and method == "GET" else answer
 
     async def _stream(
-        self, stream: "_Stream", scope: Scope, receive: Receive, send: Send, extra: Sequence[tuple[bytes, bytes]]
+        self,
+        stream: "_Stream",
+        record: RequestRecord,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        extra: Sequence[tuple[bytes, bytes]],
     ) -> None:
         async def is_still_welcome() -> bool:
             return await self._policy.revalidate(stream.caller) is not None
 
+        send_all = partial(
+            send_events,
+            stream.bodies,
+            receive,
+            send,
+            extra,
+            None if stream.ends else self._draining,
+            send_within_s=self._limits.send_timeout_s,
+            is_still_welcome=is_still_welcome,
+            look_every_s=self._limits.recheck_s,
+            connection=connection_of(scope),
+            framing=stream.framing,
+        )
+        if stream.ends:
+            await send_all()
+            return
+        record.status = 200
         with self._sockets.one_more(stream.caller.key):
             self.in_flight -= 1
             try:
-                await send_events(
-                    stream.bodies,
-                    receive,
-                    send,
-                    extra,
-                    self._draining,
-                    send_within_s=self._limits.send_timeout_s,
-                    is_still_welcome=is_still_welcome,
-                    look_every_s=self._limits.recheck_s,
-                    connection=connection_of(scope),
-                    framing=MULTIPART if stream.type is StreamType.MULTIPART else EVENTS,
-                )
+                await send_all()
             finally:
                 self.in_flight += 1
 
@@ -308,11 +329,14 @@ class GraphQLEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """A stream of response bodies and the caller that receives it."""
+    """A stream of response bodies and the caller that receives it. `ends`: it is one response, which a restarting
+    gateway completes; otherwise a subscription.
+    """
 
     bodies: AsyncIterator[dict[str, Any]]
     caller: Any
-    type: StreamType | None
+    framing: Framing
+    ends: bool = False
 
 
 class _ClientLeft(Exception):
@@ -342,5 +366,36 @@ async def _bodies(outcomes: AsyncIterator[Outcome], record: RequestRecord) -> As
         await outcomes.aclose()  # type: ignore[attr-defined]
 
 
-async def _once(body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+def _single(outcome: Outcome, record: RequestRecord, caller: Any, allowed: Accepted) -> _Stream:
+    """A single response, for a client that accepts streams alone."""
+    if allowed.stream is not None:
+        framing = MULTIPART if allowed.stream is StreamType.MULTIPART else EVENTS
+        return _Stream(_once(outcome.body, record), caller, framing, ends=True)
+    assert allowed.parts is not None
+    body = {**outcome.body, "hasNext": False}
+    return _Stream(_once(body, record), caller, MULTIPART_PARTS[allowed.parts.format], ends=True)
+
+
+async def _once(body: dict[str, Any], record: RequestRecord) -> AsyncIterator[dict[str, Any]]:
+    record.status = 200
     yield body
+
+
+def _parts(
+    first: Outcome, outcomes: AsyncIterator[Outcome], record: RequestRecord, caller: Any, accepted: Parts
+) -> _Stream:
+    convert = converter(accepted.format)
+
+    async def bodies() -> AsyncIterator[dict[str, Any]]:
+        try:
+            yield convert(first.body)
+            async for outcome in outcomes:
+                if not outcome.has_next:
+                    record.status = 200  # until then, a client that leaves has no response
+                yield convert(outcome.body)
+        finally:
+            await outcomes.aclose()  # type: ignore[attr-defined]
+
+    is_multipart = accepted.framing is StreamType.MULTIPART
+    framing: Framing = MULTIPART_PARTS[accepted.format] if is_multipart else EVENTS
+    return _Stream(bodies(), caller, framing, ends=True)

@@ -124,6 +124,8 @@ _ABOUT_NAMES: Final = re.compile(
     r"|This anonymous operation must be the only defined operation\."
     r"|The \w+ operation is not supported by the schema\.|There can be only one anonymous operation\."
     r"|Anonymous Subscription[^'\"]*|The anonymous [^'\"]*"
+    r"|Defer directive (?:cannot be used on root \w+ type '\w+'\.|not supported on subscription operations\.[^'\"]*)"
+    r"|Defer(?:/Stream)? directive label argument must be (?:unique|a static string)\."
 )
 
 

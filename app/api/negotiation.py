@@ -33,14 +33,34 @@ class StreamType(Enum):
     MULTIPART = "multipart/mixed"
 
 
+class PartsFormat(Enum):
+    """How the parts of an operation with `@defer` say where they belong: by path (older) or by id.
+
+    A client names the format of multipart by the parameter `deferSpec=20220824` or `incrementalSpec=v0.2`; by default
+    it is the older one, which every client reads.
+    """
+
+    PATHS = "deferSpec=20220824"
+    IDS = "incrementalSpec=v0.2"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """How a client accepts the parts of an operation with `@defer`."""
+
+    framing: StreamType
+    format: PartsFormat
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """`answer`: the type of a single response, None if no offered type is acceptable. `stream`: the framing of a
-    stream, if the client accepts one.
+    stream, if the client accepts one. `parts`: set if the client accepts parts as readily as a single response.
     """
 
     answer: AnswerType | None
     stream: StreamType | None = None
+    parts: Parts | None = None
 
 
 _ANYTHING: Final = Accepted(AnswerType.JSON_BY_DEFAULT)
@@ -67,11 +87,16 @@ def _read(accept: str) -> Accepted:
     refused: set[AnswerType] = set()
     stream: StreamType | None = None
     ranges: list[float] = []
+    parts: Parts | None = None
+    parts_rank = 0.0, False
     for part in accept.lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
         if not _is_utf8(parameters):
             continue
         quality = _quality(parameters)
+        offered = _parts(media, parameters)
+        if offered is not None and quality and (quality, offered.framing is StreamType.MULTIPART) > parts_rank:
+            parts, parts_rank = offered, (quality, offered.framing is StreamType.MULTIPART)
         if media == "text/event-stream":
             stream = StreamType.EVENTS if quality > 0 else stream
         elif _is_multipart(media, parameters):
@@ -85,7 +110,9 @@ def _read(accept: str) -> Accepted:
                 best, best_quality = _OFFERED[media], quality
     if any(quality > best_quality for quality in ranges):
         best = _by_range(refused)
-    return Accepted(best, stream)
+    if best is not None and max(best_quality, *ranges, 0.0) > parts_rank[0]:
+        parts = None
+    return Accepted(best, stream, parts)
 
 
 _read_cached = lru_cache(maxsize=512)(_read)
@@ -108,8 +135,25 @@ def is_json_body(content_type: str | None) -> bool:
     return media == "application/json" and _is_utf8(parameters)
 
 
+def _parts(media: str, parameters: list[str]) -> Parts | None:
+    """What this media range means for an operation with `@defer`: None if it is for something else."""
+    if media == "text/event-stream":
+        framing = StreamType.EVENTS
+    elif media == "multipart/mixed":
+        framing = StreamType.MULTIPART
+    else:
+        return None
+    given = dict(_name_and_value(one) for one in parameters)
+    if given.get("incrementalspec") == "v0.2":
+        return Parts(framing, PartsFormat.IDS)
+    is_other = (
+        given.keys() & {"incrementalspec", "subscriptionspec"} or given.get("deferspec", "20220824") != "20220824"
+    )
+    return None if is_other else Parts(framing, PartsFormat.PATHS)
+
+
 def _is_multipart(media: str, parameters: list[str]) -> bool:
-    """True for the subscription protocol; incremental delivery uses the same media type. Takes lower case."""
+    """True for the subscription protocol; parts of `@defer` use the same media type. Takes lower case."""
     if media != "multipart/mixed":
         return False
     given = dict(_name_and_value(one) for one in parameters)

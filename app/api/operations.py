@@ -1,5 +1,6 @@
 """Runs one GraphQL operation, the same for every transport: find the document, admit, execute, mask errors."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -14,13 +15,14 @@ from app.api.encoding import encoded
 from app.api.introspection import IntrospectionCache
 from app.api.limits.admission import Admission
 from app.api.limits.card_numbers import check_name, check_variables
+from app.api.parts import PartsEncoder
 from app.api.problems import RequestRefused
 from app.api.protocols import RequestContext, RequestPolicy
 from app.api.request import GraphQLRequest
 from app.api.request_record import RequestRecord
 from app.execution.budget import ExecutionBudget, TooLarge, Turns
 from app.execution.documents import Document
-from app.execution.run import run_operation, run_subscription
+from app.execution.run import run_incrementally, run_operation, run_subscription
 
 
 class PreparedOperation(Struct):  # created in C, without a Python call: one per request
@@ -39,12 +41,13 @@ class PreparedOperation(Struct):  # created in C, without a Python call: one per
 
 class Outcome(Struct):  # created in C, without a Python call: one per request
     """A response body. `was_executed` is False if the variables do not match their types; then there is no `data`.
-    `has_failed` is True if the gateway failed internally.
+    `has_failed` is True if the gateway failed internally, `has_next` if parts of an operation with `@defer` follow.
     """
 
     body: dict[str, Any]
     was_executed: bool = True
     has_failed: bool = False
+    has_next: bool = False
 
 
 class Most(Protocol):
@@ -89,7 +92,7 @@ class OperationRunner:
         return PreparedOperation(request, caller, document, operation, admission, is_mutation, is_subscription)
 
     async def run(self, prepared: PreparedOperation, record: RequestRecord) -> Outcome:
-        """Execute a query or mutation, and note in `record` what failed."""
+        """Execute a query or mutation in one response, and note in `record` what failed."""
         request, request_id = prepared.request, record.request_id
         context = self._context(prepared, record)
         try:
@@ -108,6 +111,47 @@ class OperationRunner:
             return outcome
         finally:
             context.close()  # cancels upstream reads that no other request shares
+
+    async def parts(self, prepared: PreparedOperation, record: RequestRecord) -> AsyncIterator[Outcome]:
+        """As `run`, with deferred fragments in later parts, in the newer format of `app.api.parts`. A response without
+        any is the only one, as from `run`.
+        """
+        request, request_id = prepared.request, record.request_id
+        context = self._context(prepared, record)
+        coming: asyncio.Future[Any] | None = None
+        try:
+            result = await run_incrementally(
+                self._schema, prepared.document, request.operation_name, request.variables, context
+            )
+            if isinstance(result, ExecutionResult):
+                outcome = await _outcome(result, context, prepared, request_id)
+                record.note(outcome)
+                yield outcome
+                return
+            rest = result.subsequent_results
+            coming = asyncio.ensure_future(anext(rest))  # starts what waits for the initial result
+
+            def extensions() -> Any:
+                return _executed(None, (), context, prepared, request_id).body["extensions"]
+
+            encoder = PartsEncoder(context.budget, request_id, extensions)
+            body = await encoder.first(result.initial_result)
+            while True:
+                has_failed = context.has_failed or encoder.has_failed
+                outcome = Outcome(body, has_failed=has_failed, has_next=body["hasNext"])
+                record.note(outcome)
+                yield outcome
+                if not outcome.has_next:
+                    return
+                body = await encoder.next(await coming)
+                if body["hasNext"]:
+                    coming = asyncio.ensure_future(anext(rest))
+        finally:
+            if coming is not None:
+                coming.cancel()
+                await asyncio.wait({coming})
+                await rest.aclose()
+            context.close()
 
     async def events(self, prepared: PreparedOperation, record: RequestRecord) -> AsyncIterator[Outcome]:
         """The responses of a subscription, in order. A response that was not executed is the only one."""

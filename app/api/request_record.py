@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from app.api.documents.naming import ID
 from app.api.metrics import Metrics
 from app.api.operation_names import PUBLISHED
+from app.api.parts import errors_of
 from app.api.request import GraphQLRequest
 from app.telemetry.logs import LINES
 from app.telemetry.trace_context import TraceContext
@@ -71,9 +72,9 @@ class RequestRecord(Struct):  # created in C, without a Python call: one per req
         return None, None, None if self.request is None else _named(self.request)
 
     def note(self, outcome: "Outcome") -> None:
-        """Note what failed in an executed operation."""
+        """Note what failed in an executed operation, or in a part of it."""
         self.has_failed = self.has_failed or outcome.has_failed
-        if self.code is None and (errors := outcome.body.get("errors")):
+        if self.code is None and (errors := errors_of(outcome.body)):
             self.code = errors[0]["extensions"].get("code")
 
 

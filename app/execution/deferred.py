@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self, cast
 from graphql import ExecutionResult, ExperimentalIncrementalExecutionResults
 
 from app.execution import strawberry_internals as internals
-from app.execution.selected import SelectedField
+from app.execution.selected import IS_DEFERRED, SelectedField
 from app.execution.state import Path, Run, keys_of
 
 Result = ExecutionResult | ExperimentalIncrementalExecutionResults
@@ -151,6 +151,7 @@ async def _completed(
     execute: Callable[[Run], Awaitable[Any]],
     path: Path | None,
 ) -> internals.WorkResult:
+    IS_DEFERRED.set(True)
     deferral = _deferral_of(part)
     try:
         data = await execute(part)

@@ -9,7 +9,7 @@ from graphql.error import located_error
 from app.execution import strawberry_internals as internals
 from app.execution.budget import STEPS_BY_LIBRARY, TooLarge, budget_of
 from app.execution.deferred import read_again
-from app.execution.selected import selected_fields
+from app.execution.selected import IS_DEFERRED, selected_fields
 from app.execution.strawberry_internals import (
     LibraryExecutor,
     Path,
@@ -153,22 +153,26 @@ class DeferringExecutor(BoundedExecutor):
         self, groups: Any, parent_type: Any, source_value: Any, path: Any, grouped: Any, group_map: Any
     ) -> Any:
         execute = super().execute_execution_group
-        place = next(((key, details) for key, details in grouped.items() if self._field(parent_type, details)), None)
-        if path is None or place is None:
-            return execute(groups, parent_type, source_value, path, grouped, group_map)
-        key, details = place
-        field, nodes = self._field(parent_type, details), internals.FieldNodes(details)
-        raw = self.build_resolve_info(field, nodes, parent_type, Path(path, key, parent_type.name))
-        own: Any = internals.strawberry_field(field)
-        info = strawberry.Info(_raw_info=raw, _field=own)
-        fields = selected_fields(raw, parent_type, self._beside.get(id(grouped), {}), grouped)
 
         async def executed() -> Any:
-            source = await read_again(info, source_value, fields)
+            IS_DEFERRED.set(True)
+            source = await self._read_again(parent_type, source_value, path, grouped)
             done = execute(groups, parent_type, source, path, grouped, group_map)
             return await done if self.is_awaitable(done) else done
 
         return executed()
+
+    async def _read_again(self, parent_type: Any, source: Any, path: Any, grouped: internals.Grouped) -> Any:
+        place = next(((key, details) for key, details in grouped.items() if self._field(parent_type, details)), None)
+        if path is None or place is None:
+            return source
+        key, details = place
+        field = self._field(parent_type, details)
+        at = Path(path, key, parent_type.name)
+        raw = self.build_resolve_info(field, internals.FieldNodes(details), parent_type, at)
+        own: Any = internals.strawberry_field(field)
+        fields = selected_fields(raw, parent_type, self._beside.get(id(grouped), {}), grouped)
+        return await read_again(strawberry.Info(_raw_info=raw, _field=own), source, fields)
 
     def _field(self, parent_type: Any, details: internals.Details) -> Any:
         return parent_type.fields.get(details[0].node.name.value)  # None for `__typename`

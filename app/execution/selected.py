@@ -4,7 +4,8 @@ An analysis is computed once per plan. Operations without a plan compute it once
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
 
 import strawberry
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLResolveInfo, get_named_type
@@ -13,6 +14,8 @@ from graphql.type import is_abstract_type, is_object_type
 from app.execution import strawberry_internals as internals
 
 Analysis = TypeVar("Analysis")
+IS_DEFERRED: Final[ContextVar[bool]] = ContextVar("is_deferred", default=False)
+"""True in the task of a group of deferred fields, for resolvers that must not depend on what runs beside them."""
 
 
 class SelectedField:

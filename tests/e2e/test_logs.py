@@ -166,6 +166,12 @@ def test_a_mutation_a_stream_and_a_batch_are_lines_too(dev: Dev) -> None:
     urlopen(Request(f"{dev.url}/graphql", json.dumps({"query": WALLET}).encode(), sent), timeout=30).read()
     line = dev.line()
     assert (line["transport"], line["operation_name"], line["outcome"]) == ("sse", "WalletOf", "ok")
+    deferred = WALLET.replace("paymentMethods { id }", "... @defer { paymentMethods { id } }")
+    sent["accept"] = "multipart/mixed"
+    urlopen(Request(f"{dev.url}/graphql", json.dumps({"query": deferred}).encode(), sent), timeout=30).read()
+    line = dev.line()
+    assert (line["transport"], line["operation_name"], line["outcome"]) == ("multipart", "WalletOf", "ok")
+    assert line["status"] == 200
     assert dev.ask([{"query": "{ __typename }"}])["errors"]
     line = dev.line()
     assert (line["operation_type"], line["code"]) == (None, "BATCH_LIMIT")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.api.negotiation import Accepted, AnswerType, StreamType, accepted
+from app.api.negotiation import Accepted, AnswerType, Parts, PartsFormat, StreamType, accepted
 from tests.security.test_http_requests import GOOD, codes
 from tests.support.asgi import call
 from tests.support.small_graph import SmallKeeper, endpoint
@@ -74,7 +74,50 @@ async def test_a_refusal_is_not_a_stream(body: bytes, status: int, code: str) ->
     ],
 )
 def test_accept_headers_for_multipart_subscriptions(accept: str, expected: Accepted) -> None:
-    assert accepted(accept) == expected
+    found = accepted(accept)
+    assert (found.answer, found.stream) == (expected.answer, expected.stream)
+
+
+URQL = "application/graphql-response+json, application/json, text/event-stream, multipart/mixed"
+BY_PATH, BY_ID = (Parts(StreamType.MULTIPART, format) for format in PartsFormat)
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("multipart/mixed;deferSpec=20220824,application/json;q=0.9", BY_PATH),
+        ('Multipart/Mixed; boundary="-"; deferSpec="20220824"', BY_PATH),
+        ("multipart/mixed;incrementalSpec=v0.2,application/json;q=0.9", BY_ID),
+        ("multipart/mixed;incrementalSpec=v0.2;q=0.5,multipart/mixed;deferSpec=20220824", BY_PATH),
+        (URQL, BY_PATH),
+        ("text/event-stream", Parts(StreamType.EVENTS, PartsFormat.PATHS)),
+        ("text/event-stream;incrementalSpec=v0.2", Parts(StreamType.EVENTS, PartsFormat.IDS)),
+        ("text/event-stream, multipart/mixed;q=0.5", Parts(StreamType.EVENTS, PartsFormat.PATHS)),
+        ("application/json, multipart/mixed;q=0.9", None),
+        ("*/*, multipart/mixed;q=0.9", None),
+        ("multipart/mixed;q=0", None),
+        ("multipart/mixed;deferSpec=20990101", None),
+        ("multipart/mixed;incrementalSpec=v9", None),
+        (APOLLO, None),
+        ("*/*", None),
+    ],
+)
+def test_accept_headers_for_parts(accept: str, expected: Parts | None) -> None:
+    assert accepted(accept).parts == expected
+
+
+async def test_a_client_that_accepts_parts_alone_gets_one_part() -> None:
+    for accept in ("multipart/mixed;deferSpec=20220824", "multipart/mixed;incrementalSpec=v0.2"):
+        headers = {**PARTS, "accept": accept}
+        reply = await call(endpoint(), "POST", "/graphql", json={"query": "{hello}"}, headers=headers)
+        assert (reply.status, reply.headers["content-type"]) == (
+            200,
+            f'multipart/mixed; boundary="graphql"; {accept[16:]}',
+        )
+        preamble, part, ending = (b"\r\n" + reply.body).split(b"\r\n--graphql")
+        assert (preamble, ending) == (b"", b"--\r\n")
+        body = json.loads(part.partition(b"\r\n\r\n")[2])
+        assert (body["data"], body["hasNext"]) == ({"hello": "hello world"}, False)
 
 
 async def test_a_subscription_needs_a_matching_accept_header() -> None:

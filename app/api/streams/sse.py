@@ -71,7 +71,7 @@ async def send_events(
     receive: Receive,
     send: Send,
     extra: Sequence[tuple[bytes, bytes]],
-    draining: asyncio.Event,
+    draining: asyncio.Event | None,
     *,
     send_within_s: float,
     is_still_welcome: Callable[[], Awaitable[bool]],
@@ -81,13 +81,14 @@ async def send_events(
 ) -> None:
     """Send until the source ends, the client disconnects or loses access, the process drains, or a send times out.
 
-    `connection` is closed when the framing cannot signal an early end otherwise.
+    Without `draining`, the process waits for the source. `connection` is closed when the framing cannot signal an early
+    end otherwise.
     """
     looked_at = _now()
     headers = [(b"content-type", framing.content_type), *_HEADERS, *extra]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     gone = asyncio.ensure_future(_gone(receive))
-    drained = asyncio.ensure_future(draining.wait())
+    drained = asyncio.ensure_future(draining.wait()) if draining is not None else asyncio.Future()
     coming: asyncio.Future[dict[str, Any]] | None = None
     ending: bytes | None = framing.ending
     try:

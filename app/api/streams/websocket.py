@@ -19,7 +19,9 @@ from app.api.cors import OriginPolicy
 from app.api.error_format import masked
 from app.api.etag import id_in_path
 from app.api.headers import read_headers
-from app.api.operations import OperationRunner
+from app.api.negotiation import PartsFormat
+from app.api.operations import OperationRunner, Outcome, PreparedOperation
+from app.api.parts import converter
 from app.api.problems import RequestRefused
 from app.api.protocols import RequestPolicy
 from app.api.request import GraphQLRequest, decoded, from_members, named_once
@@ -365,12 +367,26 @@ class _Connection:
             task = asyncio.current_task()
             if prepared.is_mutation and task is not None:
                 self._mutating.add(task)
-            outcome = await operations.run(prepared, record)
+            if prepared.document.has_defer:
+                outcome = await self._answer_in_parts(name, prepared, record)
+            else:
+                outcome = await operations.run(prepared, record)
+                if outcome.was_executed:
+                    await self._answer({"id": name, "type": "next", "payload": outcome.body})
             if not outcome.was_executed:
                 await self._answer({"id": name, "type": "error", "payload": outcome.body["errors"]})
                 return
-            await self._answer({"id": name, "type": "next", "payload": outcome.body})
         await self._answer({"id": name, "type": "complete"})
+
+    async def _answer_in_parts(self, name: str, prepared: PreparedOperation, record: RequestRecord) -> Outcome:
+        """Returns the last outcome."""
+        wanted = record.request.extensions.get("incrementalSpec") if record.request is not None else None
+        convert = converter(PartsFormat.IDS if wanted == "v0.2" else PartsFormat.PATHS)
+        async with aclosing(self._server.operations.parts(prepared, record)) as outcomes:  # type: ignore[type-var]
+            async for outcome in outcomes:
+                if outcome.was_executed:
+                    await self._answer({"id": name, "type": "next", "payload": convert(outcome.body)})
+        return outcome
 
     def _request(self, payload: dict[str, Any]) -> GraphQLRequest:
         if self._document_id is not None:

@@ -21,7 +21,7 @@ from app.vault.model import (
     PaymentMethod,
     PersonName,
 )
-from app.vault.provider import Call, VaultProvider
+from app.vault.provider import BatchAddingVault, Call, VaultProvider
 from app.vault.secret import Secret
 
 
@@ -99,6 +99,39 @@ async def test_a_lost_reply_is_unknown_and_not_retried(
     assert [row["method"] for row in sandbox.calls(case.name)] == [case.write_verb]
     after = await vault.before_add(case.full_ref, new, call)
     assert len(after.method_refs - before.method_refs) == 1
+
+
+async def test_several_methods_are_added_in_one_call_and_told_apart(
+    vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
+) -> None:
+    is_able = vault.capabilities.add_limit > 1
+    if not (is_able and isinstance(vault, BatchAddingVault)):
+        assert not is_able
+        return
+    news = [make(sandbox) for make in case.new_methods.values()]
+    news = [new for at, new in enumerate(news) if new.kind not in [other.kind for other in news[:at]]]
+    befores = await vault.before_add_all(case.full_ref, news, call)
+    assert [before.duplicate_of for before in befores] == [None] * len(news)
+    sandbox.clear_calls()
+    added = await vault.add_all(case.full_ref, news, befores[0], None, call)
+    assert [row["method"] for row in sandbox.calls(case.name) if row["method"] != "GET"] == [case.write_verb]
+    found = {method.method_ref: method for method in (await read(vault, case.full_ref, call)).methods}
+    assert found.keys() - befores[0].method_refs == {one.method_ref for one in added}
+    assert [found[one.method_ref].kind for one in added] == [new.kind for new in news]
+
+
+async def test_a_lost_reply_to_several_is_unknown(
+    vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
+) -> None:
+    if not isinstance(vault, BatchAddingVault):
+        return
+    news = [next(iter(case.new_methods.values()))(sandbox) for _ in range(2)]
+    befores = await vault.before_add_all(case.full_ref, news, call)
+    sandbox.fault(case.name, "drop_after", method=case.write_verb, path=case.write_path)
+    sandbox.clear_calls()
+    with pytest.raises(OutcomeUnknown):
+        await vault.add_all(case.full_ref, news, befores[0], None, call)
+    assert [row["method"] for row in sandbox.calls(case.name)] == [case.write_verb]
 
 
 @pytest.mark.parametrize(("kind", "status"), [("drop_before", None), ("status", 500), ("status", 504)])

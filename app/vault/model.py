@@ -446,7 +446,8 @@ class Capabilities:
     `batch_limit` is the maximum number of customers per list call. `token_life_s` is how many seconds a browser token
     can be reused, for vaults whose lists do not show the token of a method. `hides_holder_names`: the vault takes the
     holder's name and never returns it, so the gateway keeps it. `keeps_profiles`: wallets have a `profile`, and what is
-    said about an address is stored. `adds_inactive`: a new method may be stored as inactive.
+    said about an address is stored. `adds_inactive`: a new method may be stored as inactive. `add_limit` is how
+    many methods one call adds (`BatchAddingVault`).
     """
 
     operations: frozenset[ProviderCapability]
@@ -463,3 +464,4 @@ class Capabilities:
     keeps_profiles: bool = False
     adds_inactive: bool = False
     hides_holder_names: bool = False
+    add_limit: int = 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from app.errors import FieldFault, VaultError
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
@@ -131,3 +131,26 @@ class VaultProvider(Protocol):
         """Verify the credentials with one read-only call; raises `VaultRefusedUs` or `VaultUnavailable`."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class BatchAddingVault(VaultProvider, Protocol):
+    """Stores several methods of one customer in one call, at most `capabilities.add_limit`."""
+
+    def can_add_all(self, news: Sequence[NewMethod]) -> bool:
+        """Whether one call can hold these methods."""
+        ...
+
+    async def before_add_all(self, ref: CustomerRef, news: Sequence[NewMethod], call: Call) -> list[BeforeAdd]:
+        """`before_add` for each of them, from one list."""
+        ...
+
+    async def add_all(
+        self, ref: CustomerRef, news: Sequence[NewMethod], before: BeforeAdd, default: int | None, call: Call
+    ) -> list[Added]:
+        """One call, which stores all of them or none; the results are in the order of `news`.
+
+        `default` is the place of the one to be the default, as `make_default` of `add`. `OutcomeUnknown` if the reply
+        does not show beyond doubt which is which.
+        """
+        ...

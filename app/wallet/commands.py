@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from app.store.records import LinkRecord, MethodAddress, OperationRecord
+from app.store.records import LinkRecord, MethodAddress, OperationRecord, OperationState, WriteOutcome
 from app.vault.added_later import ADDED_LATER
 from app.vault.enums import BankAccountType, CardBrand, CustomerRef, ProviderName
 from app.vault.model import Address, AddressLabels, Expiry, NewMethod, NextAction, PersonName
@@ -61,6 +61,17 @@ class AddMethod:
     provision: bool = False
     on_duplicate: OnDuplicate = OnDuplicate.RETURN_EXISTING
     card_on_file_reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMethods:
+    """Several methods of one vault, as one write. The items have this command's customer, key and rule for duplicates,
+    and do not provision."""
+
+    customer_id: str
+    idempotency_key: str
+    items: tuple[AddMethod, ...]
+    on_duplicate: OnDuplicate = OnDuplicate.RETURN_EXISTING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +237,7 @@ class CreateHostedSession:
 
 Command = (
     AddMethod
+    | AddMethods
     | UpdateMethod
     | SetDefault
     | DeleteMethod
@@ -241,13 +253,25 @@ Command = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ItemResult:
+    """The result of one item of `AddMethods`; the fields are those of `WriteResult`."""
+
+    state: OperationState
+    outcome: WriteOutcome
+    method: MethodAddress | None = None
+    was_duplicate: bool = False
+    problems: tuple[WriteProblem, ...] = ()
+    next_action: NextAction | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteResult:
     """The result of a write; objects are named by address or id, for the graph to read.
 
     `operation` is None if nothing was journalled; `replayed` means that an earlier request did the work. Empty
     `problems` means success. `method` is the added, changed, chosen or existing method, `previous` the previous
     default, `replaced` the address that an update replaced, `deleted` the deleted method, `lookalikes` the remaining
-    look-alike methods. `next_action` is returned once and never stored.
+    look-alike methods. `next_action` is returned once and never stored. `items` are in the order of the command's.
     """
 
     operation: OperationRecord | None = None
@@ -264,3 +288,4 @@ class WriteResult:
     lookalikes: tuple[MethodAddress, ...] = ()
     link: LinkRecord | None = None
     payment_id: str | None = None
+    items: tuple[ItemResult, ...] = ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import strawberry
 
@@ -9,7 +10,7 @@ from app.providers.registry import names_of_the_able
 from app.vault.enums import ProviderCapability, RequestedStatus
 from app.vault.model import Expiry
 from app.vault.rules.etag import is_etag
-from app.wallet.commands import AddMethod, DeleteMethod, IfDefault, OnDuplicate, SetDefault, UpdateMethod
+from app.wallet.commands import AddMethod, AddMethods, DeleteMethod, IfDefault, OnDuplicate, SetDefault, UpdateMethod
 from app.wallet.problems import WriteProblem, invalid
 from resolvers.inputs.add_method import AddMethodInput
 from resolvers.inputs.fields import KEY, OPTIONAL_KEY, given, optional, text, words
@@ -50,20 +51,61 @@ class AddPaymentMethodInput:
     )
 
     def to_command(self) -> AddMethod:
-        chosen = self.method.chosen()
-        method = chosen.way.to_new(to_address(self.billing_address))
-        return AddMethod(
+        reference = words(self.card_on_file_reference)
+        more = {"provision": self.provision, "card_on_file_reference": reference, "on_duplicate": self.on_duplicate}
+        return _add_command(self, self, **more)
+
+
+@strawberry.input(description="One of several methods to add; the fields are those of `AddPaymentMethodInput`.")
+class AddPaymentMethodItemInput:
+    method: AddMethodInput = strawberry.field(description="The method, in the form that its vault takes.")
+    nickname: str | None = text(
+        is_optional=True, max_length=_NICKNAME_LENGTH, description="The customer's name for it; stored by the gateway."
+    )
+    billing_address: AddressInput | None = optional("The address that belongs to it, for vaults that store one.")
+    status: RequestedStatus | None = optional(
+        f"ACTIVE if absent. INACTIVE: {_ADDS_INACTIVE} only, else UNSUPPORTED_BY_PROVIDER."
+    )
+    make_default: bool = strawberry.field(
+        default=False, description="Also make it the customer's default; of at most one item."
+    )
+
+
+@strawberry.input(description="Payment methods of one customer, all for the same vault.")
+class AddPaymentMethodsInput:
+    customer_id: strawberry.ID = strawberry.field(description="The customer's id. The vault must be linked already.")
+    idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
+    items: list[AddPaymentMethodItemInput] = strawberry.field(description="1 to 10 methods.")
+    on_duplicate: OnDuplicate = strawberry.field(
+        default=OnDuplicate.RETURN_EXISTING, description="What to do with a method that the vault already has."
+    )
+
+    def to_command(self) -> AddMethods:
+        return AddMethods(
             customer_id=self.customer_id,
             idempotency_key=self.idempotency_key,
-            method=replace(method, address_labels=to_labels(self.billing_address), active=_is_active(self.status)),
-            method_path=chosen.path,
-            secret_field=chosen.secret_field,
-            nickname=words(self.nickname),
-            make_default=self.make_default,
-            provision=self.provision,
-            card_on_file_reference=words(self.card_on_file_reference),
+            items=tuple(_add_command(self, one, on_duplicate=self.on_duplicate) for one in self.items),
             on_duplicate=self.on_duplicate,
         )
+
+
+def _add_command(
+    given_input: "AddPaymentMethodInput | AddPaymentMethodsInput",
+    one: "AddPaymentMethodInput | AddPaymentMethodItemInput",
+    **more: Any,
+) -> AddMethod:
+    chosen = one.method.chosen()
+    method = chosen.way.to_new(to_address(one.billing_address))
+    return AddMethod(
+        customer_id=given_input.customer_id,
+        idempotency_key=given_input.idempotency_key,
+        method=replace(method, address_labels=to_labels(one.billing_address), active=_is_active(one.status)),
+        method_path=chosen.path,
+        secret_field=chosen.secret_field,
+        nickname=words(one.nickname),
+        make_default=one.make_default,
+        **more,
+    )
 
 
 @strawberry.input(

@@ -1,5 +1,6 @@
 """Mutations that add, update and delete payment methods and set the default."""
 
+from dataclasses import replace
 from typing import Final
 
 import strawberry
@@ -9,6 +10,8 @@ from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.context import Info
 from resolvers.inputs.methods import (
     AddPaymentMethodInput,
+    AddPaymentMethodItemInput,
+    AddPaymentMethodsInput,
     DeletePaymentMethodInput,
     SetDefaultPaymentMethodInput,
     UpdatePaymentMethodInput,
@@ -17,6 +20,7 @@ from resolvers.mutations.run import run
 from resolvers.scopes import scoped
 from resolvers.types.payloads import (
     AddPaymentMethodPayload,
+    AddPaymentMethodsPayload,
     DeletePaymentMethodPayload,
     SetDefaultPaymentMethodPayload,
     UpdatePaymentMethodPayload,
@@ -30,6 +34,15 @@ class MethodMutations:
     @scoped(WRITE_METHODS, calls=12, description="Store a payment method in the vault that issued its token.")
     async def add_payment_method(self, info: Info, input: AddPaymentMethodInput) -> AddPaymentMethodPayload | None:
         return AddPaymentMethodPayload(result=await run(info, input, lambda: _closed_route(info, input)))
+
+    @scoped(
+        WRITE_METHODS,
+        calls=40,
+        description="Store several payment methods of one vault as one write, in one call where the vault can. Each "
+        "has its own result.",
+    )
+    async def add_payment_methods(self, info: Info, input: AddPaymentMethodsInput) -> AddPaymentMethodsPayload | None:
+        return AddPaymentMethodsPayload(result=await run(info, input, lambda: _closed_routes(info, input)))
 
     @scoped(WRITE_METHODS, calls=8, description="Update the fields of a payment method that its vault can change.")
     async def update_payment_method(
@@ -59,7 +72,15 @@ _CLOSED: Final = {
 }
 
 
-def _closed_route(info: Info, input: AddPaymentMethodInput) -> list[WriteProblem]:
+def _closed_routes(info: Info, input: AddPaymentMethodsInput) -> list[WriteProblem]:
+    return [
+        replace(problem, path=("items", str(at), *problem.path))
+        for at, one in enumerate(input.items)
+        for problem in _closed_route(info, one)
+    ]
+
+
+def _closed_route(info: Info, input: AddPaymentMethodInput | AddPaymentMethodItemInput) -> list[WriteProblem]:
     """A route that the operator has disabled. The use case checks the vault's capabilities."""
     way = input.method.chosen()
     new = way.way.to_new(None)

@@ -6,10 +6,10 @@ from typing import Final
 
 import strawberry
 
-from app.store.records import MethodAddress
+from app.store.records import MethodAddress, OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import ProviderName
 from app.vault.payments import Tokenization as VaultTokenization
-from app.wallet.commands import WriteResult
+from app.wallet.commands import ItemResult, WriteResult
 from app.wallet.problems import WriteProblem
 from resolvers import lookup
 from resolvers.context import Info
@@ -64,6 +64,52 @@ class AddPaymentMethodPayload(MutationPayload):
         return await _written(info, self.result)
 
     @scoped(lookup.READ_CUSTOMERS, calls=4, description="The customer, as read after the write.")
+    async def customer(self, info: Info) -> Customer | None:
+        return await _customer(info, self.result)
+
+
+@strawberry.type(description="What became of one of several methods.")
+class AddedPaymentMethod:
+    result: strawberry.Private[ItemResult]
+    operation_record: strawberry.Private[OperationRecord | None]
+
+    @strawberry.field(description="SUCCEEDED, FAILED, or UNKNOWN: then it is looked up, as the operation says.")
+    def state(self) -> OperationState:
+        return self.result.state
+
+    @strawberry.field(description="Whether the vault stored it.")
+    def outcome(self) -> WriteOutcome:
+        return self.result.outcome
+
+    @strawberry.field(description="The vault already had the same token; nothing was added.")
+    def was_duplicate(self) -> bool:
+        return self.result.was_duplicate
+
+    @strawberry.field(description="What the shopper must do next, if anything. Shown once: null in a repeated request.")
+    def next_action(self) -> GraphNextAction | None:
+        return GraphNextAction.of(self.result.next_action) if self.result.next_action else None
+
+    @strawberry.field(
+        description="Why it was not added, or not made the default.", directives=[ListSize(assumed_size=2)]
+    )
+    async def user_errors(self, info: Info) -> list[UserError]:
+        return [await _user_error(info, problem) for problem in self.result.problems]
+
+    @scoped(READ_METHODS, calls=1, description="The method that was added, or the existing one.")
+    async def payment_method(self, info: Info) -> PaymentMethod | None:
+        return await _shown(info, self.result.method, self.operation_record)
+
+
+@strawberry.type(description="One result for each item; `userErrors` has the problems of all of them.")
+class AddPaymentMethodsPayload(MutationPayload):
+    @strawberry.field(
+        description="In the order of the items; empty if the request was refused as a whole.",
+        directives=[ListSize(assumed_size=10)],
+    )
+    def items(self) -> list[AddedPaymentMethod]:
+        return [AddedPaymentMethod(result=one, operation_record=self.result.operation) for one in self.result.items]
+
+    @scoped(lookup.READ_CUSTOMERS, calls=4, description="The customer, with the methods as they are now.")
     async def customer(self, info: Info) -> Customer | None:
         return await _customer(info, self.result)
 
@@ -192,11 +238,13 @@ async def _customer(info: Info, result: WriteResult) -> Customer | None:
 
 
 async def _written(info: Info, result: WriteResult) -> PaymentMethod | None:
-    """The written method. Soon after the write it is never null: a vault's list that lacks it gives a
-    retryable error.
-    """
-    address, found = result.method, await _method(info, result.method)
-    done_at = result.operation.finished_at if result.operation else None
+    return await _shown(info, result.method, result.operation)
+
+
+async def _shown(info: Info, address: MethodAddress | None, operation: OperationRecord | None) -> PaymentMethod | None:
+    """A written method. Soon after the write it is never null: a vault's list that lacks it gives a retryable error."""
+    found = await _method(info, address)
+    done_at = operation.finished_at if operation else None
     if found is None and address is not None and done_at is not None:
         services = info.context.services
         if services.utc_now() - done_at < _SHOWN_WITHIN and await lookup.is_expected(info, address):

@@ -213,6 +213,24 @@ async def test_a_silently_dropped_profile_is_refused(
     with pytest.raises(VaultRejected) as refused:
         await loanpro.add(ALEX, new, before, False, call)
     assert (refused.value.reason, refused.value.provider_code) == (RejectReason.CONTRACT, "NOT_STORED")
+    with pytest.raises(VaultRejected) as dropped:
+        await loanpro.add_all(ALEX, [new, new_bank(sandbox)], before, None, call)
+    assert (dropped.value.reason, dropped.value.provider_code) == (RejectReason.CONTRACT, "NOT_STORED")
+
+
+@pytest.mark.parametrize("answer", ["deferred", "expanded_newest_last", "expanded_newest_first"])
+@pytest.mark.parametrize("echo", ["encoded", "none"])
+async def test_several_links_are_told_apart_whatever_the_reply_shows(
+    loanpro: LoanProVault, sandbox: RunningSandbox, call: Call, answer: str, echo: str
+) -> None:
+    sandbox.switch("loanpro", "LINK_RESPONSE", answer)
+    sandbox.switch("loanpro", "TOKEN_ECHO", echo)
+    news = [new_bank(sandbox), new_card(sandbox), new_card(sandbox, title="Second")]
+    (before, *_) = await loanpro.before_add_all(ALEX, news, call)
+    added = [one.method_ref for one in await loanpro.add_all(ALEX, news, before, 1, call)]
+    found = {one.method_ref: one for one in (await loanpro.wallet(ALEX, call)).methods}
+    assert [found[ref].title for ref in added] == ["Savings Account", "Credit Card", "Second"]
+    assert [ref for ref, one in found.items() if one.is_provider_default] == [added[1]]
 
 
 async def test_a_link_that_cannot_be_read_back_is_unknown(

@@ -121,7 +121,8 @@ def test_bank_accounts_and_cards_with_their_bin_are_imported(gateway: RunningGat
         ("FAILED", "INVALID_INPUT"),
     ]
     shown = gateway.data(LOOK)["customer"]["paymentMethods"]
-    assert [one for one in shown if one["last4"] in ("7755", "7766")] == [
+    found = sorted((one for one in shown if one["last4"] in ("7755", "7766")), key=lambda one: str(one["last4"]))
+    assert found == [
         {"provider": "CASELLE", "last4": "7755", "holderName": "Alex Morales", "rail": "ACH", "accountType": "SAVINGS"},
         {"provider": "CASELLE", "last4": "7766", "holderName": "Kim Larsen", "bin": "411111", "brand": "VISA"},
     ]

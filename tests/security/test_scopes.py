@@ -45,6 +45,7 @@ NEEDED: Final = {
     "Card.bin": "payment_methods:bin",
     "ProviderLink.customerRef": "provider_refs:read",
     "addPaymentMethod": "payment_methods:write",
+    "addPaymentMethods": "payment_methods:write",
     "updatePaymentMethod": "payment_methods:write",
     "setDefaultPaymentMethod": "payment_methods:write",
     "deletePaymentMethod": "payment_methods:write",
@@ -188,6 +189,7 @@ WITHOUT_CUSTOMER: Final = {
 }
 MUTATIONS: Final = {
     "addPaymentMethod": "NOT_FOUND",
+    "addPaymentMethods": "NOT_FOUND",
     "updatePaymentMethod": "NOT_FOUND",
     "setDefaultPaymentMethod": "NOT_FOUND",
     "deletePaymentMethod": "NOT_FOUND",

@@ -15,7 +15,7 @@ from app.vault.model import Address, AddressLabels, Authenticate, Expiry, NewBan
 from app.vault.secret import Secret
 from app.wallet.digest import DigestKeys, Number, Token, holder_digest, input_digest, matching_key
 from app.wallet.keys import key_name
-from app.wallet.writes.add import method_digest
+from app.wallet.writes.adding import method_digest
 
 KEY = "k" * 40
 OTHER_KEY = "o" * 40

@@ -18,6 +18,7 @@ from app.errors import (
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.base import VaultAdapter, read_errors, request_id_of, unsupported
+from app.providers.jpmorgan.added import Record, added_record, added_records
 from app.providers.jpmorgan.errors import (
     METHOD_ADDED,
     METHOD_CHANGED,
@@ -39,7 +40,7 @@ from app.providers.jpmorgan.mapping import (
     to_wallet,
 )
 from app.providers.jpmorgan.ordinary import ordinary_wallet
-from app.providers.jpmorgan.requests import from_addition, from_change, from_customer, list_of
+from app.providers.jpmorgan.requests import from_addition, from_additions, from_change, from_customer
 from app.providers.jpmorgan.settings import JpMorganSettings
 from app.providers.jpmorgan.three_d_secure import next_action_of, to_three_d_secure
 from app.providers.jpmorgan.validation import (
@@ -50,9 +51,9 @@ from app.providers.jpmorgan.validation import (
     faults_of_new_profile,
     faults_of_person,
 )
-from app.providers.jpmorgan.wire import WireBankAccount, WireCard
+from app.providers.jpmorgan.wire import WireCard
 from app.providers.reply_cache import DigestCache, ReplyCache
-from app.providers.values import last4_of, path_of, segment
+from app.providers.values import path_of, segment
 from app.providers.write_outcome import WriteAnswers, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.model import (
@@ -71,6 +72,8 @@ from app.vault.model import (
 )
 from app.vault.provider import Call
 
+ADD_LIMIT: Final = 50
+"""Methods per call; assumed, as no page names a limit of the lists."""
 CAPABILITIES: Final = Capabilities(
     operations=frozenset(
         {
@@ -91,6 +94,7 @@ CAPABILITIES: Final = Capabilities(
     erases_customers=True,
     keeps_profiles=True,
     adds_inactive=True,
+    add_limit=ADD_LIMIT,
 )
 _CUSTOMER_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,$@&_.-]{0,63}")
 _METHOD_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -204,6 +208,29 @@ class JpMorganVault(VaultAdapter):
         profile = self._written(METHOD_ADDED, reply, RejectReason.CUSTOMER_NOT_FOUND, call, ref)
         return self._added(ref, new, profile, before.method_refs)
 
+    def can_add_all(self, news: Sequence[NewMethod]) -> bool:
+        """A body has one bundle of each wallet, and one browser for all authentications."""
+        cards = [new for new in news if isinstance(new, NewCard)]
+        return not any(card.wallet or card.authenticate for card in cards)
+
+    async def before_add_all(self, ref: CustomerRef, news: Sequence[NewMethod], call: Call) -> list[BeforeAdd]:
+        return [await self.before_add(ref, news[0], call)] * len(news)
+
+    async def add_all(
+        self, ref: CustomerRef, news: Sequence[NewMethod], before: BeforeAdd, default: int | None, call: Call
+    ) -> list[Added]:
+        """One POST with several entries in its lists. `default` is ignored, as `make_default` of `add`."""
+        self._allow([found for new in news for found in self.faults_of_add(new)])
+        self._demand(ref)
+        path = (_PROFILES, ref, "payment-methods")
+        reply = await self._send("POST", _METHODS_ROUTE, call, path, Effect.WRITE, from_additions(news))
+        profile = self._written(METHOD_ADDED, reply, RejectReason.CUSTOMER_NOT_FOUND, call, ref)
+        with read_errors(self.name, Effect.WRITE):
+            found = added_records(new_records(profile, before.method_refs), news)
+        if found is None:
+            raise OutcomeUnknown(self.name)
+        return [_to_added(ref, record, new) for record, new in zip(found, news, strict=True)]
+
     async def create_with_method(self, customer: NewCustomer, new: NewMethod, call: Call) -> Added:
         """Create a profile with its first method. After a lost reply a profile cannot be looked up by external id."""
         self._allow([*faults_of_new_profile(customer), *self.faults_of_add(new)])
@@ -215,13 +242,10 @@ class JpMorganVault(VaultAdapter):
     def _added(self, ref: CustomerRef, new: NewMethod, profile: Any, before: frozenset[MethodRef]) -> Added:
         """Find the new method by set difference, and exclude concurrent additions by kind and last four."""
         with read_errors(self.name, Effect.WRITE):
-            found = [record for name, record in new_records(profile, before) if name == list_of(new)]
-        if len(found) > 1:
-            found = [record for record in found if _looks_like(record, new)]
-        if len(found) != 1:
+            found = added_record(new_records(profile, before), new)
+        if found is None:
             raise OutcomeUnknown(self.name)
-        action = next_action_of(cast("WireCard", found[0])) if isinstance(new, NewCard) and new.authenticate else None
-        return Added(customer_ref=ref, method_ref=MethodRef(found[0]["paymentMethodId"]), next_action=action)
+        return _to_added(ref, found, new)
 
     # ---- changing -----------------------------------------------------------------------------------------
 
@@ -397,11 +421,6 @@ def _uuid(request_id: str) -> str:
         return str(uuid5(_REQUESTS, request_id))
 
 
-def _looks_like(record: WireCard | WireBankAccount, new: NewMethod) -> bool:
-    """Compares the last four digits, or the wallet that a card came from. A network token may show those of its card,
-    so these are not distinguished.
-    """
-    if isinstance(new, NewCard) and new.wallet is not None:
-        return record.get("walletProvider") == new.wallet.value
-    shown = record.get("last4CardNumber") if isinstance(new, NewCard) else record.get("last4AccountNumber")
-    return shown == (new.last4 or last4_of(new.secret.reveal()))
+def _to_added(ref: CustomerRef, record: Record, new: NewMethod) -> Added:
+    action = next_action_of(cast("WireCard", record)) if isinstance(new, NewCard) and new.authenticate else None
+    return Added(customer_ref=ref, method_ref=MethodRef(record["paymentMethodId"]), next_action=action)

@@ -3,7 +3,7 @@
 Bodies contain card and account numbers and must only be passed to `app.http`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.providers.countries import alpha3
@@ -57,6 +57,14 @@ def from_new(new: NewMethod) -> Body:
 def from_addition(new: NewMethod) -> Body:
     """The body of ``POST .../payment-methods``."""
     return {**from_new(new), **_browser(new)}
+
+
+def from_additions(news: Sequence[NewMethod]) -> Body:
+    """The body of ``POST .../payment-methods`` for several methods: its lists take any number of entries."""
+    body: Body = {}
+    for new in news:
+        body.setdefault(list_of(new), []).extend(from_new(new)[list_of(new)])
+    return body
 
 
 def from_customer(customer: NewCustomer, new: NewMethod) -> Body:

@@ -47,6 +47,8 @@ from app.vault.provider import Call
 
 BATCH_LIMIT: Final = 40
 """Ids per `$filter`: 40 long ones keep the URL well below 2,000 characters, and the reply below one page of 50."""
+ADD_LIMIT: Final = 50
+"""New profiles per PUT; assumed, as no page names a limit."""
 _CUSTOMERS: Final = "odata.svc/Customers()"
 _FILTERED: Final = "Customers()?$filter"
 _EXPAND_BATCH: Final = ("$expand", "PaymentAccounts,PaymentAccounts/CheckingAccount,PaymentAccounts/CreditCard")
@@ -79,6 +81,7 @@ class LoanProVault(VaultAdapter):
         finds_customers_by_external_id=True,
         deletes_softly=True,
         titles_methods=True,
+        add_limit=ADD_LIMIT,
     )
 
     def __init__(self, settings: LoanProSettings, http: VaultHttp, forms: CaptureForms | None = None) -> None:
@@ -362,6 +365,35 @@ class LoanProVault(VaultAdapter):
             raise VaultRejected(self.name, RejectReason.CONTRACT, provider_code="NOT_STORED")
         return Added(customer_ref=ref, method_ref=found)
 
+    def can_add_all(self, news: Sequence[NewMethod]) -> bool:
+        return True
+
+    async def before_add_all(self, ref: CustomerRef, news: Sequence[NewMethod], call: Call) -> list[BeforeAdd]:
+        accounts = await self._listed(ref, call)
+        with read_errors(self.name):
+            return [mapping.to_before(accounts, new.secret) for new in news]
+
+    async def add_all(
+        self, ref: CustomerRef, news: Sequence[NewMethod], before: BeforeAdd, default: int | None, call: Call
+    ) -> list[Added]:
+        """Several elements in one PUT, which LoanPro applies in order."""
+        elements: list[WireElement] = []
+        if default is not None and before.default_ref is not None:
+            elements.append(requests.element(before.default_ref, isPrimary=0))
+        if any(new.is_secondary for new in news):
+            elements += self._demoted(await self._listed(ref, call), "isSecondary", None)
+        elements += [requests.new_element(new, at == default) for at, new in enumerate(news)]
+        data = await self._put(ref, elements, call)
+        found = mapping.added_methods(before.method_refs, _accounts_in(data), news)
+        if found is None:
+            accounts = await self._listed_after(ref, call)
+            if not mapping.account_refs(accounts) - before.method_refs:
+                raise VaultRejected(self.name, RejectReason.CONTRACT, provider_code="NOT_STORED")
+            found = mapping.added_methods(before.method_refs, accounts, news)
+        if found is None:
+            raise OutcomeUnknown(self.name, provider_code="NOT_SHOWN")
+        return [Added(customer_ref=ref, method_ref=one) for one in found]
+
     async def _listed_after(self, ref: CustomerRef, call: Call) -> list[Any]:
         """After a write, any failed read leaves the outcome unknown, whatever it would mean elsewhere."""
         try:
@@ -439,8 +471,14 @@ def _batch_request(refs: Sequence[CustomerRef]) -> VaultRequest:
 
 def _added_in(data: Any, before: BeforeAdd, new: NewMethod) -> MethodRef | None:
     """The new profile if the reply shows it beyond doubt: some tenants return all profiles, in either order."""
-    accounts = data.get("PaymentAccounts") if isinstance(data, dict) else None
-    rows = accounts.get("results") if isinstance(accounts, dict) else None
-    if not isinstance(rows, list) or len(mapping.account_refs(rows) - before.method_refs) != 1:
+    rows = _accounts_in(data)
+    if len(mapping.account_refs(rows) - before.method_refs) != 1:
         return None
     return mapping.added_method(before.method_refs, rows, new.secret)
+
+
+def _accounts_in(data: Any) -> list[Any]:
+    """The profiles in the reply to a PUT, if it shows them."""
+    accounts = data.get("PaymentAccounts") if isinstance(data, dict) else None
+    rows = accounts.get("results") if isinstance(accounts, dict) else None
+    return rows if isinstance(rows, list) else []

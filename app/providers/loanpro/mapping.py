@@ -26,7 +26,7 @@ from app.vault.enums import (
     PaymentMethodStatus,
     ProviderName,
 )
-from app.vault.model import Address, BankAccount, BeforeAdd, Card, OtherMethod, PaymentMethod, VaultWallet
+from app.vault.model import Address, BankAccount, BeforeAdd, Card, NewMethod, OtherMethod, PaymentMethod, VaultWallet
 from app.vault.secret import Secret
 
 NAME: Final = ProviderName("loanpro")
@@ -391,3 +391,26 @@ def added_method(before: frozenset[MethodRef], accounts: Sequence[Any], secret: 
     if not new:
         return max(same, key=int, default=None)
     return max(new.intersection(same) or new, key=int)
+
+
+def added_methods(
+    before: frozenset[MethodRef], accounts: Sequence[Any], news: Sequence[NewMethod]
+) -> list[MethodRef] | None:
+    """The profiles that one PUT created for `news`, in its order; None if that is not certain.
+
+    By token where the list shows it. Else by order: LoanPro applies a PUT's elements in order, the most recent id is
+    the highest, and each must be of its method's kind.
+    """
+    new = sorted(account_refs(accounts) - before, key=int)
+    if len(new) != len(news):
+        return None
+    by_token = [[ref for ref in with_token(accounts, one.secret) if ref in new] for one in news]
+    found = [refs[0] for refs in by_token if len(refs) == 1]
+    if len(set(found)) == len(news):
+        return found
+    kinds = []
+    for ref in new:
+        account = find_account(accounts, ref)
+        kinds.append(None if account is None else form_of(account)[0])
+    is_plain = not any(by_token) and kinds == [one.kind for one in news]
+    return new if is_plain else None

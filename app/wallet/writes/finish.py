@@ -259,8 +259,9 @@ def _unreadable(operation: OperationRecord, handler: WriteHandler[Any, Any] | No
 def _rows(
     run: WriteRun[Intent], state: OperationState, outcome: WriteOutcome, problems: tuple[WriteProblem, ...]
 ) -> tuple[ResultRow, ...]:
-    """The single row of a write at one vault; writes at several vaults make their own."""
+    """The rows of a write at one vault; writes at several vaults make their own."""
     provider = run.operation.provider
     if provider is None:
         return ()
-    return (row_of(0, provider, state, outcome, problem=problems[0] if problems else None),)
+    problem = problems[0] if problems else None
+    return tuple(row_of(at, provider, state, outcome, problem=problem) for at in range(run.intent.parts))

@@ -7,8 +7,7 @@ The same key runs again only the rows that failed for a temporary reason: see `i
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
@@ -35,7 +34,7 @@ from app.vault.enums import AddRoute, CustomerRef, LinkProof, MethodRef, Provide
 from app.vault.model import NewBankAccount, NewCard, NewMethod
 from app.vault.payments import ImportedBankAccount, ImportedCard, ImportedMethod, ImportingVault, ImportState
 from app.vault.provider import Call, VaultProvider
-from app.wallet.commands import Actor, ImportMethods, ImportRow, WriteResult
+from app.wallet.commands import Actor, ImportMethods, ImportRow
 from app.wallet.defaults.kept_default import By, DefaultKeeper
 from app.wallet.digest import Token
 from app.wallet.problems import ProblemCode, invalid, not_found, required, unsupported
@@ -47,7 +46,7 @@ from app.wallet.writes.match_new_method import candidates, describe_new_method
 from app.wallet.writes.provision import link_conflict
 from app.wallet.writes.refusals import problems_of_faults
 from app.wallet.writes.run import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.vault_results import VaultResult, run_at_vault
+from app.wallet.writes.vault_results import VaultResult, rows_summary, run_at_vault
 from app.wallet.writes.wallets import with_short_deadline
 
 MOST_ROWS: Final = 500
@@ -145,9 +144,9 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         linked = {number: await self._link_row(run, number, rows[number], actor) for number in open_rows}
         place_locks = {row.place: asyncio.Lock() for row in run.intent.rows}
 
-        async def store(number: int) -> tuple[VaultResult, MethodRef | None]:
+        async def store(number: int) -> VaultResult:
             if linked[number].state is not OperationState.SUCCEEDED or not self._has_card(run, number):
-                return linked[number], None
+                return linked[number]
             async with slots, place_locks[run.intent.rows[number].place]:
                 return await self._store_row(run, number, rows[number])
 
@@ -155,12 +154,12 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         found = dict(zip(open_rows, ended_now, strict=True))
         if not run.intent.dry_run:
             stored = [
-                MethodAddress(*run.intent.rows[number].place, ref)
-                for number, (_, ref) in found.items()
-                if ref is not None
+                MethodAddress(*run.intent.rows[number].place, ending.method_ref)
+                for number, ending in found.items()
+                if ending.method_ref is not None
             ]
             await self._keep_defaults(run, frozenset(stored), slots)
-        return _summary(found, settled.values(), dry_run=run.intent.dry_run)
+        return rows_summary(found, settled.values(), dry_run=run.intent.dry_run)
 
     async def _keep_defaults(
         self, run: WriteRun[ImportMethodsIntent], stored: frozenset[MethodAddress], slots: asyncio.Semaphore
@@ -206,9 +205,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
 
         return await run_at_vault(provider, work, "rows", str(number))
 
-    async def _store_row(
-        self, run: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None
-    ) -> tuple[VaultResult, MethodRef | None]:
+    async def _store_row(self, run: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None) -> VaultResult:
         provider, ref = run.intent.rows[number].place
         stored: list[MethodRef] = []
 
@@ -217,7 +214,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
             return ref
 
         ending = await run_at_vault(provider, work, "rows", str(number))
-        return ending, (stored[0] if stored else None)
+        return replace(ending, method_ref=stored[0] if stored else None)
 
     # ---- the link -----------------------------------------------------------------------------------------
 
@@ -401,41 +398,3 @@ def _as_new(row: ImportRow) -> NewMethod:
     assert row.card is not None
     look = row.card
     return NewCard(**shared, brand=look.brand, expiry=look.expiry, last4=look.last4, holder_name=look.holder_name)
-
-
-def _summary(
-    found: Mapping[int, tuple[VaultResult, MethodRef | None]], settled: Collection[OperationState], *, dry_run: bool
-) -> CompletedWrite:
-    """PARTIAL if some rows failed, FAILED if all did; a dry run's good rows are SUCCEEDED and NOT_APPLIED.
-
-    `found` is by row number; `settled` are the states of the other rows, which stay unchanged.
-    """
-    endings = [ending for ending, _ in found.values()]
-    count = Counter([*settled, *(ending.state for ending in endings)])
-    state = OperationState.SUCCEEDED
-    if count[OperationState.UNKNOWN]:
-        state = OperationState.UNKNOWN
-    elif count[OperationState.FAILED]:
-        state = OperationState.FAILED if count[OperationState.FAILED] == count.total() else OperationState.PARTIAL
-    applied = WriteOutcome.NOT_APPLIED if dry_run or state is OperationState.FAILED else WriteOutcome.APPLIED
-    return CompletedWrite(
-        result=WriteResult(),
-        state=state,
-        outcome=WriteOutcome.UNKNOWN if state is OperationState.UNKNOWN else applied,
-        is_final=all(one.is_final for one in endings if one.state is OperationState.FAILED),
-        for_person=all(one.for_person for one in endings if one.state is OperationState.UNKNOWN),
-        rows=tuple(_result_row(number, ending, method, dry_run=dry_run) for number, (ending, method) in found.items()),
-    )
-
-
-def _result_row(number: int, ending: VaultResult, method: MethodRef | None, *, dry_run: bool) -> ResultRow:
-    is_done = ending.state is OperationState.SUCCEEDED
-    return row_of(
-        number,
-        ending.provider,
-        ending.state,
-        WriteOutcome.NOT_APPLIED if dry_run and is_done else ending.outcome,
-        customer_ref=ending.customer_ref,
-        method_ref=method,
-        problem=ending.problems[0] if ending.problems else None,
-    )

@@ -8,8 +8,9 @@ No secret and no name is stored, except a nickname, and the holder's name for a 
 beside the method once it exists. Erasure strips intents.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import Struct, ValidationError, convert, field, to_builtins
 
@@ -18,6 +19,7 @@ from app.vault.enums import CardBrand, CustomerRef, MethodRef, PaymentMethodKind
 from app.vault.payments import Amounts, PaymentRef
 from app.wallet.commands import IfDefault, OnDuplicate
 from app.wallet.writes.deps import VaultRef
+from app.wallet.writes.stored_result import to_address
 
 VERSION: Final = 3
 
@@ -35,6 +37,11 @@ class Intent(Struct, frozen=True, kw_only=True, tag_field="mutation", forbid_unk
     def audit_reason(self) -> str | None:
         """The reason that the caller gave, if the mutation requires one."""
         return None
+
+    @property
+    def parts(self) -> int:
+        """The rows of its result, if all are for the operation's vault."""
+        return 1
 
 
 class MethodLook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +72,17 @@ class AddMethodIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethod")
     token: str | None
     holder_name: str | None
     replaces_others: bool
+
+
+class AddMethodsIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethods"):
+    """All `items` are for one customer of one vault."""
+
+    provider: ProviderName
+    items: tuple[AddMethodIntent, ...]
+
+    @property
+    def parts(self) -> int:
+        return len(self.items)
 
 
 class ChangeTarget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,6 +182,7 @@ class HostedSessionIntent(Intent, frozen=True, kw_only=True, tag="createHostedSe
 
 AnyIntent = (
     AddMethodIntent
+    | AddMethodsIntent
     | UpdateMethodIntent
     | SetDefaultIntent
     | DeleteMethodIntent
@@ -220,7 +239,13 @@ class HeldMethods(Note, frozen=True, kw_only=True, tag="heldMethods"):
     refs: tuple[MethodRef, ...]
 
 
-AnyNote = BeforeAddNote | DefaultCheck | DeleteCheck | UpdateCheck | HeldMethods
+class EarlierItems(Note, frozen=True, kw_only=True, tag="earlierItems"):
+    """The items that an earlier run of the operation added, by number."""
+
+    methods: tuple[tuple[int, MethodRef], ...]
+
+
+AnyNote = BeforeAddNote | DefaultCheck | DeleteCheck | UpdateCheck | HeldMethods | EarlierItems
 
 
 # ---- results of finished steps ----------------------------------------------------------------------------
@@ -236,6 +261,12 @@ class NoFacts(Facts, frozen=True, kw_only=True, tag="none"):
 
 class MethodFacts(Facts, frozen=True, kw_only=True, tag="method"):
     method_ref: MethodRef
+
+
+class MethodsFacts(Facts, frozen=True, kw_only=True, tag="methods"):
+    """The methods that one call added, in the order of its items; None for one that was not added."""
+
+    method_refs: tuple[MethodRef | None, ...]
 
 
 class CustomerFacts(Facts, frozen=True, kw_only=True, tag="customer"):
@@ -267,7 +298,9 @@ class HostedSessionFacts(Facts, frozen=True, kw_only=True, tag="hostedSession"):
     session_ref: str
 
 
-AnyFacts = NoFacts | MethodFacts | CustomerFacts | ProfileFacts | QuoteFacts | CaptureFacts | HostedSessionFacts
+AnyFacts = (
+    NoFacts | MethodFacts | MethodsFacts | CustomerFacts | ProfileFacts | QuoteFacts | CaptureFacts | HostedSessionFacts
+)
 NO_FACTS: Final = NoFacts()
 
 
@@ -297,7 +330,7 @@ class Progress(Struct, Generic[IntentT_co], kw_only=True, forbid_unknown_fields=
 
 
 # ---- fields read without the rest of the intent -----------------------------------------------------------
-# `of.refs` and `of.token` are the same in every version.
+# `of.refs`, `of.token` and `of.items.*.token` are the same in every version.
 
 
 def refs_of(operation: OperationRecord) -> list[VaultRef]:
@@ -308,10 +341,31 @@ def refs_of(operation: OperationRecord) -> list[VaultRef]:
         return []
 
 
-def token_of(operation: OperationRecord) -> str | None:
-    """The digest of the token that an operation adds."""
-    token = _asked(operation).get("token")
-    return token if isinstance(token, str) else None
+class AddedBefore(NamedTuple):
+    """What another operation adds: the digest of the token, and the method, once that is known."""
+
+    token: str | None
+    method: MethodAddress | None
+    was_duplicate: bool
+
+
+def added_by(operation: OperationRecord) -> list[AddedBefore]:
+    """One for each method of the operation."""
+    asked, result = _asked(operation), operation.result
+    items = asked.get("items")
+    if not isinstance(items, list):
+        return [_added(asked, result)]
+    made = result.get("items") or [{}] * len(items)
+    return [_added(item, one) for item, one in zip(items, made, strict=False)]
+
+
+def _added(asked: Mapping[str, Any], result: Mapping[str, Any]) -> AddedBefore:
+    token = asked.get("token")
+    return AddedBefore(
+        token if isinstance(token, str) else None,
+        to_address(result.get("method")),
+        bool(result.get("was_duplicate")),
+    )
 
 
 def _asked(operation: OperationRecord) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Finds the method that an add has created if its answer was lost. Pure functions."""
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from app.vault.enums import AddRoute, CardBrand, MethodRef
@@ -55,6 +56,21 @@ def candidates(
         held = [one for one in found if _is_held_by(one, look.holder, digest_keys)]
         found = held or found
     return [method.method_ref for method in found]
+
+
+def assign(options: Mapping[int, Collection[MethodRef]]) -> dict[int, MethodRef]:
+    """The method of each add, as far as that is certain, from the candidates of each; several adds never share one."""
+    left = {at: set(refs) for at, refs in options.items()}
+    found: dict[int, MethodRef] = {}
+    while True:
+        single = {at: next(iter(refs)) for at, refs in left.items() if len(refs) == 1}
+        count = Counter(single.values())
+        certain = {at: ref for at, ref in single.items() if count[ref] == 1}
+        if not certain:
+            return found
+        found |= certain
+        taken = set(certain.values())
+        left = {at: refs - taken for at, refs in left.items() if at not in certain}
 
 
 def _is_compatible(method: PaymentMethod, look: MethodLook) -> bool:

@@ -42,6 +42,13 @@ class Applied(Generic[F]):
 
 
 @dataclass(frozen=True, slots=True)
+class PartlyApplied(Generic[F]):
+    """The list shows a part of the step. Conclusive as `NotFound` is; `facts` then has what was not applied."""
+
+    facts: F
+
+
+@dataclass(frozen=True, slots=True)
 class NotFound:
     """The list does not show the step. Conclusive only once the request can no longer be in flight."""
 
@@ -53,7 +60,7 @@ class Ambiguous:
     candidates: tuple[MethodRef, ...] = ()
 
 
-ReconcileResult = Applied[F] | NotFound | Ambiguous
+ReconcileResult = Applied[F] | PartlyApplied[F] | NotFound | Ambiguous
 
 
 class WriteRun(Generic[IntentT_co]):
@@ -334,6 +341,8 @@ class WriteRun(Generic[IntentT_co]):
                 raise StillUnknown(provider, for_person=True, candidates=found.candidates, error=error)
             if isinstance(found, NotFound) and left_s <= 0:
                 raise NotApplied(provider, error)
+            if isinstance(found, PartlyApplied) and left_s <= 0:
+                return found.facts
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             wait_s = min(pause_s, left_s + 0.001) if left_s > 0 else pause_s
             if not self.is_patient or loop_time() + wait_s >= self.call.deadline_at:

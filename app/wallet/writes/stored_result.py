@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from app.store.records import MethodAddress, OperationRecord, WriteOutcome
+from app.store.records import MethodAddress, OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
-from app.wallet.commands import WriteResult
+from app.wallet.commands import ItemResult, WriteResult
 from app.wallet.problems import ProblemCode, WriteProblem
 
 Json = dict[str, Any]
 
 
 def to_json(result: WriteResult) -> Json:
-    """Everything except the operation, the next action (returned once) and the link (stored in the directory)."""
+    """Everything except the operation, next actions (returned once) and the link (stored in the directory)."""
     kept: Json = {
         "problems": [problem_row(problem) for problem in result.problems],
         "warnings": [problem_row(problem) for problem in result.warnings],
@@ -22,6 +22,7 @@ def to_json(result: WriteResult) -> Json:
         "payment_id": result.payment_id,
         "lookalikes": [from_address(one) for one in result.lookalikes],
         "link": result.link.provider.value if result.link else None,
+        "items": [_item_row(one) for one in result.items],
     }
     for name in ("method", "previous", "replaced", "deleted"):
         kept[name] = from_address(getattr(result, name))
@@ -43,6 +44,27 @@ def from_json(operation: OperationRecord, *, replayed: bool) -> WriteResult:
         replaced=to_address(kept.get("replaced")),
         deleted=to_address(kept.get("deleted")),
         lookalikes=tuple(found for one in kept.get("lookalikes", ()) if (found := to_address(one))),
+        items=tuple(_row_item(one) for one in kept.get("items", ())),
+    )
+
+
+def _item_row(item: ItemResult) -> Json:
+    return {
+        "state": item.state.value,
+        "outcome": item.outcome.value,
+        "method": from_address(item.method),
+        "was_duplicate": item.was_duplicate,
+        "problems": [problem_row(problem) for problem in item.problems],
+    }
+
+
+def _row_item(kept: Mapping[str, Any]) -> ItemResult:
+    return ItemResult(
+        state=OperationState(kept["state"]),
+        outcome=WriteOutcome(kept["outcome"]),
+        method=to_address(kept["method"]),
+        was_duplicate=kept["was_duplicate"],
+        problems=tuple(row_problem(one) for one in kept["problems"]),
     )
 
 

@@ -1,18 +1,27 @@
 """Writes at several vaults: each part has its own result, and all form one operation."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.errors import VaultError
-from app.store.records import NewEvent, OperationState, WriteOutcome
-from app.vault.enums import CustomerRef, ProviderName
+from app.store.records import NewEvent, OperationState, ResultRow, WriteOutcome
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.wallet.commands import WriteResult
 from app.wallet.problems import WriteProblem
 from app.wallet.writes.handler import Apply, CompletedWrite, row_of
 from app.wallet.writes.interrupts import NotApplied, NothingSent, StillUnknown, WriteRefused
-from app.wallet.writes.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
+from app.wallet.writes.refusals import (
+    PathOf,
+    interrupted,
+    is_final,
+    outcome_unknown,
+    path_unchanged,
+    problems_of,
+    proven_absent,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +36,7 @@ class VaultResult:
     look_at: datetime | None = None
     problems: tuple[WriteProblem, ...] = ()
     customer_ref: CustomerRef | None = None
+    method_ref: MethodRef | None = None
 
 
 async def gather_results(parts: Iterable[Awaitable[VaultResult]]) -> list[VaultResult]:
@@ -38,10 +48,15 @@ async def gather_results(parts: Iterable[Awaitable[VaultResult]]) -> list[VaultR
     return [one for one in found if isinstance(one, VaultResult)]
 
 
-async def run_at_vault(provider: ProviderName, work: Callable[[], Awaitable[CustomerRef]], *path: str) -> VaultResult:
+async def run_at_vault(
+    provider: ProviderName,
+    work: Callable[[], Awaitable[CustomerRef]],
+    *path: str,
+    path_of: PathOf = path_unchanged,
+) -> VaultResult:
     """Run one vault's part, which returns the vault's customer ref, and report its result.
 
-    `path` is used if a vault names no field.
+    `path` is used if a vault names no field, `path_of` if it names one.
     """
     try:
         ref = await work()
@@ -61,7 +76,7 @@ async def run_at_vault(provider: ProviderName, work: Callable[[], Awaitable[Cust
             problems=(replace(outcome_unknown(provider, unknown.error), path=path),),
         )
     except VaultError as error:
-        return _failed(provider, problems_of(error), is_final(error), path)
+        return _failed(provider, problems_of(error, path_of), is_final(error), path)
     return VaultResult(
         provider=provider,
         state=OperationState.SUCCEEDED,
@@ -105,6 +120,44 @@ def summary(
         ),
         apply=apply,
         events=events,
+    )
+
+
+def rows_summary(
+    found: Mapping[int, VaultResult], settled: Collection[OperationState], *, dry_run: bool = False
+) -> CompletedWrite:
+    """PARTIAL if some rows failed, FAILED if all did; a dry run's good rows are SUCCEEDED and NOT_APPLIED.
+
+    `found` is by row number; `settled` are the states of the other rows, which stay unchanged.
+    """
+    endings = found.values()
+    count = Counter([*settled, *(ending.state for ending in endings)])
+    state = OperationState.SUCCEEDED
+    if count[OperationState.UNKNOWN]:
+        state = OperationState.UNKNOWN
+    elif count[OperationState.FAILED]:
+        state = OperationState.FAILED if count[OperationState.FAILED] == count.total() else OperationState.PARTIAL
+    applied = WriteOutcome.NOT_APPLIED if dry_run or state is OperationState.FAILED else WriteOutcome.APPLIED
+    return CompletedWrite(
+        result=WriteResult(),
+        state=state,
+        outcome=WriteOutcome.UNKNOWN if state is OperationState.UNKNOWN else applied,
+        is_final=all(one.is_final for one in endings if one.state is OperationState.FAILED),
+        for_person=all(one.for_person for one in endings if one.state is OperationState.UNKNOWN),
+        rows=tuple(_result_row(number, ending, dry_run=dry_run) for number, ending in found.items()),
+    )
+
+
+def _result_row(number: int, ending: VaultResult, *, dry_run: bool) -> ResultRow:
+    is_done = ending.state is OperationState.SUCCEEDED
+    return row_of(
+        number,
+        ending.provider,
+        ending.state,
+        WriteOutcome.NOT_APPLIED if dry_run and is_done else ending.outcome,
+        customer_ref=ending.customer_ref,
+        method_ref=ending.method_ref,
+        problem=ending.problems[0] if ending.problems else None,
     )
 
 

@@ -37,6 +37,7 @@ from app.wallet.commands import Actor, Command, WriteResult
 from app.wallet.digest import DIGEST_KEY, input_digest, matching_key
 from app.wallet.problems import STORE_UNAVAILABLE, ProblemCode, WriteProblem, not_found
 from app.wallet.writes.add import AddMethodHandler
+from app.wallet.writes.add_several import AddMethodsHandler
 from app.wallet.writes.create import CreateCustomerHandler
 from app.wallet.writes.defaults import SetDefaultHandler
 from app.wallet.writes.delete import DeleteMethodHandler
@@ -67,6 +68,7 @@ Handler = WriteHandler[Any, Any]
 
 HANDLERS: Final[tuple[type[Handler], ...]] = (
     AddMethodHandler,
+    AddMethodsHandler,
     UpdateMethodHandler,
     SetDefaultHandler,
     DeleteMethodHandler,

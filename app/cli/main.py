@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "partner": "Partner apps: their keys, scopes and customers.",
     "payments": "Resolve payments that need an operator.",
     "sandbox": "Run only the four sandboxes, or change a running one.",
+    "reconcile": "Find differences between the gateway and the vaults.",
     "schema": "Print the schema (SDL), or compare two.",
     "serve": "Run only the gateway, from settings.",
     "token": "Print a token for the `dev` gateway.",

@@ -19,6 +19,7 @@ _PAGE: Final = Query(
     "SELECT {columns} FROM links WHERE tenant = :tenant AND (provider, customer_ref) > (:provider, :customer_ref)"
     " ORDER BY provider, customer_ref LIMIT :limit",
 )
+_COUNT: Final = Query(int, "SELECT COUNT(*) FROM links WHERE tenant = :tenant")
 _CONFLICTS: Final = Query(
     LinkConflictRecord,
     "SELECT {columns} FROM link_conflicts WHERE tenant = :tenant ORDER BY provider, customer_id",
@@ -44,6 +45,10 @@ def links_page(db: Connection, after: LinkRecord | None = None, *, limit: int = 
     return db.all(_PAGE, provider=provider, customer_ref=customer_ref, limit=limit)
 
 
+def count_links(db: Connection) -> int:
+    return db.one(_COUNT) or 0
+
+
 def link_conflicts(db: Connection) -> list[LinkConflictRecord]:
     """Links that an upgrade set aside because another customer is linked to the same vault customer."""
     return db.all(_CONFLICTS)
@@ -53,4 +58,5 @@ class LinkHealth(Repository):
     mark_not_found = WriteMethod(mark_customer_not_found)
     is_marked = ReadMethod(is_marked_not_found)
     page_of_links = ReadMethod(links_page)
+    count = ReadMethod(count_links)
     conflicts = ReadMethod(link_conflicts)

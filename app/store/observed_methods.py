@@ -78,6 +78,7 @@ _METHODS: Final = "SELECT {columns} FROM methods WHERE tenant = :tenant"
 _ORDER: Final = "ORDER BY provider, customer_ref, method_ref"
 _OWNERS: Final = Query(ObservedRecord, f"{_METHODS} AND provider = :provider AND method_ref IN :refs {_ORDER}")
 _OF_CUSTOMER: Final = Query(ObservedRecord, f"{_METHODS} AND customer_id = :customer_id {_ORDER}")
+_OF_CUSTOMERS: Final = Query(ObservedRecord, f"{_METHODS} AND customer_id IN :ids {_ORDER}")
 _EXPIRING: Final = Query(
     ObservedRecord,
     f"{_METHODS} AND expiry BETWEEN :first_month AND :last_month AND status = 'ACTIVE'"
@@ -185,6 +186,10 @@ def observed_methods_of(db: Connection, customer_id: str) -> list[ObservedRecord
     return db.all(_OF_CUSTOMER, customer_id=customer_id)
 
 
+def observed_methods_of_customers(db: Connection, ids: Collection[str]) -> list[ObservedRecord]:
+    return db.all(_OF_CUSTOMERS, ids=list(ids))
+
+
 def expiring_methods(
     db: Connection, first_month: str, last_month: str, *, after: ObservedRecord | None = None, limit: int = 500
 ) -> list[ObservedRecord]:
@@ -221,6 +226,7 @@ class ObservedMethods(Repository):
     owners = ReadMethod(owners_of_methods)
     unseen_links = ReadMethod(unseen_links)
     of_customer = ReadMethod(observed_methods_of)
+    of_customers = ReadMethod(observed_methods_of_customers)
     expiring = ReadMethod(expiring_methods)
     next_to_expire = ReadMethod(next_to_expire)
     note = WriteMethod(note_list)

@@ -32,6 +32,7 @@ from app.wallet.wake import Wake
 _log = logging.getLogger("vaultgraph.endpoints")
 _LEASE: Final = timedelta(seconds=60)
 _IDLE_S: Final = 0.5
+_GATHER_S: Final = 0.02  # commits come in bursts: one look for all of them
 _SLOW_EVERY_S: Final = 5.0
 _IN_FLIGHT: Final = 64
 _MOST_DOUBLINGS: Final = 30
@@ -108,6 +109,7 @@ class EndpointWorker:
             await self._now_and_then()
             await self.work_once()
         await self._wake.wait(_IDLE_S)
+        await asyncio.sleep(_GATHER_S)
 
     async def _now_and_then(self) -> None:
         """Release the claims of dead workers, and encrypt secrets under the first key. Without it, claims expire."""

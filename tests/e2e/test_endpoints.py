@@ -1,11 +1,13 @@
 """Outgoing webhooks through the whole product: the command, a running gateway, and the receivers of the docs."""
 
+import asyncio
 import json
 import os
 import re
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,14 +18,18 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook as Verifier
 
-from app.store.records import EventType
+from app.endpoints.signing import SecretCipher, new_secret
+from app.store import Store
+from app.store.records import EventType, NewEndpoint, NewEvent
+from app.store.ulids import ENDPOINT, new_id
+from app.wallet.keys import KeyRing
 from tests.e2e.test_events_all import happen
 from tests.support.command import vaultgraph
 from tests.support.gateway import KEYS, RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.node import require_node
 from tests.support.partners import PartnerApp
-from tests.support.receiver import Receiver
+from tests.support.receiver import OK, Answer, Receiver, Webhook
 from tests.support.waiting import eventually
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "outgoing-webhooks.md").read_text("utf-8")
@@ -172,6 +178,66 @@ def test_an_operator_finds_what_failed_and_sends_it_again(start_gateway: StartGa
         run(gateway, "remove", endpoint)
         assert table(gateway, "list") == []
         assert "no such endpoint" in run(gateway, "remove", endpoint, expected=1)
+
+
+_WORKER = """
+import asyncio, sys
+from datetime import UTC, datetime
+from app.endpoints.compose import build_endpoint_worker
+from app.endpoints.signing import SecretCipher
+from app.settings.model import EndpointSettings
+from app.store import Store
+from app.wallet.ids import Ids
+from app.wallet.keys import KeyRing
+from app.wallet.writes.lease import WorkerLease
+
+async def main(url, id_key, digest_key):
+    store = Store.open(url)
+    owner = WorkerLease(store, lambda: datetime.now(UTC))
+    await owner.start()
+    keys, settings = KeyRing([digest_key], SecretCipher), EndpointSettings(allow_loopback=True, timeout_s=20)
+    await build_endpoint_worker(settings, store, keys, Ids(id_key), owner, lambda outcome: None).run()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_killed_process_is_continued_by_another(sqlite_url: str) -> None:
+    command = [sys.executable, "-c", _WORKER, sqlite_url, KEYS["id_key"], KEYS["digest_key"]]
+    is_open = threading.Event()
+
+    def answer(webhook: Webhook) -> Answer:
+        is_open.wait(30)
+        return OK
+
+    store = Store.open(sqlite_url)
+    with Receiver(answer) as receiver, subprocess.Popen(command) as first:
+        keys, endpoint_id = KeyRing([KEYS["digest_key"]], SecretCipher), new_id(ENDPOINT)
+        sealed = keys.first.seal(endpoint_id, new_secret())
+        new = NewEndpoint(
+            id=endpoint_id,
+            client=None,
+            url=receiver.url,
+            types=frozenset({"METHOD_EXPIRING"}),
+            secret=sealed,
+            secret_key=keys.first_name,
+        )
+        await store.endpoints.add(new)
+        crowd = [NewEvent(type=EventType.METHOD_EXPIRING, customer_id=f"cus_{number % 4}") for number in range(12)]
+        events = [event.id for event in await store.events.append_all(crowd)]
+        await asyncio.to_thread(eventually, lambda: len(receiver.seen) == 4)
+        with subprocess.Popen(command) as second:
+            first.kill()
+            first.wait()
+            is_open.set()
+            await asyncio.to_thread(eventually, lambda: len(receiver.seen) == 16, "the four again, then the others")
+            second.kill()
+    assert sorted(receiver.ids[4:]) == events
+    assert set(receiver.ids[:4]) == set(events[:4]), "the first of each customer, sent by both"
+    for number in range(4):
+        found = [one.id for one in receiver.seen[4:] if one.customer == f"cus_{number}"]
+        assert found == events[number::4]
+    await store.close()
 
 
 def test_what_cannot_be_an_endpoint_is_refused_by_its_rule(gateway: RunningGateway) -> None:

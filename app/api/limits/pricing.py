@@ -3,7 +3,7 @@
 Calls: a customer's data is read once per request, however many fields need it, so below a field with a price only the
 most expensive field counts. Fields with prices below it lead to other customers, or to the same one after a write: they
 are added, multiplied by the assumed sizes of the lists around them. The items of a connection at the root belong to
-different customers.
+different customers, which cost nothing more unless a vault is read for them.
 
 Fields: each counts one, multiplied by the assumed sizes of the lists around it (`PriceList.size_of`).
 """
@@ -156,7 +156,8 @@ class _Pricing:
         own = self._prices.of_root(root.name, name)
         inner = self._inner(node, root)
         is_write = self._operation.operation is OperationType.MUTATION
-        closed = inner.closed(0 if is_write else own, max(self._sized_fields(node, root.name).values(), default=1))
+        items = max(self._sized_fields(node, root.name).values(), default=1) if inner.is_read else 1
+        closed = inner.closed(0 if is_write else own, items)
         calls = ceil(closed.apart) + (own if is_write else 0)
         times, variable = self._times(root, node)
         # Every write runs, even if it equals another; a read runs once per distinct set of arguments.

@@ -55,6 +55,7 @@ async def test_a_wallet_is_what_the_vault_holds(
         0,
         False,
     )
+    assert (wallet.profile is not None) == vault.capabilities.keeps_profiles
     assert {method.method_ref for method in wallet.methods} == set(held)
     for method in wallet.methods:
         row = held[method.method_ref]

@@ -54,7 +54,8 @@ async def test_an_added_method_exists_once(
     assert added.customer_ref == case.full_ref
     assert {method.method_ref for method in wallet.methods} - held == {added.method_ref}
     method = next(method for method in wallet.methods if method.method_ref == added.method_ref)
-    assert (method.kind, method.status) == (new.kind, PaymentMethodStatus.ACTIVE)
+    status = PaymentMethodStatus.INACTIVE if new.active is False else PaymentMethodStatus.ACTIVE
+    assert (method.kind, method.status) == (new.kind, status)
     assert method.last4 == (new.last4 or method.last4)
     if not case.is_token_the_ref:
         assert new.secret.reveal() not in repr(wallet)

@@ -5,6 +5,7 @@ from typing import Any
 from app.sandbox.demo import ALEX, demo_guid, load_customer
 from app.testing.case import VaultCase
 from app.vault.enums import (
+    AddressType,
     AddRoute,
     BankAccountType,
     BankRail,
@@ -12,14 +13,16 @@ from app.vault.enums import (
     CustomerRef,
     MethodRef,
     ProviderName,
+    WalletKind,
 )
-from app.vault.model import Address, Expiry, MethodChange, NewBankAccount, NewCard, PersonName
+from app.vault.model import Address, AddressLabels, Expiry, MethodChange, NewBankAccount, NewCard, PersonName
 from app.vault.secret import Secret
 from tests.support.sandbox import RunningSandbox
 
 REF = ALEX.refs["jpmorgan"]
 _PROFILE = f"/api/v2/mmp/consumer-profiles/{REF}"
 HOME = Address(line1="1 High St", line2="Flat 2", city="Leeds", region="LDS", postal_code="LS1 1AA", country="GB")
+WORK = AddressLabels(type=AddressType.SHIPPING, name="Work", recipient=PersonName("Ada", "Example"))
 
 
 def new_card(sandbox: RunningSandbox | None = None, **changes: Any) -> NewCard:
@@ -37,6 +40,15 @@ def new_card(sandbox: RunningSandbox | None = None, **changes: Any) -> NewCard:
 
 def network_token(sandbox: RunningSandbox | None = None) -> NewCard:
     return new_card(route=AddRoute.NETWORK_TOKEN, secret=Secret("5555555555554444"), brand=CardBrand.MASTERCARD)
+
+
+def wallet_payload(sandbox: RunningSandbox | None = None) -> NewCard:
+    return NewCard(
+        provider=ProviderName.JPMORGAN,
+        route=AddRoute.WALLET_PAYLOAD,
+        secret=Secret("encrypted by the wallet"),
+        wallet=WalletKind.GOOGLE_PAY,
+    )
 
 
 def new_account(rail: BankRail, **changes: Any) -> NewBankAccount:
@@ -68,6 +80,8 @@ JPMORGAN = VaultCase(
     new_methods={
         "raw card": new_card,
         "card with address": lambda sandbox: new_card(billing_address=HOME),
+        "inactive card": lambda sandbox: new_card(billing_address=HOME, address_labels=WORK, active=False),
+        "wallet payload": wallet_payload,
         "network token": network_token,
         "ach": lambda sandbox: new_account(BankRail.ACH),
         "sepa": lambda sandbox: new_account(BankRail.SEPA),
@@ -79,6 +93,7 @@ JPMORGAN = VaultCase(
         "expiry": MethodChange(expiry=Expiry(2033, 1)),
         "holder": MethodChange(holder=PersonName("Ann", "Doe")),
         "address": MethodChange(billing_address=HOME),
+        "labelled address": MethodChange(billing_address=HOME, address_labels=AddressLabels(name="Home")),
         "inactive": MethodChange(active=False),
         "several": MethodChange(expiry=Expiry(2032, 12), holder=PersonName("Zoë", "O'Neil"), active=True),
     },

@@ -188,6 +188,21 @@ def test_contacts_and_stamps_of_the_profile(gateway: RunningGateway) -> None:
     assert {(one["createdAt"], one["profileUpdatedAt"]) for one in untouched} == {("2026-01-05T09:00:00Z",) * 2}
 
 
+def test_a_change_of_the_profile_alone_is_shown(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    """The methods are the same objects then, and nothing else may be."""
+    fields = "vaultContacts { phones { number } profileUpdatedAt } paymentMethods { id }"
+    document = f'{{ customer(id: "cus_alex") {{ {fields} }} }}'
+    before = gateway.data(document)["customer"]
+    known = sandbox.credentials("jpmorgan")
+    path = "/jpmorgan/api/v2/mmp/consumer-profiles/PACJGQ/communication"
+    phone = {"phoneList": [{"phoneNumber": "7777777717", "countryCode": "1"}]}
+    assert sandbox.request("POST", path, phone, known["headers"]).status == 200
+    after = gateway.data(document)["customer"]
+    assert after["paymentMethods"] == before["paymentMethods"]
+    assert [one["number"] for one in after["vaultContacts"][0]["phones"]] == ["8888888828", "7777777717"]
+    assert after["vaultContacts"][0]["profileUpdatedAt"] > before["vaultContacts"][0]["profileUpdatedAt"]
+
+
 def test_an_unreadable_vault_is_said_and_is_not_empty(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     sandbox.fault("jpmorgan", "status", status=503)
     (row,) = gateway.data(CONTACTS, id="cus_alex")["customer"]["vaultContacts"]

@@ -4,7 +4,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import click
+from graphql import build_schema
 
+from app.api.client_config import apollo_config
 from app.api.documents.changes import Weight, compare, schema_from
 from app.api.documents.formats import ManifestEntry, ManifestUnreadable, read
 from app.cli.documents import SDL_FILE, installed_sdl
@@ -24,11 +26,18 @@ _MANIFESTS = ("persisted-documents.json", "persisted-query-manifest.json", "pers
 @click.option(
     "--subgraph", is_flag=True, help="Include Apollo Federation directives, for composition into a supergraph."
 )
+@click.option(
+    "--client", type=click.Choice(["apollo"]), help="Print possibleTypes and typePolicies for a client's cache as JSON."
+)
 @click.pass_context
-def command(context: click.Context, subgraph: bool) -> None:
-    if context.invoked_subcommand is None:
-        from resolvers.schema import print_sdl, subgraph_sdl
+def command(context: click.Context, subgraph: bool, client: str | None) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    from resolvers.schema import print_sdl, subgraph_sdl
 
+    if client is not None:
+        print_json(apollo_config(build_schema(print_sdl())))
+    else:
         click.echo(subgraph_sdl() if subgraph else print_sdl(), nl=False)
 
 

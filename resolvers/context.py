@@ -13,6 +13,7 @@ from app.store.records import PaymentRecord
 from app.vault.enums import CircuitState, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call, TraceHeaders
 from app.wallet.caller import Caller
+from app.wallet.commands import WriteResult
 from app.wallet.reads.build_wallet import DefaultInfo, WalletRules
 from app.wallet.reads.customers import CustomerCache, DirectoryEntry, MethodAddress
 from app.wallet.reads.reader import SourceReading, WalletReader
@@ -110,6 +111,9 @@ class Services:
 class Context:
     """The context of one request. Create it with `create` on the running loop, and always `close` it.
 
+    `writes` has the results of the mutation's root fields that ran, by their keys in the response; None for one that
+    raised or is running.
+
     `analyses` keeps what `app.execution.selected` finds out about the operation if it has no plan. For streams:
     `resume_after` is the client's last event id (Last-Event-ID), `event_id` the id of the current event. `has_failed`
     is True once the store was unavailable for a write.
@@ -124,6 +128,7 @@ class Context:
     event_id: str | None = field(default=None, init=False)
     analyses: dict[Any, Any] = field(default_factory=dict, init=False)
     has_failed: bool = field(default=False, init=False)
+    writes: dict[str, WriteResult | None] | None = field(default=None, init=False)
     writes_refused: Mapping[str, tuple[str, ...]] | None = field(default=None, init=False)
     loaders: Loaders = field(init=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)

@@ -239,8 +239,12 @@ def _refused_writes(info: GraphInfo) -> dict[str, tuple[str, ...]]:
 
 
 async def _audited(running: Any, name: str, info: GraphInfo, arguments: Mapping[str, Any]) -> Any:
-    """Record mutations that ended before the journal; the others record an event themselves."""
+    """Note the result in the context. Record mutations that ended before the journal; the others record an event
+    themselves.
+    """
     context = info.context
+    key = str(info.path.key)
+    context.writes = {**(context.writes or {}), key: None}
     about = customer_named(None, arguments)
     trail, caller = context.services.audit, context.caller
     try:
@@ -248,6 +252,7 @@ async def _audited(running: Any, name: str, info: GraphInfo, arguments: Mapping[
     except Exception:
         trail.mutation(caller, context.request_id, name, about, "ERROR", ())
         raise
+    context.writes[key] = payload.result
     if payload.result.operation is None:
         codes = [str(one.code.value) for one in payload.result.problems]
         outcome = "REFUSED" if codes else "DONE"

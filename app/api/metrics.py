@@ -95,7 +95,7 @@ class Metrics:
                 ),
                 _Count(
                     "vaultgraph_requests",
-                    "Requests to /graphql by outcome and kind of caller.",
+                    "Requests to /graphql, /mcp and /openapi.json by outcome and kind of caller.",
                     ("outcome", "caller"),
                     self._requests,
                 ),

@@ -13,6 +13,7 @@ from app.api.request import GraphQLRequest
 from app.api.request_record import RequestRecord
 from app.api.response import HttpResponse
 from app.execution.documents import Document
+from app.wallet.commands import WriteResult
 
 
 class RequestContext(Protocol):
@@ -20,7 +21,8 @@ class RequestContext(Protocol):
 
     Set before execution: `resume_after` (the client's last event id, for a subscription), `question` (equal for all
     requests of one operation) and `budget` (the response limits). Read afterwards: `event_id` (id of the event just
-    sent, if it has one) and `has_failed` (True if a mutation's payload reports an internal failure).
+    sent, if it has one), `has_failed` (True if a mutation's payload reports an internal failure) and `writes` (the
+    results of the mutation's root fields that ran, by their keys in the response; None for one that raised).
     """
 
     budget: Any
@@ -28,6 +30,7 @@ class RequestContext(Protocol):
     resume_after: str | None
     event_id: str | None
     has_failed: bool
+    writes: dict[str, WriteResult | None] | None
 
     def response_extensions(self) -> Mapping[str, Any]: ...
 

@@ -228,11 +228,6 @@ def _for_agents(file: str, new: list[NewDocument], names: tuple[str, ...]) -> li
     """The documents, marked as `--agents` says. Raises CommandFailed after a line for each fault."""
     if not names:
         return new
-    from app.api.mcp.tools import lacking
-    from resolvers.scalars import JSON_SCHEMAS
-
-    graph = DescribedGraph(installed_sdl(), JSON_SCHEMAS)
-    cache = DocumentCache(graph.schema, max_bytes=0, max_tokens=Settings().gate.tokens, suggest=False)
     wanted = {name for text in names for name in text.split(",") if name}
     marked = [replace(one, for_agents=bool(wanted & {one.operation_name, one.document_id})) for one in new]
     chosen = [one for one in marked if one.for_agents]
@@ -240,14 +235,11 @@ def _for_agents(file: str, new: list[NewDocument], names: tuple[str, ...]) -> li
         f"{file}: {name}: is not in the file"
         for name in sorted(wanted - {name for one in chosen for name in (one.operation_name, one.document_id)})
     ]
-    for one in chosen:
-        if one.operation_kind == "subscription":
-            faults.append(f"{file}: {one.operation_name}: agents cannot subscribe")
-        for described in graph.describe([_Live(one.document_id, 0, True, cache.prepare(one.text))]):
-            if described.kind == "mutation":
-                faults += [
-                    f"{file}: {described.name}: agents need the outcome: add to {row}" for row in lacking(described)
-                ]
+    faults += [
+        f"{file}: {one.operation_name or one.document_id}: agents cannot subscribe"
+        for one in chosen
+        if one.operation_kind == "subscription"
+    ]
     for fault in faults:
         click.echo(fault, err=True)
     if faults:

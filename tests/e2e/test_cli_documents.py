@@ -210,9 +210,9 @@ def test_an_unknown_scope_is_named(tmp_path: Path) -> None:
 def test_mutations_for_agents_are_named_at_publishing(operator: Operator) -> None:
     operator.add("acme", "--all-customers")
     assert operator.run("partner", "change", "acme", "--scope", "customers:read", "payment_methods:write")[0] == 0
-    outcome = "operation { id state } userErrors { code message }"
-    delete = "mutation %s($input: DeletePaymentMethodInput!) { deletePaymentMethod(input: $input) { %s } }"
-    file = operator.file({"n": NAME, "d1": delete % ("Delete", outcome), "d2": delete % ("Bare", "deletedId")})
+    delete = "mutation %s($input: DeletePaymentMethodInput!) { deletePaymentMethod(input: $input) { deletedId } }"
+    changes = "subscription Changes($id: ID!) { customerEvents(customerId: $id) { id } }"
+    file = operator.file({"n": NAME, "d1": delete % "Delete", "d2": delete % "Bare", "s": changes})
 
     def agents() -> dict[str, bool]:
         status, out, _ = operator.run("documents", "list", "acme", "--json")
@@ -220,15 +220,14 @@ def test_mutations_for_agents_are_named_at_publishing(operator: Operator) -> Non
         return {row["operation"]: row["agents"] for row in json.loads("".join(out))}
 
     publish = ("documents", "publish", "acme", file)
-    status, _, errors = operator.run(*publish, "--agents", "Delete,Bare", "--agents", "Other")
+    status, _, errors = operator.run(*publish, "--agents", "Delete,Changes", "--agents", "Other")
     assert status == 1
     assert errors[:-1] == [
         "documents.json: Other: is not in the file",
-        "documents.json: Bare: agents need the outcome: add to deletePaymentMethod: operation { id state }",
-        "documents.json: Bare: agents need the outcome: add to deletePaymentMethod: userErrors { code message }",
+        "documents.json: Changes: agents cannot subscribe",
     ]
     assert operator.run(*publish, "--agents", "d1")[0] == 0
-    assert agents() == {"Name": True, "Delete": True, "Bare": False}
+    assert agents() == {"Name": True, "Delete": True, "Bare": False, "Changes": False}
     assert operator.run(*publish)[0] == 0
     assert agents()["Delete"] is True
     assert operator.run(*publish, "--replace")[0] == 0

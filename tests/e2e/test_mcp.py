@@ -90,6 +90,10 @@ async def test_scopes_callers_and_publications_decide_what_is_listed(acme: Partn
         acme.publish({"hidden": DOCUMENTS["hidden"]}, agents=["hidden"])
         eventually(lambda: acme.gateway.gateway.documents.catalogue.of("acme")["hidden"].for_agents)
         assert "Hidden" in await tools_of(client)
+        refused = await client.call_tool("Hidden", {"input": {"id": "pm_none"}})
+        found = refused.structured_content  # the document selects no reason: the outcome is known nevertheless
+        assert (refused.is_error, found["outcome"], found["operations"]) == (True, "FAILED", [])
+        assert found["data"] == {"deletePaymentMethod": {"deletedId": None}}
     async with agent(url, {"authorization": f"Bearer {acme.gateway.token()}"}) as client:
         assert await tools_of(client) == {}  # staff: only documents.own_client
 
@@ -135,6 +139,9 @@ async def test_a_write_has_an_outcome_and_a_key_with_which_it_can_be_repeated(ac
         payload = first["data"]["setDefaultPaymentMethod"]
         assert (result.is_error, first["outcome"], payload["operation"]["state"]) == (False, "SUCCEEDED", "SUCCEEDED")
         assert payload["customer"]["defaultMethod"]["id"] == method
+        assert first["operations"] == [
+            {"field": "setDefaultPaymentMethod", "id": payload["operation"]["id"], "state": "SUCCEEDED"}
+        ]
         key = first["idempotencyKey"]
 
         again = content(await client.call_tool("SetDefault", arguments, meta={RETRY: key}), tool)

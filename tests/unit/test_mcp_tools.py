@@ -1,13 +1,17 @@
-"""Pure rules of tools: outcome of a write, idempotency keys, names, what a mutation for agents must select."""
+"""Pure rules of tools: outcome of a write, idempotency keys, names."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from graphql import build_schema
 
 from app.api.documents.described import DescribedDocument, DescribedGraph
-from app.api.mcp.tools import AgentTool, has_failed, lacking, tools_of
+from app.api.mcp.tools import AgentTool, tools_of
 from app.execution.documents import Document, DocumentCache
+from app.store.records import OperationState
+from app.wallet.commands import WriteResult
+from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.scalars import JSON_SCHEMAS
 from resolvers.schema import print_sdl
 
@@ -43,38 +47,53 @@ def error(code: str, *path: str) -> dict[str, Any]:
     return {"message": "m", "extensions": {"code": code}, **({"path": [*path]} if path else {})}
 
 
-def payload(state: str | None, *codes: str) -> dict[str, Any]:
-    operation = None if state is None else {"id": "op", "state": state}
-    return {"operation": operation, "userErrors": [{"code": code, "message": "m"} for code in codes]}
+def write(state: str | None, *codes: str) -> WriteResult:
+    operation: Any = None if state is None else SimpleNamespace(id="op", state=OperationState(state))
+    return WriteResult(operation=operation, problems=tuple(WriteProblem(ProblemCode(code), "m") for code in codes))
+
+
+BOTH = {"one": {}, "two": {}}
+FULL = error("RESPONSE_TOO_LARGE", "two")
+NULL = {"one": {}, "two": None}
 
 
 @pytest.mark.parametrize(
-    ("body", "outcome", "is_failure"),
+    ("writes", "body", "outcome", "is_error"),
     [
-        ({"data": {"one": payload("SUCCEEDED"), "two": payload("SUCCEEDED")}}, "SUCCEEDED", False),
-        ({"data": {"two": payload("SUCCEEDED")}}, "SUCCEEDED", False),
-        ({"data": {"two": payload("PENDING")}}, "PENDING", False),
-        ({"data": {"two": payload("PARTIAL", "PROVIDER_TIMEOUT")}}, "PARTIAL", True),
-        ({"data": {"one": payload("SUCCEEDED"), "two": payload("FAILED", "DECLINED")}}, "PARTIAL", True),
-        ({"data": {"one": payload("SUCCEEDED"), "two": payload("UNKNOWN", "OUTCOME_UNKNOWN")}}, "UNKNOWN", True),
-        ({"data": {"two": payload(None, "NOT_FOUND")}}, "FAILED", True),
-        ({"data": {"two": payload(None)}}, "SUCCEEDED", False),
-        ({"data": {"two": payload(None, "IDEMPOTENCY_IN_PROGRESS")}}, "PENDING", True),
-        ({"data": {"two": payload(None, "OUTCOME_UNKNOWN")}}, "UNKNOWN", True),
-        ({"data": {"two": None}, "errors": [error("FORBIDDEN", "two")]}, "FAILED", True),
-        ({"data": {"two": None}, "errors": [error("INTERNAL_SERVER_ERROR", "two")]}, "UNKNOWN", True),
-        ({"data": {"two": None}, "errors": [error("RESPONSE_TOO_LARGE", "two")]}, "UNKNOWN", True),
-        ({"data": {"two": None}, "errors": [error("A_NEW_CODE", "two")]}, "UNKNOWN", True),
-        ({"errors": [error("BAD_USER_INPUT")]}, "FAILED", True),
-        ({"data": None, "errors": [error("INTERNAL_SERVER_ERROR", "two")]}, "UNKNOWN", True),
-        ({"data": {"two": {"userErrors": []}}}, "SUCCEEDED", False),
-        ({"data": {"two": {"operation": {"id": "op"}}}}, "UNKNOWN", True),
-        ({"data": {}}, "SUCCEEDED", False),
+        ({"one": write("SUCCEEDED"), "two": write("SUCCEEDED")}, {"data": BOTH}, "SUCCEEDED", False),
+        ({"two": write("SUCCEEDED")}, {"data": {"two": {}}}, "SUCCEEDED", False),
+        ({"two": write("PENDING")}, {"data": {"two": {}}}, "PENDING", False),
+        ({"two": write("PARTIAL", "PROVIDER_TIMEOUT")}, {"data": {"two": {}}}, "PARTIAL", True),
+        ({"one": write("SUCCEEDED"), "two": write("FAILED", "DECLINED")}, {"data": BOTH}, "PARTIAL", True),
+        ({"one": write("SUCCEEDED"), "two": write("UNKNOWN", "OUTCOME_UNKNOWN")}, {"data": BOTH}, "UNKNOWN", True),
+        ({"two": write(None, "NOT_FOUND")}, {"data": {"two": {}}}, "FAILED", True),
+        ({"two": write(None)}, {"data": {"two": {}}}, "SUCCEEDED", False),
+        ({"two": write(None, "IDEMPOTENCY_IN_PROGRESS")}, {"data": {"two": {}}}, "PENDING", True),
+        ({"two": write(None, "OUTCOME_UNKNOWN")}, {"data": {"two": {}}}, "UNKNOWN", True),
+        ({"two": None}, {"data": {"two": None}, "errors": [error("INTERNAL_SERVER_ERROR", "two")]}, "UNKNOWN", True),
+        ({}, {"data": {"two": None}, "errors": [error("FORBIDDEN", "two")]}, "FAILED", True),
+        ({}, {"data": {"two": None}, "errors": [error("A_NEW_CODE", "two")]}, "UNKNOWN", True),
+        ({}, {"errors": [error("BAD_USER_INPUT")]}, "FAILED", True),
+        ({}, {"data": None, "errors": [error("INTERNAL_SERVER_ERROR", "two")]}, "UNKNOWN", True),
+        ({}, {"data": {}}, "SUCCEEDED", False),
+        # The field ran, and its part of the response could not be shown.
+        (
+            {"two": write("SUCCEEDED")},
+            {"data": {"two": None}, "errors": [error("RESPONSE_TOO_LARGE", "two")]},
+            "SUCCEEDED",
+            True,
+        ),
+        # The first field ran, and the response was full before the second one.
+        ({"one": write("SUCCEEDED")}, {"data": NULL, "errors": [FULL]}, "PARTIAL", True),
     ],
 )
-def test_the_outcome_of_a_write(body: dict[str, Any], outcome: str, is_failure: bool) -> None:
-    result = tool(TWO).result(body, "key")
-    assert (result["outcome"], has_failed(result), result["idempotencyKey"]) == (outcome, is_failure, "key")
+def test_the_outcome_of_a_write(
+    writes: dict[str, WriteResult | None], body: dict[str, Any], outcome: str, is_error: bool
+) -> None:
+    result, is_failure = tool(TWO).result(body, "key", writes)
+    assert (result["outcome"], is_failure, result["idempotencyKey"]) == (outcome, is_error, "key")
+    journalled = [(name, one.operation.state.value) for name, one in writes.items() if one and one.operation]
+    assert [(one["field"], one["state"]) for one in result["operations"]] == journalled
 
 
 def test_keys_are_put_where_the_variables_have_them() -> None:
@@ -86,25 +105,7 @@ def test_keys_are_put_where_the_variables_have_them() -> None:
     assert made.variables({"on": False}, "k") == {"on": False, "key": "k.1"}
     assert [*made.input_schema["properties"]] == ["a", "on"]
     query = tool("query Q { viewer { partner } }")
-    assert (query.variables({}, "k"), query.result({"data": {}}, "k")) == ({}, {"data": {}})
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        (DELETE, []),
-        (TWO, []),
-        (DELETE.replace("id state", "id"), ["deletePaymentMethod: operation { id state }"]),
-        (DELETE.replace("userErrors { code message }", ""), ["deletePaymentMethod: userErrors { code message }"]),
-        (DELETE.replace("operation {", "op: operation {"), ["deletePaymentMethod: operation { id state }"]),
-        (
-            DELETE.replace(SELECTED, "...P") + f" fragment P on DeletePaymentMethodPayload {{ {SELECTED} }}",
-            [],
-        ),
-    ],
-)
-def test_what_a_mutation_for_agents_must_select(text: str, found: list[str]) -> None:
-    assert lacking(described(text)) == found
+    assert (query.variables({}, "k"), query.result({"data": {}}, "k")) == ({}, ({"data": {}}, False))
 
 
 def test_names_are_unique_short_and_stable() -> None:

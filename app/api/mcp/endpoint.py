@@ -141,7 +141,7 @@ class AgentEndpoint:
         body = b"".join(part.get("body", b"") for part in sent)
         if b'"error":' in body[:_HEAD] and not call.is_own_error:
             record.code, body = record.code or "BAD_REQUEST", _without_quotes(body)
-        return HttpResponse(int(start["status"]), body, "application/json")
+        return HttpResponse(int(start["status"]), body, "application/json", is_open=call.is_list)
 
     async def _metadata(
         self, scope: Scope, watch: DisconnectWatch, headers: Mapping[str, str], record: RequestRecord

@@ -18,7 +18,7 @@ from msgspec import Struct
 from app.api.disconnect import DisconnectWatch
 from app.api.documents.descriptions import Descriptions
 from app.api.error_format import masked
-from app.api.mcp.tools import KEY, RETRY_WITH_KEY, AgentTool, has_failed, tools_of
+from app.api.mcp.tools import KEY, NO_WRITES, RETRY_WITH_KEY, AgentTool, tools_of
 from app.api.operations import OperationRunner
 from app.api.problems import RequestRefused
 from app.api.protocols import RequestPolicy
@@ -43,12 +43,15 @@ _INSTRUCTIONS: Final = (
 
 
 class Message(Struct):
-    """One JSON-RPC message. `is_own_error`: its error is one of this gateway, not the SDK's."""
+    """One JSON-RPC message. `is_own_error`: its error is one of this gateway, not the SDK's. `is_list`: it asks for the
+    tools, a response that is large and holds no customer's data.
+    """
 
     caller: Caller
     record: RequestRecord
     watch: DisconnectWatch
     is_own_error: bool = False
+    is_list: bool = False
 
 
 def session_manager(answers: "Answers", body_bytes: int) -> StreamableHTTPSessionManager:
@@ -90,6 +93,7 @@ class Answers:
 
     async def list_tools(self, context: Any, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         message: Message = context.request.scope[CALL]
+        message.is_list = True
         tools = [*(await self._tools(message.caller)).values()]
         after = params.cursor if params is not None else None
         left = [one for one in tools if after is None or one.name > after]
@@ -109,15 +113,15 @@ class Answers:
                 raise MCPError(_SERVER_ERROR, refused.message, {"code": refused.code})
             raise MCPError(types.INVALID_PARAMS, "The caller has no such tool.", {"code": refused.code})
         asked = ((context.params or {}).get("_meta") or {}).get(RETRY_WITH_KEY)
-        result = await self._run(tool, params.arguments or {}, str(uuid4()) if asked is None else asked, message)
-        return types.CallToolResult(
-            content=[types.TextContent(text=encode(result).decode())],
-            structured_content=result,
-            is_error=has_failed(result),
-        )
+        key = str(uuid4()) if asked is None else asked
+        result, is_error = await self._run(tool, params.arguments or {}, key, message)
+        text = types.TextContent(text=encode(result).decode())
+        return types.CallToolResult(content=[text], structured_content=result, is_error=is_error)
 
-    async def _run(self, tool: AgentTool, arguments: dict[str, Any], key: Any, message: Message) -> dict[str, Any]:
-        """The structured content of the result."""
+    async def _run(
+        self, tool: AgentTool, arguments: dict[str, Any], key: Any, message: Message
+    ) -> tuple[dict[str, Any], bool]:
+        """The structured content of the result, and whether it is an error."""
         record, operations = message.record, self._operations
         is_running = False
         try:
@@ -132,7 +136,8 @@ class Answers:
             is_running = True
             outcome = await operations.run(prepared, record)
             body: dict[str, Any] = orjson.loads(encode(outcome.body))
-            return tool.result(body, key, None if outcome.was_executed else "FAILED")
+            writes = prepared.context.writes if prepared.context is not None else None
+            return tool.result(body, key, writes or NO_WRITES)
         except RequestRefused as refused:
             problem, state = refused, "FAILED"
             record.status = refused.status
@@ -140,7 +145,7 @@ class Answers:
             problem, state = masked(error, record.request_id), "UNKNOWN" if is_running else "FAILED"
             record.has_failed = True
         record.code = problem.code
-        return tool.result(_body(problem, record), key, state)
+        return tool.result(_body(problem, record), key, outcome=state)
 
     def _checked(self, tool: AgentTool, arguments: dict[str, Any], key: Any, message: Message) -> dict[str, Any]:
         """The variables. Raises RequestRefused(BAD_USER_INPUT), which counts as a request."""

@@ -4,7 +4,7 @@ Source: https://modelcontextprotocol.io/specification/2026-07-28/server/tools
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -14,6 +14,8 @@ from graphql import GraphQLInputObjectType, GraphQLNonNull, get_named_type
 from app.api.documents.described import DescribedDocument
 from app.api.documents.json_schema import JsonSchema, nullable
 from app.api.mcp.arguments import ArgumentCheck
+from app.wallet.commands import WriteResult
+from app.wallet.problems import ProblemCode
 
 KEY: Final = "IdempotencyKey"
 RETRY_WITH_KEY: Final = "vaultgraph/idempotencyKey"
@@ -22,8 +24,13 @@ RETRY_WITH_KEY: Final = "vaultgraph/idempotencyKey"
 # What the first word of a mutation's name says. All others may destroy or move something: deletes, captures, updates.
 _ADDITIVE: Final = ("add", "create", "import", "link", "open", "quote", "set")
 _UPPER: Final = re.compile("[A-Z]")
-_NOTHING_RAN: Final = frozenset({"BAD_USER_INPUT", "FORBIDDEN", "PAN_NOT_ALLOWED"})
+_NOTHING_RAN: Final = frozenset({"BAD_USER_INPUT", "FORBIDDEN", "PAN_NOT_ALLOWED", "RESPONSE_TOO_LARGE"})
+"""Codes of a root field that did not run."""
 _OUTCOMES: Final = ("SUCCEEDED", "PENDING", "PARTIAL", "FAILED", "UNKNOWN")
+_FAILURES: Final = ("FAILED", "PARTIAL", "UNKNOWN")
+Writes = Mapping[str, WriteResult | None]
+"""Results of root fields that ran, by their keys in the response; None for one that raised."""
+NO_WRITES: Final[Writes] = {}
 _Path = tuple[str, ...]
 
 
@@ -59,8 +66,9 @@ class AgentTool:
         }
         if self.is_write:
             properties["outcome"] = {"type": "string", "enum": [*_OUTCOMES], "description": _OUTCOME}
+            properties["operations"] = {"type": "array", "items": _OPERATION, "description": _OPERATIONS}
             properties["idempotencyKey"] = {"type": "string", "description": _KEY_RETURNED}
-        required = ["data", "outcome"] if self.is_write else ["data"]
+        required = ["data", "outcome", "operations"] if self.is_write else ["data"]
         found: JsonSchema = {"type": "object", "properties": properties, "required": required}
         return {**found, "$defs": made.definitions} if made.definitions else found
 
@@ -95,30 +103,44 @@ class AgentTool:
             _put(made, path, key if number == 0 else f"{key}.{number}")
         return made
 
-    def result(self, body: Mapping[str, Any], key: Any, outcome: str | None = None) -> dict[str, Any]:
-        """The structured content: the response, and for a write its key and its outcome, if not given, from `body`."""
+    def result(
+        self, body: Mapping[str, Any], key: Any = None, writes: Writes = NO_WRITES, outcome: str | None = None
+    ) -> tuple[dict[str, Any], bool]:
+        """The structured content, and whether an agent must not take it for done. `body` is the response, to which a
+        write adds its key, its operations, and its outcome: the given one, else that of `writes`.
+        """
         made = {"data": None, **body}
+        is_error = bool(body.get("errors"))
         if self.is_write:
-            made["outcome"] = outcome or self._outcome(made)
+            made["outcome"] = outcome = outcome or self._outcome(made, writes)
+            journalled = {name: one.operation for name, one in writes.items() if one is not None}
+            made["operations"] = [
+                {"field": name, "id": one.id, "state": one.state.value} for name, one in journalled.items() if one
+            ]
             if self.key_paths and isinstance(key, str):
                 made["idempotencyKey"] = key
-        return made
+            is_error = (
+                is_error or outcome in _FAILURES or any(one is not None and one.problems for one in writes.values())
+            )
+        return made, is_error
 
-    def _outcome(self, body: Mapping[str, Any]) -> str:
+    def _outcome(self, body: Mapping[str, Any], writes: Writes) -> str:
         """The state of all writes of the call."""
+        found = {"UNKNOWN" if one is None else _state(one) for one in writes.values()}
         codes = {
             error["path"][0]: error["extensions"].get("code") for error in body.get("errors", ()) if error.get("path")
         }
-        data = body["data"]
-        if data is None:
-            return "FAILED" if not codes else "UNKNOWN"
-        found = {_state(data[one.key], codes.get(one.key)) for one in self.document.roots if one.key in data}
+        for root in self.document.roots:
+            if root.key in codes and root.key not in writes and (body["data"] or {}).get(root.key) is None:
+                found.add("FAILED" if codes[root.key] in _NOTHING_RAN else "UNKNOWN")
         for state in ("UNKNOWN", "PENDING"):
             if state in found:
                 return state
         if len(found) > 1:
             return "PARTIAL"
-        return found.pop() if found else "SUCCEEDED"  # a variable left out every field
+        if found:
+            return found.pop()
+        return "SUCCEEDED" if body["data"] is not None else "FAILED"  # a variable left out every field; nothing ran
 
 
 def tools_of(documents: Iterable[DescribedDocument], scopes: frozenset[str]) -> dict[str, AgentTool]:
@@ -128,28 +150,6 @@ def tools_of(documents: Iterable[DescribedDocument], scopes: frozenset[str]) -> 
         for one in documents
         if (one.kind == "query" or (one.kind == "mutation" and one.for_agents)) and one.allows(scopes)
     }
-
-
-def has_failed(result: Mapping[str, Any]) -> bool:
-    """True if an agent must not take the result for done."""
-    if result.get("errors") or result.get("outcome") in ("FAILED", "PARTIAL", "UNKNOWN"):
-        return True
-    payloads = (result["data"] or {}).values() if "outcome" in result else ()
-    return any(isinstance(one, Mapping) and one.get("userErrors") for one in payloads)
-
-
-def lacking(document: DescribedDocument) -> list[str]:
-    """What a mutation must select for agents and does not, as `field: selection`."""
-    made = document.schemas(None)
-    data = made.data(document.operation, document.document.fragments)["properties"]
-    found = []
-    for root in document.roots:
-        payloads = [*_objects(data[root.key])]
-        if not all(_selects(one, "operation", "id") and _selects(one, "operation", "state") for one in payloads):
-            found.append(f"{root.name}: operation {{ id state }}")
-        if not all(_selects(one, "userErrors", "code") for one in payloads):
-            found.append(f"{root.name}: userErrors {{ code message }}")
-    return found
 
 
 # ---- details -------------------------------------------------------------------------------------------------
@@ -163,6 +163,16 @@ _ERROR: Final[JsonSchema] = {
     },
     "required": ["message", "extensions"],
 }
+_OPERATION: Final[JsonSchema] = {
+    "type": "object",
+    "properties": {
+        "field": {"type": "string", "description": "The field of `data`."},
+        "id": {"type": "string"},
+        "state": {"type": "string", "enum": [*_OUTCOMES]},
+    },
+    "required": ["field", "id", "state"],
+}
+_OPERATIONS: Final = "The operations in the journal. Empty if the call was refused before."
 _OUTCOME: Final = (
     "SUCCEEDED: applied. FAILED: not applied. PARTIAL: applied in part. PENDING, UNKNOWN: it may have been applied: ask"
     " for the operation by its id, or repeat the call with the same key; never repeat it with another one."
@@ -172,16 +182,13 @@ _KEY_RETURNED: Final = (
 )
 
 
-def _state(payload: Any, code: str | None) -> str:
-    if payload is None:
-        return "FAILED" if code in _NOTHING_RAN else "UNKNOWN"
-    operation = payload.get("operation")
-    if operation is not None:
-        return str(operation.get("state", "UNKNOWN"))
-    codes = {error.get("code") for error in payload.get("userErrors", ())}
-    if "OUTCOME_UNKNOWN" in codes:
+def _state(write: WriteResult) -> str:
+    if write.operation is not None:
+        return str(write.operation.state.value)
+    codes = {one.code for one in write.problems}
+    if ProblemCode.OUTCOME_UNKNOWN in codes:
         return "UNKNOWN"
-    if "IDEMPOTENCY_IN_PROGRESS" in codes:
+    if ProblemCode.IDEMPOTENCY_IN_PROGRESS in codes:
         return "PENDING"
     return "FAILED" if codes else "SUCCEEDED"  # done without a journal, such as an opened form
 
@@ -201,18 +208,3 @@ def _key_is_optional(kind: Any) -> bool:
     return any(
         get_named_type(one.type).name == KEY and not isinstance(one.type, GraphQLNonNull) for one in fields.values()
     )
-
-
-def _objects(schema: JsonSchema) -> Iterator[JsonSchema]:
-    if "anyOf" in schema:
-        for one in schema["anyOf"]:
-            yield from _objects(one)
-    elif schema.get("type") == "array":
-        yield from _objects(schema["items"])
-    elif "properties" in schema:
-        yield schema
-
-
-def _selects(payload: JsonSchema, field: str, below: str) -> bool:
-    inner = payload["properties"].get(field)
-    return inner is not None and all(below in one["required"] for one in _objects(inner))

@@ -64,7 +64,7 @@ def test_commands_on_partners_and_documents_are_audited(folder: Path, tmp_path: 
         ("partner rotate", {"partner": "acme", "old_key_until": None}, None),
         ("partner disable", {"partner": "acme"}, None),
         ("partner enable", {"partner": "acme"}, None),
-        ("documents publish", {"partner": "acme", "version": 1, "added": one, "retired": none}, None),
+        ("documents publish", {"partner": "acme", "version": 1, "added": one, "retired": none, "agents": none}, None),
         ("documents retire", {"partner": "acme", "retired": one}, None),
     ]
 

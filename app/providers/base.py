@@ -49,6 +49,7 @@ INVALID: Final = "INVALID_INPUT"
 REQUIRED: Final = "REQUIRED"
 UNSUPPORTED: Final = "UNSUPPORTED_BY_PROVIDER"
 PAN_NOT_ALLOWED: Final = "PAN_NOT_ALLOWED"
+RAW_CARD_DISABLED: Final = "RAW_CARD_DISABLED"
 
 IDENTITY_MISMATCH: Final = "IDENTITY_MISMATCH"
 
@@ -293,9 +294,13 @@ class VaultAdapter:
         raise UnsupportedByVault(self.name)
 
     def route_faults(self, new: NewMethod, kinds: Mapping[AddRoute, frozenset[PaymentMethodKind]]) -> list[FieldFault]:
-        """One fault if the vault cannot add this kind of method in this way."""
-        if new.route in self.capabilities.add_via and new.kind in kinds.get(new.route, frozenset()):
+        """One fault if the vault cannot add this kind of method in this way, or raw cards are disabled."""
+        is_possible = new.kind in kinds.get(new.route, frozenset())
+        if is_possible and new.route in self.capabilities.add_via:
             return []
+        if is_possible and new.route is AddRoute.RAW_CARD:
+            message = "The operator has not enabled raw cards (raw_cards)."
+            return [fault(code=RAW_CARD_DISABLED, message=message)]
         return [unsupported(message="This vault cannot add this kind of payment method in this way.")]
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:

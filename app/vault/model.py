@@ -325,6 +325,7 @@ class WalletBundle:
 class NewCard:
     """A card to store. `secret` is the vault's token, a network token or, for RAW_CARD only, the card number.
 
+    `replace_existing`: the vault may replace all of the customer's methods by this card, if it cannot do otherwise.
     `address_labels` belong to the billing address. `active` None: as the vault stores a new method, ACTIVE. For
     WALLET_PAYLOAD, `secret` is the payload and `wallet` its origin; the vault reads everything else from the payload.
     """
@@ -347,6 +348,7 @@ class NewCard:
     billing_address: Address | None = None
     address_labels: AddressLabels | None = field(default=None, metadata=ADDED_LATER)
     active: bool | None = field(default=None, metadata=ADDED_LATER)
+    replace_existing: bool | None = field(default=None, metadata=ADDED_LATER)
     authenticate: Authenticate | None = None
     wallet: WalletKind | None = field(default=None, metadata=ADDED_LATER)
     bundle: WalletBundle | None = field(default=None, metadata=ADDED_LATER)

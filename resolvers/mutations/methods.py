@@ -64,7 +64,6 @@ class MethodMutations:
 
 
 _CLOSED: Final = {
-    AddRoute.RAW_CARD: (ProblemCode.RAW_CARD_DISABLED, "The operator has not enabled raw cards (raw_cards)."),
     AddRoute.NETWORK_TOKEN: (
         ProblemCode.UNSUPPORTED_BY_PROVIDER,
         "The operator has not enabled network tokens (network_tokens).",

@@ -13,8 +13,9 @@ CARD = "4111 1111-1111 1111"
 WORDS = ("String", "URL", "SensitiveString")
 # Where a card number may stand: as the number of a raw card, and as a network token, which looks like one.
 MAY_HOLD_ONE = {
-    ("addPaymentMethod", "method.jpmNetworkToken.token"),
-    ("addPaymentMethod", "method.jpmRawCard.accountNumber"),
+    (mutation, f"{start}.{field}")
+    for mutation, start in (("addPaymentMethod", "method"), ("addPaymentMethods", "items.method"))
+    for field in ("jpmNetworkToken.token", "jpmRawCard.accountNumber", "alohaRawCard.accountNumber")
 }
 TEXTS = [
     (mutation, path, scalar)
@@ -195,9 +196,9 @@ async def test_a_part_of_an_input_may_need_a_scope_of_its_own(part: str, scope: 
 async def test_a_route_that_the_operator_closed_is_refused_by_name() -> None:
     writer = RecordingWriter()
     kind = mutations()["addPaymentMethod"]
-    value = sample(kind, ("method", "jpmRawCard", "expiry"), "2031-05")
+    value = sample(kind, ("method", "jpmNetworkToken", "expiry"), "2031-05")
     assert await ask(world_with(writer), "addPaymentMethod", value) == [
-        {"code": "RAW_CARD_DISABLED", "path": ["input", "method", "jpmRawCard"]}
+        {"code": "UNSUPPORTED_BY_PROVIDER", "path": ["input", "method", "jpmNetworkToken"]}
     ]
     assert writer.asked == []
 

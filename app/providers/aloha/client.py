@@ -1,16 +1,18 @@
-"""The adapter of NCR Aloha Online Ordering. PUT creates, POST replaces; nothing here uses POST.
+"""The adapter of NCR Aloha Online Ordering. PUT creates, POST replaces.
 
-`POST v1/Customers/{id}/Payments` replaces all of a customer's payment methods and takes card data: it is not used.
+`POST v1/Customers/{id}/Payments` takes a card number and replaces all of a customer's payment methods. It is used only
+for companies without the three payment providers, with `replace_existing`, and if raw cards are enabled.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
-from app.errors import FieldFault, RejectReason, VaultRejected, VaultUnavailable
+from app.errors import FieldFault, InvalidRequest, RejectReason, VaultRejected, VaultUnavailable
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.aloha import errors, mapping, requests, validation
 from app.providers.aloha.ordinary import ordinary_wallet
 from app.providers.aloha.settings import AlohaSettings
-from app.providers.base import VaultAdapter, read_errors, request_id_of
+from app.providers.base import VaultAdapter, read_errors, request_id_of, unsupported
 from app.providers.reply_cache import ReplyCache
 from app.providers.values import segment
 from app.providers.write_outcome import WriteAnswers
@@ -18,7 +20,10 @@ from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind,
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet
 from app.vault.provider import Call
 
-_BY_TOKEN: Final = {AddRoute.PROVIDER_TOKEN: frozenset((PaymentMethodKind.CARD,))}
+_CARD: Final = frozenset((PaymentMethodKind.CARD,))
+_ROUTES: Final = {AddRoute.PROVIDER_TOKEN: _CARD, AddRoute.RAW_CARD: _CARD}
+_TOKEN: Final = "v1/Customers/Payment/Token"  # noqa: S105 - a path
+_PAYMENTS: Final = "v1/Customers/{id}/Payments"
 _JSON: Final = FixedHeaders({"Accept": "application/json"})
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 _CREATE_QUERY: Final = (
@@ -30,20 +35,23 @@ _CREATE_QUERY: Final = (
 
 
 class AlohaVault(VaultAdapter):
-    """Cards by token only. Aloha cannot update or delete a saved token, nor mark one as default."""
+    """Cards by token, or by number for companies without payment providers. Aloha cannot update or delete a saved
+    card, nor mark one as default."""
 
     name: ProviderName = mapping.NAME
     canonical_ref = staticmethod(mapping.canonical_ref)
     capabilities: Capabilities = Capabilities(
         operations=frozenset((ProviderCapability.LIST, ProviderCapability.ADD)),
-        add_via=frozenset((AddRoute.PROVIDER_TOKEN,)),
+        add_via=frozenset(_ROUTES),
         creates_customers=True,
         hides_holder_names=True,
     )
 
-    def __init__(self, settings: AlohaSettings, http: VaultHttp) -> None:
+    def __init__(self, settings: AlohaSettings, http: VaultHttp, *, raw_cards: bool = False) -> None:
         super().__init__(http)
         self._settings = settings
+        routes = {AddRoute.PROVIDER_TOKEN} if settings.payment_providers else {AddRoute.RAW_CARD} if raw_cards else ()
+        self.capabilities = replace(self.capabilities, add_via=frozenset(routes))
         self._replies = ReplyCache()
 
     # ---- reading ----
@@ -74,7 +82,7 @@ class AlohaVault(VaultAdapter):
         if not mapping.is_guid(ref):
             raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         path = f"v1/Customers/{ref}/Payments"
-        return VaultRequest(method="GET", path=path, route="v1/Customers/{id}/Payments", headers=_JSON)
+        return VaultRequest(method="GET", path=path, route=_PAYMENTS, headers=_JSON)
 
     async def _read_list(self, ref: CustomerRef, reply: VaultReply, call: Call) -> Any:
         """The list as returned, None if nothing is saved.
@@ -129,13 +137,17 @@ class AlohaVault(VaultAdapter):
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
         """Aloha stores no external key: after a lost reply the customer cannot be looked up."""
         body = requests.from_customer(new)
-        answer = await self._put("v1/Customers", body, call, errors.CUSTOMER_CREATED, query=_CREATE_QUERY)
+        answer = await self._write("PUT", "v1/Customers", body, call, errors.CUSTOMER_CREATED, query=_CREATE_QUERY)
         return mapping.to_customer_ref(answer)
 
     def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
-        refused = self.route_faults(new, _BY_TOKEN)
+        if isinstance(new, NewCard) and new.route is AddRoute.RAW_CARD and self._settings.payment_providers:
+            return [unsupported(message="This company has a payment provider: add the card by its token.")]
+        refused = self.route_faults(new, _ROUTES)
         if refused or isinstance(new, NewBankAccount):
             return refused
+        if new.route is AddRoute.RAW_CARD:
+            return validation.faults_of_raw_card(new)
         return validation.faults_of_card(new, self._settings.payment_providers)
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
@@ -148,15 +160,32 @@ class AlohaVault(VaultAdapter):
         """Aloha has no default, so `make_default` is ignored. The reply contains the new `AccountId`."""
         if isinstance(new, NewBankAccount):
             self.refuse()
+        if new.route is AddRoute.RAW_CARD:
+            return await self._replace_all(ref, new, call)
         body = requests.from_card(ref, new)
-        answer = await self._put("v1/Customers/Payment/Token", body, call, errors.TOKEN_ADDED)
+        answer = await self._write("PUT", _TOKEN, body, call, errors.TOKEN_ADDED)
         return Added(customer_ref=ref, method_ref=MethodRef(mapping.to_guid_answer(answer)))
 
-    async def _put(
-        self, path: str, body: Any, call: Call, answers: WriteAnswers, query: tuple[tuple[str, str], ...] = ()
+    async def _replace_all(self, ref: CustomerRef, new: NewCard, call: Call) -> Added:
+        if faults := self.faults_of_add(new):  # checked again, because this call removes all other methods
+            raise InvalidRequest(self.name, faults)
+        body = requests.from_raw_card(new)
+        answer = await self._write("POST", f"{_path(ref)}/Payments", body, call, errors.TOKEN_ADDED, route=_PAYMENTS)
+        return Added(customer_ref=ref, method_ref=MethodRef(mapping.to_guid_answer(answer)))
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        call: Call,
+        answers: WriteAnswers,
+        *,
+        route: str = "",
+        query: tuple[tuple[str, str], ...] = (),
     ) -> Any:
         request = VaultRequest(
-            method="PUT", path=path, route=path, effect=Effect.WRITE, query=query, json=body, headers=_JSON
+            method=method, path=path, route=route or path, effect=Effect.WRITE, query=query, json=body, headers=_JSON
         )
         reply = await self._http.send(request, call)
         return answers.read(self.name, reply, lambda: errors.refusal(reply, Effect.WRITE))

@@ -17,6 +17,8 @@ _FIELDS: Final = {
     "expirationdate": ("expiry",),
     "cardtoken": ("secret",),
     "cardtype": ("brand",),
+    "accountnumber": ("secret",),
+    "paymentmethodtype": ("brand",),
     "cardholdername": ("holder_name",),
     "email": ("email",),
     "firstname": ("name", "first"),
@@ -53,7 +55,8 @@ def _is_duplicate(body: Any) -> bool:
 
 
 TOKEN_ADDED: Final = WriteAnswers(applied={200: _is_guid, 201: _is_guid}, refused={400: _is_error})
-"""``PUT v1/Customers/Payment/Token``: a GUID, else BadRequest or InternalServerError."""
+"""``PUT v1/Customers/Payment/Token`` and ``POST v1/Customers/{customerId}/Payments``: a GUID, else BadRequest,
+InternalServerError or Error."""
 CUSTOMER_CREATED: Final = WriteAnswers(
     applied={200: _is_customer, 201: _is_customer}, refused={400: _is_error, 409: _is_duplicate}
 )

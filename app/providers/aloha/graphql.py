@@ -54,10 +54,41 @@ class AlohaTokenInput:
         )
 
 
+@strawberry.input(
+    description="NCR Aloha: a card number, for companies without Connected Payments, CreditCall and FreedomPay. The "
+    "vault replaces all of the customer's payment methods by this card."
+)
+class AlohaRawCardInput:
+    account_number: Secret = sensitive(may_hold_card_number=True, description="The card number.")
+    expiry: Expiry = strawberry.field(description="The month in which the card expires.")
+    brand: CardBrand = strawberry.field(description="The card network.")
+    replace_existing: bool = strawberry.field(
+        default=False,
+        description="Must be true: all other methods of the customer at Aloha are lost. Else UNSUPPORTED_BY_PROVIDER.",
+    )
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        return NewCard(
+            provider=NAME,
+            route=AddRoute.RAW_CARD,
+            secret=self.account_number,
+            expiry=self.expiry,
+            brand=self.brand,
+            billing_address=billing,
+            replace_existing=self.replace_existing or None,
+        )
+
+
 ADD_INPUTS: Final = (
     AddInput(
         "aloha_token",
         AlohaTokenInput,
         "NCR Aloha: a Connected Payments, CreditCall or FreedomPay token.",
+    ),
+    AddInput(
+        "aloha_raw_card",
+        AlohaRawCardInput,
+        "Only if raw cards are enabled and the company has no payment provider: replaces all other methods.",
+        scopes=("pan:write",),
     ),
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.providers.aloha.mapping import CARD_TYPES, PROVIDER_TYPES
 from app.providers.aloha.wire import AlohaAddress, AlohaCustomer, WireNewToken
-from app.providers.values import text
+from app.providers.values import digits, text
 from app.vault.enums import CustomerRef
 from app.vault.model import Address, Expiry, NewCard, NewCustomer
 
@@ -27,6 +27,20 @@ def from_card(ref: CustomerRef, new: NewCard) -> WireNewToken:
         "CardToken": new.secret.reveal().strip(),
         "CardType": CARD_TYPES[new.brand],
         "CardHolderName": text(new.holder_name),
+    }
+
+
+def from_raw_card(new: NewCard) -> dict[str, Any]:
+    """The body of POST v1/Customers/{customerId}/Payments, `InPayment`. It contains a card number: only for `app.http`.
+
+    ``MM/YY`` is said to be supported by the token call only, so the month is sent as its first day.
+    """
+    if new.brand is None or new.expiry is None:
+        raise ValueError("a card with faults")
+    return {
+        "AccountNumber": digits(new.secret.reveal()),
+        "ExpirationDate": f"{new.expiry.year:04d}-{new.expiry.month:02d}-01",
+        "PaymentMethodType": CARD_TYPES[new.brand],
     }
 
 

@@ -15,7 +15,8 @@ class AlohaPaymentProvider(StrEnum):
 
 
 class AlohaSettings(ProviderSettings, frozen=True):
-    """HTTP Basic plus `X-Api-CompanyCode`. `payment_providers` are those that the company is set up for."""
+    """HTTP Basic plus `X-Api-CompanyCode`. `payment_providers` are those that the company is set up for; an
+    empty list for a company that has none of the three."""
 
     username: str = ""
     password: Secret = Secret("")

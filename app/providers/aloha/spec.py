@@ -15,7 +15,8 @@ def open_aloha(settings: AlohaSettings, options: OpenOptions) -> AlohaVault:
     """One company: a service account by HTTP Basic, and the company's code."""
     credentials = basic(settings.username, settings.password.reveal())
     tenant = {"X-Api-CompanyCode": settings.company_code}
-    return AlohaVault(settings, create_client(NAME, settings, credentials, options.observer, headers=tenant))
+    http = create_client(NAME, settings, credentials, options.observer, headers=tenant)
+    return AlohaVault(settings, http, raw_cards=options.raw_cards)
 
 
 def _sandbox(credentials: Mapping[str, Any]) -> dict[str, Any]:

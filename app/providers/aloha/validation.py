@@ -14,6 +14,7 @@ from app.vault.model import NewCard, NewCustomer
 _MASK: Final = "*xX●"
 _CONNECTED_NUMBER: Final = re.compile(r"\d{6}[*xX●]+\d{4}")
 _CONNECTED_TOKEN: Final = re.compile(r"\d{3}:.+")
+_CARD_NUMBER: Final = re.compile(r"[0-9]{13,19}")
 _EMAIL: Final = re.compile(r"\w+(?:[-+.']\w+)*@\w+(?:[-.]\w+)*\.\w+(?:[-.]\w+)*")
 
 
@@ -48,6 +49,19 @@ def faults_of_card(new: NewCard, enabled: Collection[str]) -> list[FieldFault]:
         *_faults_of_brand(new),
         *_faults_of_extras(new),
     ]
+
+
+def faults_of_raw_card(new: NewCard) -> list[FieldFault]:
+    """The rules of the call that replaces all of the customer's methods by this card."""
+    faults: list[FieldFault] = []
+    if not new.replace_existing:
+        message = "Aloha cannot add a card number: it replaces all of the customer's methods. Allow it by true."
+        faults.append(unsupported("replace_existing", message=message))
+    if not _CARD_NUMBER.fullmatch(re.sub(r"[ -]", "", new.secret.reveal())):
+        faults.append(fault("secret", message="A card number has 13 to 19 digits."))
+    if text(new.holder_name) is not None:
+        faults.append(unsupported("holder_name", message="Aloha stores no holder with a card number."))
+    return [*faults, *_faults_of_expiry(new), *_faults_of_brand(new), *_faults_of_extras(new)]
 
 
 def _faults_of_provider(new: NewCard, enabled: Collection[str]) -> list[FieldFault]:

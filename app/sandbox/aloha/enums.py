@@ -5,6 +5,8 @@ from typing import Any, Final
 
 PROVIDERS: Final = {2: "ConnectedPayments", 4: "CreditCall", 6: "FreedomPay"}
 CARDS: Final = {0: "Amex", 3: "Discover", 5: "Jcb", 6: "MasterCard", 7: "Visa"}
+UNPUBLISHED: Final = 1
+"""A provider without a published number, as a company has that cannot save tokens (assumed)."""
 CONNECTED_PAYMENTS: Final = 2
 FREEDOM_PAY: Final = 6
 

@@ -140,7 +140,7 @@ def replacement(body: Json) -> Json:
         token=f"201:{uuid4().hex}" if is_pan else number,
         expiration=f"{month[0]}-{month[1]:02d}-01",
         masked=f"{digits[:6]}{'*' * (len(digits) - 10)}{digits[-4:]}" if is_pan else None,
-        provider=enums.CONNECTED_PAYMENTS,
+        provider=enums.UNPUBLISHED,
     )
 
 

@@ -1,14 +1,18 @@
 """Adds a payment method: duplicate check, the vault's customer if missing, the add, the default."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from app.errors import FieldFault
-from app.store import Connection
-from app.store.records import EventType, OperationRecord, OperationState, WriteOutcome
+from app.store import Connection, Transaction
+from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord, OperationState, WriteOutcome
+from app.vault.enums import SourceState
 from app.vault.provider import VaultProvider
 from app.wallet.commands import Actor, AddMethod, WriteResult
 from app.wallet.problems import WriteProblem, invalid, not_found, unsupported
+from app.wallet.reads.build_wallet import Wallet
 from app.wallet.writes import provision
 from app.wallet.writes.adding import (
     AddingHandler,
@@ -21,8 +25,9 @@ from app.wallet.writes.adding import (
     with_title,
 )
 from app.wallet.writes.defaults import keeps, method_event
+from app.wallet.writes.delete import forget_method
 from app.wallet.writes.handler import Apply, CompletedWrite, PreparedWrite, applied_row
-from app.wallet.writes.intents import AddMethodIntent
+from app.wallet.writes.intents import AddMethodIntent, BeforeAddNote
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.run import WriteRun
 from app.wallet.writes.wallets import alike_in, duplicate_warnings, read_wallet, with_short_deadline
@@ -89,6 +94,7 @@ class AddMethodHandler(AddingHandler[AddMethod, AddMethodIntent]):
     async def _follow_up(self, run: WriteRun[AddMethodIntent], added: OneAdded) -> CompletedWrite:
         address = added.address
         entry = await run.entry()
+        gone: list[MethodAddress] = []
         problems: tuple[WriteProblem, ...] = ()
         warnings: tuple[WriteProblem, ...] = ()
         applies: tuple[Apply, ...] = ()
@@ -104,6 +110,8 @@ class AddMethodHandler(AddingHandler[AddMethod, AddMethodIntent]):
             kept = None if is_chosen else self.replaced_default(run, wallet, lambda one: one == address, at, "before")
             if kept is not None:
                 applies = (keeps(run, kept),)
+            gone = self._replaced_methods(run, wallet, address)
+            applies = (*(partial(_forget, run=run, address=one) for one in gone), *applies)
         applies = (*applies, *keeps_names(run, address, run.intent))
         return CompletedWrite(
             result=WriteResult(
@@ -117,8 +125,30 @@ class AddMethodHandler(AddingHandler[AddMethod, AddMethodIntent]):
             outcome=WriteOutcome.APPLIED,
             rows=applied_row(address),
             apply=applies,
-            events=() if added.was_duplicate else (method_event(EventType.METHOD_ADDED, address),),
+            events=() if added.was_duplicate else tuple(_events(address, gone)),
         )
+
+    def _replaced_methods(
+        self, run: WriteRun[AddMethodIntent], wallet: Wallet, added: MethodAddress
+    ) -> list[MethodAddress]:
+        """The methods that the vault has replaced by the added one, as far as a complete list shows."""
+        before = run.progress.notes.get("before")
+        if not run.intent.replaces_others or not isinstance(before, BeforeAddNote):
+            return []
+        if wallet.sources[added.provider].state is not SourceState.OK:
+            return []
+        now = {one.method.method_ref for one in wallet.methods if one.method.provider is added.provider}
+        return [replace(added, method_ref=ref) for ref in before.refs if ref not in now]
+
+
+def _events(added: MethodAddress, gone: list[MethodAddress]) -> Iterator[NewEvent]:
+    yield method_event(EventType.METHOD_ADDED, added)
+    for one in gone:
+        yield method_event(EventType.METHOD_DELETED, one)
+
+
+def _forget(tx: Transaction, *, run: WriteRun[AddMethodIntent], address: MethodAddress) -> None:
+    forget_method(tx, run, address)
 
 
 def _misplaced_reference(command: AddMethod, vault: VaultProvider, is_created: bool) -> tuple[WriteProblem, ...]:

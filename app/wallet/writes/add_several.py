@@ -13,7 +13,7 @@ from app.errors import OutcomeUnknown
 from app.store import Connection
 from app.store.records import EventType, MethodAddress, OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import CustomerRef, MethodRef
-from app.vault.model import BeforeAdd, NewMethod, NextAction
+from app.vault.model import BeforeAdd, NewCard, NewMethod, NextAction
 from app.vault.provider import BatchAddingVault, Call, VaultProvider
 from app.wallet.commands import Actor, AddMethod, AddMethods, ItemResult, WriteResult
 from app.wallet.problems import WriteProblem, invalid, not_found
@@ -340,6 +340,8 @@ def _faults_of_list(items: Sequence[AddMethod]) -> Iterator[WriteProblem]:
             yield invalid("All items must be for the same vault.", "items", str(at), *one.method_path)
         elif any(one.method.secret == other.method.secret for other in items[:at]):
             yield invalid("An item before has the same token or number.", "items", str(at), *one.method_path)
+        if isinstance(one.method, NewCard) and one.method.replace_existing and len(items) > 1:
+            yield invalid("It would replace the other items.", "items", str(at), *one.method_path, "replace_existing")
         defaults += one.make_default
         if one.make_default and defaults > 1:
             yield invalid("Only one method can be the default.", "items", str(at), "make_default")

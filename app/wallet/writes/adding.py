@@ -78,14 +78,12 @@ class AddingHandler(WriteHandler[C, IntentT], Generic[C, IntentT]):
             look=describe_new_method(command.method, key),
             token=token_of_new(vault, command.method, key),
             holder_name=name_of_holder(command.method) if vault.capabilities.hides_holder_names else None,
-            replaces_others=False,
+            replaces_others=isinstance(command.method, NewCard) and bool(command.method.replace_existing),
         )
 
     def problems_of_add(
         self, command: AddMethod, vault: VaultProvider, new: NewMethod, intent: AddMethodIntent
     ) -> tuple[WriteProblem, ...]:
-        if new.route is AddRoute.RAW_CARD and AddRoute.RAW_CARD not in vault.capabilities.add_via:
-            return (_raw_card_disabled(command.method_path),)
         return (
             *nickname_problems(command.nickname),
             *problems_of_faults(_faults(vault, new), lambda fault: path_in(intent, fault)),
@@ -347,10 +345,6 @@ def _from_note(before: BeforeAddNote) -> BeforeAdd:
 
 def _at_default(problem: WriteProblem) -> WriteProblem:
     return replace(problem, path=("make_default",), retryable=False)
-
-
-def _raw_card_disabled(path: tuple[str, ...]) -> WriteProblem:
-    return WriteProblem(ProblemCode.RAW_CARD_DISABLED, "Card numbers are not accepted here.", path)
 
 
 def _duplicate(existing: MethodAddress, path: tuple[str, ...]) -> WriteProblem:

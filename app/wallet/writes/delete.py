@@ -1,6 +1,6 @@
 """Deletes a payment method: sets another default first if requested, and lists remaining look-alikes."""
 
-from typing import Final
+from typing import Any, Final
 
 from app.store import Connection, Transaction
 from app.store.directory import clear_default_choice, drop_method_names
@@ -125,12 +125,13 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
         return CompletedWrite(
             result=WriteResult(customer_id=run.operation.customer_id, deleted=address, lookalikes=tuple(alike)),
             rows=applied_row(address),
-            apply=(lambda tx: _forget_method(tx, run, address),),
+            apply=(lambda tx: forget_method(tx, run, address),),
             events=() if checked.gone else (method_event(EventType.METHOD_DELETED, address),),
         )
 
 
-def _forget_method(tx: Transaction, run: WriteRun[DeleteMethodIntent], address: MethodAddress) -> None:
+def forget_method(tx: Transaction, run: WriteRun[Any], address: MethodAddress) -> None:
+    """Clear what the gateway keeps of a method that its vault no longer has: its names, and the choice of it."""
     tx.touch(Topic.CUSTOMER, run.customer_id)
     if clear_default_choice(tx, run.customer_id, only_if=address) is not None:
         append_event(tx, run.attributed(method_event(EventType.DEFAULT_CHANGED, address)))

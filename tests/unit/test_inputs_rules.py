@@ -1,9 +1,11 @@
 """Rules for every mutation's input, applied to the whole schema, so that they hold for new fields too."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from app.vault.enums import ProviderName
 from app.wallet.caller import ALL_SCOPES, Caller
 from resolvers.inputs.urls import ReturnOrigins
 from tests.support.memory import World
@@ -197,7 +199,10 @@ async def test_a_route_that_the_operator_closed_is_refused_by_name() -> None:
     writer = RecordingWriter()
     kind = mutations()["addPaymentMethod"]
     value = sample(kind, ("method", "jpmNetworkToken", "expiry"), "2031-05")
-    assert await ask(world_with(writer), "addPaymentMethod", value) == [
+    world = world_with(writer)
+    vault = world.vaults[ProviderName.JPMORGAN]
+    vault.capabilities = replace(vault.capabilities, add_via=frozenset())
+    assert await ask(world, "addPaymentMethod", value) == [
         {"code": "UNSUPPORTED_BY_PROVIDER", "path": ["input", "method", "jpmNetworkToken"]}
     ]
     assert writer.asked == []

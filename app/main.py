@@ -411,18 +411,14 @@ class Gateway:
         return await readyz(self._probes())
 
     def _probes(self) -> Mapping[str, Probe]:
-        async def store() -> bool:
-            await self.store.changes.version()
-            return True
-
-        async def migrations() -> bool:
-            await require_schema(self.store.engine)
-            return True
-
         async def not_draining() -> bool:
             return not self.is_draining
 
-        return {"store": store, "migrations": migrations, "draining": not_draining}
+        return {
+            "store": self.store.changes.version,
+            "migrations": lambda: require_schema(self.store.engine),
+            "draining": not_draining,
+        }
 
     def _receive(self, signal: Signal) -> None:
         self.endpoint_worker.wake()

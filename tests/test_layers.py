@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "app.telemetry",
         "app.server.addresses",
     },
-    "app.sandbox": {"app.server.sockets"},
+    "app.sandbox": {"app.server.addresses", "app.server.sockets"},
     "app.server.sockets": set(),
     "app.settings": set(),
     "app.settings.model": {
@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "app.providers.registry",
     },
     "app.settings.required": {
+        "app.server.addresses",
         "app.settings.model",
         "app.settings.sources",
         "app.vault.secret",

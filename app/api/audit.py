@@ -135,11 +135,9 @@ class Audit:
             raise
         except UnstorableText:  # should not happen; one bad entry must not block the others
             _log.exception("%d audit entries could not be written", len(batch))
-        except StoreUnavailable:
-            self._waiting.extendleft(reversed(batch))
-            return False
-        except Exception:  # noqa: BLE001 - whatever the store has, the notes must wait for its end
-            _log.exception("the audit trail cannot be written; trying again")
+        except Exception as error:  # noqa: BLE001 - whatever the store has, the notes must wait for its end
+            if not isinstance(error, StoreUnavailable):
+                _log.exception("the audit trail cannot be written; trying again")
             self._waiting.extendleft(reversed(batch))
             return False
         return True

@@ -8,7 +8,8 @@ from starlette.requests import Request
 
 from app.api.response import HttpResponse, encode
 
-Probe = Callable[[], Awaitable[bool]]
+Probe = Callable[[], Awaitable[object]]
+"""Fails if it raises or returns False."""
 _PROBE_WITHIN_S: Final = 2.0
 
 
@@ -27,6 +28,6 @@ async def readyz(probes: Mapping[str, Probe]) -> HttpResponse:
 async def _holds(probe: Probe) -> bool:
     try:
         async with asyncio.timeout(_PROBE_WITHIN_S):
-            return await probe()
+            return await probe() is not False
     except Exception:  # noqa: BLE001 - whatever a probe raises means the same: not ready
         return False

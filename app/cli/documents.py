@@ -31,11 +31,7 @@ SDL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FILE: Final = click.Path(exists=True, path_type=Path)
 _PROGRESS_FROM: Final = 200  # documents; no progress bar below this
 _COLUMNS: Final = ("partner", "operation", "kind", "cost", "version", "id")
-
-
-@click.group("documents", help="Manage published documents, the only operations that a partner app can run.")
-def command() -> None:
-    pass
+command = click.Group("documents", help="Manage published documents, the only operations that a partner app can run.")
 
 
 def installed_sdl() -> str:

@@ -62,9 +62,7 @@ class _EventTypes(click.ParamType[Any]):
         return names
 
 
-@click.group("endpoints", help="Webhook endpoints of partners and staff: docs/outgoing-webhooks.md.")
-def command() -> None:
-    pass
+command = click.Group("endpoints", help="Webhook endpoints of partners and staff: docs/outgoing-webhooks.md.")
 
 
 @command.command(help="Send events to URL (https). The secret is the last word of the last line, and shown only once.")

@@ -35,11 +35,7 @@ _COLUMNS: Final = (
 )
 _RANDOM_BYTES: Final = 48
 _UNNAMED: Final = "unnamed"
-
-
-@click.group("keys", help="Rotate the gateway's own keys: docs/operations/key-rotation.md.")
-def command() -> None:
-    pass
+command = click.Group("keys", help="Rotate the gateway's own keys: docs/operations/key-rotation.md.")
 
 
 @command.command(help="Make a new key, in a file that only its owner can read, and print where it goes.")

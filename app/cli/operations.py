@@ -14,11 +14,7 @@ from app.store.records import OperationRecord, OperationState, ResultRow
 _COLUMNS: Final = ("id", "state", "needs_operator", "created_at", "mutation", "vault", "customer_id", "caller")
 _ROW_COLUMNS: Final = ("row", "vault", "state", "outcome", "customer_ref", "payment_method_id", "code", "message")
 _UNSETTLED: Final = (OperationState.PENDING, OperationState.UNKNOWN)
-
-
-@click.group("operations", help="Find writes in the journal, first of all those whose outcome is unknown.")
-def command() -> None:
-    pass
+command = click.Group("operations", help="Find writes in the journal, first of all those whose outcome is unknown.")
 
 
 @command.command("list", help="List operations, oldest first. needs_operator: no reconciliation will decide it.")

@@ -29,11 +29,7 @@ from app.wallet.caller import ALL_CUSTOMERS_SCOPES
 _ALL_CUSTOMERS_WHY: Final = "linking a vault's customer shows its payment methods"
 _KEY_COLUMNS: Final = ("id", "created_at", "expires_at", "last_used_at")
 _COLUMNS: Final = ("name", "state", "keys", "customers", "scopes", "note")
-
-
-@click.group("partner", help="Partner apps: their keys, scopes and customers.")
-def command() -> None:
-    pass
+command = click.Group("partner", help="Partner apps: their keys, scopes and customers.")
 
 
 @command.command(

@@ -15,11 +15,7 @@ from app.wallet.writes.payment_status import StatusUpdate, settle_payment
 
 _ENDS: Final = {"completed": PaymentState.CAPTURED, "failed": PaymentState.DECLINED}
 _COLUMNS: Final = ("id", "state", "vault", "payment_ref", "total", "currency", "reference")
-
-
-@click.group("payments", help="Resolve payments that need an operator.")
-def command() -> None:
-    pass
+command = click.Group("payments", help="Resolve payments that need an operator.")
 
 
 @command.command("list", help="List payments, oldest first.")

@@ -13,11 +13,7 @@ from app.store.records import DeliveryRecord, DeliveryState
 from app.store.webhook_deliveries import replay_delivery
 
 _COLUMNS: Final = ("id", "state", "received_at", "source", "event_type", "attempts", "error")
-
-
-@click.group("webhooks", help="Inspect and replay webhook deliveries that could not be processed.")
-def command() -> None:
-    pass
+command = click.Group("webhooks", help="Inspect and replay webhook deliveries that could not be processed.")
 
 
 @command.command("list", help="List deliveries without their bodies, oldest first.")

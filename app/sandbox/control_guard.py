@@ -5,9 +5,10 @@ a name that no public DNS server resolves, an Origin must be local too, and a bo
 """
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
+
+from app.server.addresses import is_ip_address, is_loopback_host
 
 _LOCAL_ENDS: Final = (".localhost", ".internal", ".local")
 _CURL: Final = "application/x-www-form-urlencoded"
@@ -27,7 +28,7 @@ def check(headers: Mapping[str, str]) -> None:
     if not _is_local(host):
         raise ControlForbidden("The control API accepts local host names and addresses only: use localhost.")
     origin = headers.get("origin")
-    if origin is not None and not is_loopback(_host_of(origin)) and _host_of(origin) != host:
+    if origin is not None and not is_loopback_host(_host_of(origin)) and _host_of(origin) != host:
         raise ControlForbidden("Pages of other sites may not use the control API.")
     if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site") and origin is None:
         raise ControlForbidden("Pages of other sites may not use the control API.")
@@ -40,25 +41,14 @@ def check(headers: Mapping[str, str]) -> None:
         raise ControlForbidden("Send application/json.", 415)
 
 
-def is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 def is_loopback_address(url: str) -> bool:
     """True if the URL's host is a loopback address."""
-    return is_loopback(_host_of(url))
+    return is_loopback_host(_host_of(url))
 
 
 def _is_local(host: str) -> bool:
     """An IP address, or a name that is not in public DNS: localhost, a container's name, or in a reserved domain."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return bool(host) and ("." not in host or host.endswith(_LOCAL_ENDS))
-    return True
+    return is_ip_address(host) or (bool(host) and ("." not in host or host.endswith(_LOCAL_ENDS)))
 
 
 def _host_of(url: str) -> str:

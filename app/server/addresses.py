@@ -70,6 +70,12 @@ def is_loopback(text: str) -> bool:
     return address is not None and address.is_loopback
 
 
+def is_loopback_host(name: str) -> bool:
+    """True for a loopback address, and for a name that always means this machine."""
+    name = name.rstrip(".").lower()
+    return name == "localhost" or name.endswith(".localhost") or is_loopback(name)
+
+
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     """IPv4 within IPv6 (``::ffff:192.0.2.1``) becomes IPv4; a zone (``fe80::1%eth0``) is dropped."""

@@ -1,13 +1,13 @@
 """Checks for missing and unsafe settings, by the names that users set."""
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from msgspec.structs import fields
 
 from app.providers.registry import specs
+from app.server.addresses import is_loopback_host
 from app.settings.model import Settings
 from app.settings.sources import ENV_PREFIX
 from app.vault.secret import Secrets
@@ -56,7 +56,11 @@ def unsafe_settings(settings: Settings) -> dict[str, list[str]]:
 def warnings_of(settings: Settings) -> Iterator[str]:
     """Settings that are allowed but worth a warning in the log."""
     url = settings.store.redis_url.reveal()
-    if settings.mode == "production" and url.startswith("redis://") and not _is_loopback(urlsplit(url).hostname):
+    if (
+        settings.mode == "production"
+        and url.startswith("redis://")
+        and not is_loopback_host(urlsplit(url).hostname or "")
+    ):
         yield "store.redis_url: the connection is not encrypted (rediss:// is)"
 
 
@@ -64,17 +68,9 @@ def is_sent_openly(url: str) -> bool:
     """True for plain HTTP to another machine."""
     try:
         parts = urlsplit(url.strip())
-        return parts.scheme.lower() == "http" and not _is_loopback(parts.hostname)
+        return parts.scheme.lower() == "http" and not is_loopback_host(parts.hostname or "")
     except ValueError:
         return False  # not a URL: refused where it is used
-
-
-def _is_loopback(host: str | None) -> bool:
-    name = (host or "").rstrip(".").lower()
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
 
 
 def _unprotected(settings: Settings) -> list[str]:

@@ -173,6 +173,13 @@ class PaymentMethod(Node):
     def etag(self) -> str:
         return etag_of(self.source.method, self.nickname)
 
+    @classmethod
+    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> "PaymentMethod | None":
+        from resolvers.lookup import payment_method
+
+        found = await payment_method(info, id)
+        return found if type(found) is cls else None
+
 
 @strawberry.federation.type(name="Card", keys=["id"], description="A payment card.")
 class GraphCard(PaymentMethod):
@@ -209,10 +216,6 @@ class GraphCard(PaymentMethod):
             return None
         reading = info.context.loaders.status(method)
         return _result_of(reading) if isinstance(reading, StatusReading) else _result_once_known(reading)
-
-    @classmethod
-    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> PaymentMethod | None:
-        return await _reference(cls, info, id)
 
 
 @strawberry.type(name="Mandate", description="The account holder's agreement to direct debits.")
@@ -254,20 +257,12 @@ class GraphBankAccount(PaymentMethod):
         "read; [] means that it has none.",
     )
 
-    @classmethod
-    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> PaymentMethod | None:
-        return await _reference(cls, info, id)
-
 
 @strawberry.federation.type(
     name="OtherMethod", keys=["id"], description="Fallback for method kinds that a client does not know."
 )
 class GraphOtherMethod(PaymentMethod):
     provider_kind: str = strawberry.field(description="The vault's name for the kind.")
-
-    @classmethod
-    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> PaymentMethod | None:
-        return await _reference(cls, info, id)
 
 
 def methods_of(built: BuiltWallet) -> Mapping[str, PaymentMethod]:
@@ -368,10 +363,3 @@ def _result_of(found: StatusReading) -> GraphThreeDSecure | None:
 
 async def _result_once_known(reading: Awaitable[StatusReading]) -> GraphThreeDSecure | None:
     return _result_of(await reading)
-
-
-async def _reference(cls: type[PaymentMethod], info: Info, method_id: str) -> PaymentMethod | None:
-    from resolvers.lookup import payment_method
-
-    found = await payment_method(info, method_id)
-    return found if type(found) is cls else None

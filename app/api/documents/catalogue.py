@@ -181,12 +181,9 @@ class Catalogue:
             stale, self._stale = self._stale, set()
             try:
                 await self._read(stale)
-            except StoreUnavailable:
-                self._stale |= stale
-                await asyncio.sleep(RETRY_STORE_S)
-                self._woken.set()
-            except Exception:  # noqa: BLE001 - what is known stays in force until the store can be read
-                _log.exception("published documents could not be read; trying again")
+            except Exception as error:  # noqa: BLE001 - what is known stays in force until the store can be read
+                if not isinstance(error, StoreUnavailable):
+                    _log.exception("published documents could not be read; trying again")
                 self._stale |= stale
                 await asyncio.sleep(RETRY_STORE_S)
                 self._woken.set()

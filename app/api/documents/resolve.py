@@ -7,7 +7,7 @@ automatic persisted queries, and run documents published for `own_client`, as fa
 from dataclasses import dataclass
 
 from app.api.documents.apq import AutomaticPersistedQueries, digest_of
-from app.api.documents.catalogue import Catalogue
+from app.api.documents.catalogue import Catalogue, Published
 from app.api.documents.naming import hash_of, id_of, is_hash_extension
 from app.api.limits.card_numbers import check_text
 from app.api.operation_names import PUBLISHED
@@ -69,6 +69,9 @@ class DocumentResolver:
         found = self._catalogue.find(client, document_id)
         if found is None:
             raise RequestRefused("PERSISTED_QUERY_NOT_IN_LIST")
+        return self._used(found)
+
+    def _used(self, found: Published) -> Document:
         self._catalogue.count(found)
         found.document.memo[PUBLISHED] = True
         return found.document
@@ -77,9 +80,7 @@ class DocumentResolver:
         if self._rules.own_client:
             found = self._catalogue.find(self._rules.own_client, document_id)
             if found is not None:
-                self._catalogue.count(found)
-                found.document.memo[PUBLISHED] = True
-                return found.document
+                return self._used(found)
         if self._automatic is None:
             raise RequestRefused("PERSISTED_QUERY_NOT_SUPPORTED")
         digest = hash_of(document_id)

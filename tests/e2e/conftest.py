@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateways import _demo_directory, demo_gateway, start_gateway  # noqa: F401
+from tests.support.slow_vault import slow  # noqa: F401
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ The slow vault answers only when the test lets it, so the order of what arrives 
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,13 +11,12 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.e2e.test_sources_faults import patient_with
 from tests.support.gateway import RunningGateway
-from tests.support.gateways import PROVIDERS, StartGateway, sources, upstream
+from tests.support.gateways import PROVIDERS, StartGateway, patient, sources
 from tests.support.partners import PartnerApp
 from tests.support.parts import IDS, PATHS, PartsReply, ask_in_parts
 from tests.support.sandbox import RunningSandbox
-from tests.support.vault_proxy import VaultProxy
+from tests.support.slow_vault import FAST, SlowVault, providers
 from tests.support.waiting import eventually
 
 WALLET = """query Wallet($id: ID!, $defer: Boolean! = true) { customer(id: $id) {
@@ -30,45 +28,13 @@ WALLET = """query Wallet($id: ID!, $defer: Boolean! = true) { customer(id: $id) 
   }
 } }"""
 ALEX = {"id": "cus_alex"}
-FAST = {"ALOHA", "JPMORGAN", "CASELLE"}
 ALL_OK = dict.fromkeys(PROVIDERS, "OK")
 
 
-class SlowVault:
-    """A gateway whose LoanPro answers when the gate is open."""
-
-    def __init__(self, gateway: RunningGateway, gate: threading.Event, sandbox: RunningSandbox) -> None:
-        self.gateway, self.gate, self._sandbox = gateway, gate, sandbox
-
-    def close(self) -> None:
-        self.gate.clear()
-        self._sandbox.clear_calls()
-
-    def calls(self) -> dict[str, int]:
-        return upstream(self._sandbox)
-
-    def answers(self, accept: str = IDS, **members: Any) -> PartsReply:
-        self.close()
-        return ask_in_parts(self.gateway, WALLET, ALEX, accept, **members)
-
-
-@pytest.fixture
-def slow(start_gateway: StartGateway, sandbox: RunningSandbox) -> Iterator[SlowVault]:
-    gate = threading.Event()
-
-    def edit(body: Any) -> Any:
-        gate.wait(30)
-        return body
-
-    with VaultProxy(sandbox.credentials("loanpro")["base_url"], edit) as proxy:
-        try:
-            yield SlowVault(start_gateway(**patient_with("LOANPRO", base_url=proxy.url)), gate, sandbox)
-        finally:
-            gate.set()
-
-
-def providers(methods: Any) -> set[str]:
-    return {one["provider"] for one in methods}
+def in_parts(slow: SlowVault, accept: str = IDS) -> PartsReply:
+    """The wallet, with the gate closed."""
+    slow.close()
+    return ask_in_parts(slow.gateway, WALLET, ALEX, accept)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +44,7 @@ def test_a_slow_vault_follows_the_fast_ones(slow: SlowVault, accept: str) -> Non
     """Without a plan first, then with one: the same answer, and one call to each vault."""
     by_id = "v0.2" in accept
     for _ in range(2):
-        with slow.answers(f"{accept}, application/json;q=0.9") as reply:
+        with in_parts(slow, f"{accept}, application/json;q=0.9") as reply:
             first = reply.next()
             assert (reply.status, first["hasNext"]) == (200, True)
             assert first.get("pending") == ([{"id": "0", "path": ["customer"], "label": "slow"}] if by_id else None)
@@ -156,7 +122,7 @@ def test_each_customer_of_a_list_and_nested_fragments(slow: SlowVault) -> None:
 
 def test_a_client_that_leaves_ends_the_rest(slow: SlowVault) -> None:
     metrics = slow.gateway.gateway.metrics
-    with slow.answers() as reply:
+    with in_parts(slow) as reply:
         reply.next()
         assert metrics.in_flight() == 1
     eventually(lambda: metrics.in_flight() == 0)
@@ -165,7 +131,7 @@ def test_a_client_that_leaves_ends_the_rest(slow: SlowVault) -> None:
 
 
 def test_a_restarting_gateway_completes_what_it_began(slow: SlowVault) -> None:
-    with slow.answers() as reply:
+    with in_parts(slow) as reply:
         assert reply.next()["hasNext"] is True
         slow.gateway.loop.call_soon_threadsafe(slow.gateway.gateway.begin_drain)
         slow.gate.set()
@@ -185,7 +151,7 @@ def test_parts_share_the_deadline_of_the_request(slow: SlowVault) -> None:
 
 
 def test_parts_share_the_limit_of_a_response(start_gateway: StartGateway) -> None:
-    gateway = start_gateway(**{**patient_with("LOANPRO"), "gate": {"response_bytes": 10_000}})
+    gateway = start_gateway(**{**patient(), "gate": {"response_bytes": 10_000}})
     long = "a" * 2_000
     query = (
         '{ customer(id: "cus_alex") { name ... @defer { one: paymentMethods(first: 3) { LONG: id } }'
@@ -205,7 +171,7 @@ def test_parts_share_the_limit_of_a_response(start_gateway: StartGateway) -> Non
 
 
 def test_an_operation_is_charged_once(slow: SlowVault) -> None:
-    with slow.answers() as reply:
+    with in_parts(slow) as reply:
         cost = reply.next()["extensions"]["cost"]
         slow.gate.set()
         (last,) = reply.rest()

@@ -69,8 +69,8 @@ def publish(acme: PartnerApp, file: Path) -> list[str]:
     env = {"VAULTGRAPH_DIGEST_KEY": acme.gateway.settings.digest_key.first.reveal()}
     done = vaultgraph("documents", "publish", acme.name, file, "--data-dir", acme.gateway.data_dir, **env)
     assert done.returncode == 0, done.stderr
-    lines = vaultgraph("documents", "list", acme.name, "--data-dir", acme.gateway.data_dir, **env).stdout.splitlines()
-    ids = [line.split("\t")[-1] for line in lines]
+    listed = vaultgraph("documents", "list", acme.name, "--json", "--data-dir", acme.gateway.data_dir, **env).stdout
+    ids = [row["id"] for row in json.loads(listed)]
     eventually(lambda: all(acme.has(one) for one in ids))
     return ids
 

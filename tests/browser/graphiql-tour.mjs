@@ -72,5 +72,11 @@ seen.elsewhere = await withBrowser(executablePath, [origin], async (context) => 
     };
   });
   await phone.screenshot({ path: `${folder}/graphiql-390.png` });
+
+  const deferred = '{ customer(id: "cus_alex") { name ... @defer { paymentMethods { label } } } }';
+  await phone.goto(`${url}?${new URLSearchParams({ query: deferred })}`, { waitUntil: "load" });
+  await editorIsReady(phone);
+  await phone.locator("button.graphiql-execute-button").click();
+  seen.deferred = await answer(phone, '"paymentMethods"');
 });
 console.log(JSON.stringify(seen));

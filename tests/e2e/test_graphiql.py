@@ -86,6 +86,8 @@ def test_a_newcomer_finds_the_way(page: str) -> None:
     assert "Authorization" not in seen["link"]
     assert "query Default" in seen["sharedQuery"]
     assert '"toPay"' in seen["shared"]
+    assert '"name": "Alex Morales"' in seen["deferred"], "merged with the deferred part"
+    assert '"errors"' not in seen["deferred"]
     assert '"toPay"' in seen["renewed"], "the tab of the last visit, with the new token"
     assert seen["notices"] == 0
     assert graphiql.TOKEN_COMMAND in seen["notice"]

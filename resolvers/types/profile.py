@@ -35,6 +35,10 @@ class VaultAddress:
     )
     recipient: VaultPersonName | None = strawberry.field(description="Who lives or works there.")
     is_active: bool | None = strawberry.field(description="Null: the vault does not say.")
+    payment_method_ids: list[strawberry.ID] = strawberry.field(
+        directives=[ListSize(assumed_size=2)],
+        description="The customer's payment methods with this address; it is their billingAddress if it is for bills.",
+    )
     line1: str | None = strawberry.field(description="Street and number.")
     line2: str | None = strawberry.field(description="Apartment, floor or building.")
     city: str | None = strawberry.field(description="The town or city.")
@@ -43,7 +47,7 @@ class VaultAddress:
     country: CountryCode | None = strawberry.field(description="ISO 3166-1 alpha-2.")
 
     @classmethod
-    def of(cls, provider: ProviderName, stored: StoredAddress) -> Self:
+    def of(cls, provider: ProviderName, stored: StoredAddress, wallet: Wallet) -> Self:
         address, labels = stored.address, stored.labels
         name = labels.recipient
         return cls(
@@ -53,6 +57,11 @@ class VaultAddress:
             is_primary=labels.is_primary,
             recipient=None if name is None else VaultPersonName(first=name.first or None, last=name.last or None),
             is_active=stored.is_active,
+            payment_method_ids=[
+                strawberry.ID(one.id)
+                for one in wallet.methods
+                if one.method.address_ref == stored.ref and one.method.provider is provider
+            ],
             line1=address.line1,
             line2=address.line2,
             city=address.city,
@@ -142,7 +151,7 @@ def addresses_in(wallet: Wallet) -> list[VaultAddress]:
         reading = wallet.sources[name]
         profile = reading.wallet.profile if reading.wallet is not None else None
         if profile is not None and profile.addresses is not None:
-            found += [VaultAddress.of(name, one) for one in profile.addresses]
+            found += [VaultAddress.of(name, one, wallet) for one in profile.addresses]
         has_answer |= reading.state is SourceState.CUSTOMER_NOT_FOUND or bool(profile and profile.addresses is not None)
     if not has_answer:
         raise SourcesUnavailable

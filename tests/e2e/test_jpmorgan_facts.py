@@ -124,7 +124,7 @@ def test_an_ach_account_has_no_mandates(gateway: RunningGateway) -> None:
 
 
 ADDRESSES = """query ($id: ID!) { customer(id: $id) {
-  addresses { provider type name isPrimary recipient { first last } isActive
+  addresses { provider type name isPrimary recipient { first last } isActive paymentMethodIds
     line1 line2 city region postalCode country }
   sources { provider state } } }"""
 CONTACTS = """query ($id: ID!) { customer(id: $id) { vaultContacts { provider state phones { number diallingPrefix type
@@ -132,8 +132,11 @@ CONTACTS = """query ($id: ID!) { customer(id: $id) { vaultContacts { provider st
 
 
 def test_every_address_of_the_profile_is_shown(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    last4 = {one["id"]: one["last4"] for one in jpmorgan(gateway, "")}
     sandbox.clear_calls()
     alex = gateway.data(ADDRESSES, id="cus_alex")["customer"]
+    used = [sorted(last4[method] for method in one.pop("paymentMethodIds")) for one in alex["addresses"]]
+    assert used == [["1111", "9999"], [], ["0919"]]
     assert [(one["type"], one["name"], one["line1"]) for one in alex["addresses"]] == [
         ("SHIPPING", "Work", "200 Elton Farm"),
         ("SHIPPING", "Work2", "400 Elton Farm"),

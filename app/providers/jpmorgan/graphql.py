@@ -1,6 +1,5 @@
 """GraphQL inputs of J.P. Morgan: network tokens, bank accounts and, if the operator allows it, cards."""
 
-import re
 from dataclasses import fields
 from datetime import date
 from typing import Any, Final
@@ -112,18 +111,10 @@ class JpmRawCardInput:
 
 
 _LONGEST_PAYLOAD: Final = 16_384
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/=_.-]{40,}").fullmatch
-_HASH: Final = re.compile(r"[0-9A-Fa-f]{32,128}").fullmatch
-_LONG_NUMBER: Final = re.compile(r"[0-9]{13}").search
-
-
-def _is_encrypted(value: str) -> bool:
-    """Base64, JWE or a hash in hex, which looks like a card number only by chance."""
-    return bool(_HASH(value) or (_BASE64(value) and not _LONG_NUMBER(value)))
 
 
 def _part(description: str, max_length: int = 2048) -> Any:
-    return text(is_optional=True, max_length=max_length, known_form=_is_encrypted, description=description)
+    return text(is_optional=True, max_length=max_length, description=description)
 
 
 @strawberry.input(
@@ -134,7 +125,6 @@ class JpmWalletPayloadInput:
     wallet: WalletKind = strawberry.field(description="APPLE_PAY, GOOGLE_PAY or PAZE.")
     encrypted_payload: Secret = sensitive(
         max_length=_LONGEST_PAYLOAD,
-        known_form=_is_encrypted,
         description="The encrypted data: Apple Pay's data, Google Pay's encryptedMessage, Paze's securedPayload.",
     )
     ephemeral_public_key: str | None = _part("The wallet's key for this payload.")

@@ -37,7 +37,7 @@ from app.store.records import (
 )
 from app.vault.enums import CustomerRef, MethodRef
 from app.wallet.caller import ALL_SCOPES, Caller
-from app.wallet.commands import WriteResult
+from app.wallet.commands import ItemResult, WriteResult
 from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.context import Context
 from resolvers.events import NoEvents
@@ -276,6 +276,7 @@ def world() -> World:
             lookalikes=(ADDRESS,),
             link=made.directory.known["cus_a"].links[0],
             payment_id=PAYMENT,
+            items=(ItemResult(state=OperationState.SUCCEEDED, outcome=WriteOutcome.APPLIED, method=ADDRESS),),
         )
     )
     made.services.writer = made.services.operations = there

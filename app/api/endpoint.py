@@ -124,6 +124,8 @@ class GraphQLEndpoint:
         record.request_id, record.headers, record.method = request_id, headers, scope["method"]
         if "traceparent" in headers:
             record.trace = read_trace_context(headers)
+        if SPANS.tracer is not None:
+            SPANS.tracer.begin(record)
         extra = [(b"x-request-id", request_id.encode())]
         kind = AnswerType.JSON_BY_DEFAULT
         watch = self._watcher.watch(receive)
@@ -197,8 +199,6 @@ class GraphQLEndpoint:
         record.request = request
         prepared = await self.operations.prepare(request, caller, streams=allowed.stream is not None)
         record.prepared = (prepared,)
-        if SPANS.tracer is not None:
-            SPANS.tracer.begin(record)
         if prepared.is_subscription:
             if self._draining.is_set():
                 record.code = "OVERLOADED"
@@ -274,8 +274,6 @@ class GraphQLEndpoint:
             raise RequestRefused("BATCH_LIMIT" if batch.items else "BAD_REQUEST", limit=self._limits.batch_items)
         ready: list[PreparedOperation | RequestRefused] = [await self._prepared(item, caller) for item in batch.items]
         record.prepared = [one for one in ready if isinstance(one, PreparedOperation)]
-        if SPANS.tracer is not None:
-            SPANS.tracer.begin(record)
         bodies: list[dict[str, Any]] = []
         for one in ready:
             if isinstance(one, RequestRefused):

@@ -5,6 +5,7 @@ from hashlib import sha256
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from msgspec import Struct, field
 
 from app.api.documents.naming import ID
@@ -13,6 +14,7 @@ from app.api.operation_names import PUBLISHED
 from app.api.parts import errors_of
 from app.api.request import GraphQLRequest
 from app.telemetry.logs import LINES
+from app.telemetry.redact import REDACTOR
 from app.telemetry.trace_context import TraceContext
 from app.telemetry.tracing import SPANS
 from app.wallet.caller import Caller
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _MOST_CALLERS: Final = 10_000
 _HASH_DIGITS: Final = 12
+_MOST_RENDERED: Final = 2_000
+_LONGEST_RENDERED: Final = 1_000
 _DIGEST: Final = "log.document_id"  # memo key of a document
 
 
@@ -88,6 +92,8 @@ class RequestObserver:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._hashes: dict[str, str] = {}
+        self._rendered: dict[tuple[Any, ...], str] = {}
+        self._version = 0  # of the secrets that `_rendered` was redacted with
 
     def __call__(self, record: RequestRecord) -> None:
         seconds, outcome = perf_counter() - record.began_at, record.outcome
@@ -104,32 +110,57 @@ class RequestObserver:
             )
         if SPANS.tracer is not None:
             SPANS.tracer.end(record)
-        write = LINES.info
-        if write is None:
-            return
-        trace = record.trace
+        if LINES.json is not None:
+            LINES.json("request", self._json(record, outcome, seconds))
+        elif LINES.info is not None:
+            trace_id = None if record.trace is None else record.trace.trace_id
+            calls, price = _work(record)
+            LINES.info(
+                "request",
+                request_id=record.request_id,
+                trace_id=trace_id,
+                **self._described(record, outcome),
+                duration_ms=int(seconds * 100_000) / 100,
+                vault_calls=calls,
+                price=price,
+            )
+
+    def _described(self, record: RequestRecord, outcome: str) -> dict[str, str | int | None]:
         kind, name, document_id = record.described()
-        calls = price = 0
-        for one in prepared:
-            if one.context is not None:
-                calls += one.context.upstream_calls
-            price += one.admission.requested
-        write(
-            "request",
-            request_id=record.request_id,
-            trace_id=None if trace is None else trace.trace_id,
-            transport=record.transport,
-            operation_name=name,
-            operation_type=kind,
-            document_id=document_id,
-            caller_kind=None if caller is None else caller.kind,
-            caller_hash=None if caller is None else self._hashes.get(caller.key) or self._hash(caller.key),
-            status=record.status,
-            outcome=outcome,
-            code=record.code,
-            duration_ms=int(seconds * 100_000) / 100,
-            vault_calls=calls,
-            price=price,
+        caller = record.caller
+        return {
+            "transport": record.transport,
+            "operation_name": name,
+            "operation_type": kind,
+            "document_id": document_id,
+            "caller_kind": None if caller is None else caller.kind,
+            "caller_hash": None if caller is None else self._hashes.get(caller.key) or self._hash(caller.key),
+            "status": record.status,
+            "outcome": outcome,
+            "code": record.code,
+        }
+
+    def _json(self, record: RequestRecord, outcome: str, seconds: float) -> str:
+        """The fields of the log line as JSON, redacted. Those that repeat are rendered and redacted once."""
+        caller, headers, request_id, trace_id = record.caller, record.headers, record.request_id, "null"
+        key = (*record.described(), caller and caller.key, record.transport, record.status, outcome, record.code)
+        if REDACTOR.version != self._version:
+            self._rendered, self._version = {}, REDACTOR.version
+        described = self._rendered.get(key)
+        if described is None:
+            described = REDACTOR.text(orjson.dumps(self._described(record, outcome)).decode())[1:-1]
+            if len(self._rendered) >= _MOST_RENDERED:
+                self._rendered.clear()
+            if len(described) <= _LONGEST_RENDERED:
+                self._rendered[key] = described
+        if record.trace is not None:
+            trace_id = f'"{record.trace.trace_id}"'
+        if "x-request-id" in headers or "traceparent" in headers:  # the client's, checked for what JSON would escape
+            request_id, trace_id = REDACTOR.text(request_id), REDACTOR.text(trace_id)
+        calls, price = _work(record)
+        return (
+            f'"request_id":"{request_id}","trace_id":{trace_id},{described},'
+            f'"duration_ms":{int(seconds * 100_000) / 100},"vault_calls":{calls},"price":{price}'
         )
 
     def _hash(self, key: str) -> str:
@@ -137,6 +168,16 @@ class RequestObserver:
             self._hashes.clear()
         found = self._hashes[key] = sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
         return found
+
+
+def _work(record: RequestRecord) -> tuple[int, int]:
+    """Vault calls and price of all operations."""
+    calls = price = 0
+    for one in record.prepared:
+        if one.context is not None:
+            calls += one.context.upstream_calls
+        price += one.admission.requested
+    return calls, price
 
 
 def _document_id(prepared: "PreparedOperation") -> str:

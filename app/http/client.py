@@ -32,7 +32,7 @@ from app.http.transports.base import Cause, NotSent, Transport, TransportError
 from app.http.transports.choice import kind_of, open_transport
 from app.telemetry.dependency import Dependency
 from app.telemetry.logs import LINES
-from app.telemetry.tracing import SPANS
+from app.telemetry.tracing import SAMPLED
 
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
@@ -150,9 +150,9 @@ class VaultHttpClient:
         try:
             own = {"x-request-id": call.request_id}
             trace = call.trace
-            if SPANS.tracer is not None:
-                span = SPANS.tracer.begin_call(self.name, self._base_url, request.method, request.route)
-                trace = trace if span is None else span.trace
+            if (traced := SAMPLED.get()) is not None:
+                span = traced.begin_call(self.name, self._base_url, request.method, request.route)
+                trace = span.trace
             if trace is not None:
                 own["traceparent"] = trace.traceparent
                 if trace.tracestate is not None:

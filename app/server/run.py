@@ -250,6 +250,7 @@ class _OnSignal:
             self._first_at = self._loop.time()
             self._stop.set()
         elif self._loop.time() - self._first_at > SAME_PRESS_S:
+            logging.shutdown()
             os._exit(128 + number)
 
 

@@ -18,7 +18,7 @@ from app.store.errors import StoreUnavailable
 from app.store.outbox import Transaction
 from app.store.records import ChangeNotice
 from app.store.threads import ThreadPool
-from app.telemetry.tracing import SPANS
+from app.telemetry.tracing import SAMPLED
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class Database:
             self.availability.reads,
             lambda driver: step(Connection(driver, self.tenant, self.now), *args, **kwargs),
         )
-        return running if SPANS.tracer is None else SPANS.tracer.in_span(self._system, step, running)
+        return running if (traced := SAMPLED.get()) is None else traced.in_span(self._system, step, running)
 
     def write(
         self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
@@ -119,7 +119,7 @@ class Database:
             return found
 
         running = self.run(self._writers, self.availability.writes, work, lambda _: self.notify(changes))
-        return running if SPANS.tracer is None else SPANS.tracer.in_span(self._system, step, running)
+        return running if (traced := SAMPLED.get()) is None else traced.in_span(self._system, step, running)
 
     def write_statement(
         self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs

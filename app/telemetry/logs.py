@@ -1,13 +1,16 @@
 """Logging of a process: every logger writes through one handler, which redacts and renders with structlog.
 
 Modules use the standard library's loggers; `extra` adds fields. The two lines that are written often, one per request
-and one per vault call, use `LINES`, which skips the standard library: that would cost 50 Python calls a line.
+and one per vault call, use `LINES`, which skips the standard library: that would cost 50 Python calls a line. They are
+written together, a tenth of a second after the first of them at the latest.
 """
 
+import asyncio
 import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from types import TracebackType
@@ -28,14 +31,22 @@ _OWN: Final = "vaultgraph"
 _LIBRARIES_FROM: Final = logging.WARNING
 
 
-class _Lines:
-    """Writers of frequent lines: `info("event", field=value)`. None while their level is not logged."""
+_FLUSH_AFTER_S: Final = 0.1
+_MOST_WAITING: Final = 256
 
-    __slots__ = ("debug", "info")
+
+class _Lines:
+    """Writers of frequent lines: `info("event", field=value)`. None while their level is not logged.
+
+    `json("event", members)` writes at INFO what is rendered and redacted already; None unless the format is JSON.
+    """
+
+    __slots__ = ("debug", "info", "json")
 
     def __init__(self) -> None:
         self.info: Callable[..., Any] | None = None
         self.debug: Callable[..., Any] | None = None
+        self.json: Callable[[str, str], None] | None = None
 
 
 LINES: Final = _Lines()
@@ -65,12 +76,13 @@ def configure_logging(level: str = "warning", form: str = "console") -> None:
     root.setLevel(max(least, _LIBRARIES_FROM))
     own.setLevel(least)
     lines = structlog.wrap_logger(
-        _StandardError(),
+        _OUTPUT,
         processors=[_of_process, render],
         wrapper_class=structlog.make_filtering_bound_logger(least),
     ).bind()
     LINES.info = lines.info if least <= logging.INFO else None
     LINES.debug = lines.debug if least <= logging.DEBUG else None
+    LINES.json = _write_json if form == "json" and least <= logging.INFO else None
     logging.captureWarnings(True)
     _log_uncaught(own)
 
@@ -87,29 +99,82 @@ def _log_uncaught(log: logging.Logger) -> None:
 
 
 class _StandardError:
-    """structlog's output: whole lines, to whatever `sys.stderr` is at the time. A closed one is no error."""
+    """Whole lines to whatever `sys.stderr` is at the time. A closed one is no error.
+
+    Frequent lines wait for each other: a write of the system for each of them would cost as much as making it. They are
+    written before any other line, at exit, and at once where no event loop runs.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
+        self._flushing_in: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
 
     def info(self, line: str) -> None:
-        try:  # noqa: SIM105 - suppress() costs six calls
-            sys.stderr.write(f"{line}\n")
-        except (OSError, ValueError):
-            pass
+        waiting = self._waiting
+        waiting.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        if loop is not self._flushing_in:
+            self._flushing_in = loop
+            loop.call_later(_FLUSH_AFTER_S, self.flush)
+        elif len(waiting) >= _MOST_WAITING:
+            self.flush()
 
     debug = info
+
+    def flush(self, *lines: str) -> None:
+        """Write the lines that wait, then these."""
+        with self._lock:
+            self._flushing_in = None
+            ready = self._waiting[:]
+            del self._waiting[: len(ready)]  # another thread may have added one
+            ready += lines
+            try:
+                if ready:
+                    sys.stderr.write("\n".join(ready) + "\n")
+            except (OSError, ValueError):
+                pass
+
+
+_OUTPUT: Final = _StandardError()
 
 
 class _Handler(logging.Handler):
     """The only handler of the process."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._output = _StandardError()
-
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._output.info(self.format(record))
+            _OUTPUT.flush(self.format(record))
         except Exception:  # noqa: BLE001 - as every handler: a faulty call of a logger must not fail its caller
             self.handleError(record)
+
+    def flush(self) -> None:
+        _OUTPUT.flush()
+
+
+class _Clock:
+    """The time as text; the second, which most lines share, is rendered once."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def text(self) -> str:
+        second, rest_ns = divmod(time.time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._text}.{rest_ns // 1000:06}Z"
+
+
+_CLOCK: Final = _Clock()
+
+
+def _write_json(event: str, members: str) -> None:
+    _OUTPUT.info(f'{{"time":"{_CLOCK.text()}","level":"info","logger":"{_OWN}","event":"{event}",{members}}}')
 
 
 def _of_record(_: Any, level: str, event: Event) -> Event:

@@ -25,6 +25,8 @@ class Redactor:
         self._secrets: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._ordered: tuple[str, ...] = ()
         self._lock = Lock()
+        self.version = 0
+        """Changes when a secret is registered: text redacted before may hold it."""
 
     def learn(self, secret: str) -> None:
         """Register `secret`, also in its percent-encoded and escaped forms. Secrets under 6 characters are ignored."""
@@ -38,6 +40,7 @@ class Redactor:
                 self._secrets.popitem(last=False)
             forms = {form for spellings in self._secrets.values() for form in spellings}
             self._ordered = tuple(sorted(forms, key=len, reverse=True))  # longest first: one may contain another
+            self.version += 1
 
     def text(self, text: str) -> str:
         for secret in self._ordered:

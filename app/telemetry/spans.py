@@ -1,36 +1,43 @@
 """Spans of operations, vault calls and store transactions, through the OpenTelemetry SDK. Imported only if it is used.
 
-The SDK reads OTEL_* variables itself: endpoint, headers, sampler, resource, batches. Attributes follow the semantic
-conventions for GraphQL, HTTP and databases, and hold no document, variable, id of a customer or path of a vault.
+Sampling is decided when a request begins, as OTEL_TRACES_SAMPLER says: one that is not sampled gets a trace context for
+the vaults, and nothing else. Spans are built when they end, and the SDK exports them in batches; it reads the other
+OTEL_* variables itself. Attributes follow the semantic conventions for GraphQL, HTTP and databases, and hold no
+document, variable, id of a customer or path of a vault.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import Token
+from functools import cache
 from importlib.metadata import version
-from time import perf_counter, time_ns
+from random import getrandbits
+from time import time_ns
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from opentelemetry import context as contexts
-from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter, SpanExportResult
-from opentelemetry.trace import Span, SpanKind, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from app.telemetry.dependency import Dependency
+from app.telemetry.sampler import Sampler
 from app.telemetry.trace_context import TraceContext
-from app.telemetry.tracing import SPANS
+from app.telemetry.tracing import SAMPLED, SPANS
 
 T = TypeVar("T")
+Attributes = dict[str, str | int]
 
 _FLUSH_S: Final = 5.0
-_NO_PARENT: Final = Context()
-_read_remote: Final = TraceContextTextMapPropagator().extract
+_MOST_ATTRIBUTES: Final = 16
+_OK: Final = Status()
+_ERROR: Final = Status(StatusCode.ERROR)
+_NO_STATE: Final = TraceState()
 
 
 class TracedRequest(Protocol):
@@ -38,7 +45,6 @@ class TracedRequest(Protocol):
 
     request_id: str
     method: str
-    began_at: float
     trace: TraceContext | None
     status: int | None
     code: str | None
@@ -58,107 +64,156 @@ class Tracing:
     def __init__(self, exporter: str, environ: Mapping[str, str]) -> None:
         given = "OTEL_SERVICE_NAME" in environ or "service.name=" in environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
         own = {"service.version": version("vaultgraph")} | ({} if given else {"service.name": "vaultgraph"})
-        self._provider = TracerProvider(resource=Resource.create(own), shutdown_on_exit=False)
         target: SpanExporter = _LoggedExporter(OTLPSpanExporter()) if exporter == "otlp" else ConsoleSpanExporter()
-        self._provider.add_span_processor(BatchSpanProcessor(target))
-        self._tracer = self._provider.get_tracer("vaultgraph")
+        self._processor = BatchSpanProcessor(target)
+        self._sampler = Sampler(environ)
+        self._resource = _Process(Resource.create(own).attributes)
+        self._scope = InstrumentationScope("vaultgraph")
+        limits = SpanLimits()
+        self._most = limits.max_span_attributes
+        self._longest = limits.max_span_attribute_length
+        self._is_limited = self._longest is not None or (self._most or _MOST_ATTRIBUTES) < _MOST_ATTRIBUTES
 
     async def stop(self) -> None:
         """Trace no more, and export what is left, for at most five seconds."""
         SPANS.tracer = None
-        flushing = asyncio.get_running_loop().run_in_executor(None, self._provider.shutdown)
+        flushing = asyncio.get_running_loop().run_in_executor(None, self._processor.shutdown)
         await asyncio.wait({flushing}, timeout=_FLUSH_S)
 
     def begin(self, record: TracedRequest) -> None:
-        """Begin the server span of an operation. Its context replaces `record.trace`, and is current in this task."""
+        """Begin the trace of a request. Its context replaces `record.trace`. If it is sampled, `record.span` is set."""
+        parent, span_id = record.trace, getrandbits(64)
+        if parent is None:
+            trace_id, flags = getrandbits(128), TraceFlags.RANDOM_TRACE_ID
+            is_sampled, state, text = self._sampler.samples(trace_id), None, f"{trace_id:032x}"
+        else:
+            text, state, given = parent.trace_id, parent.tracestate, int(parent.traceparent[-2:], 16)
+            trace_id, flags = int(text, 16), given & TraceFlags.RANDOM_TRACE_ID
+            is_sampled = self._sampler.samples(trace_id, given & TraceFlags.SAMPLED)
+        flags |= is_sampled
+        record.trace = TraceContext(text, f"00-{text}-{span_id:016x}-{flags:02x}", state)
+        if is_sampled:
+            own = SpanContext(trace_id, span_id, False, TraceFlags(flags), _state(state))
+            record.span = span = SampledRequest(self, own, None if parent is None else _remote(parent))
+            span.token = SAMPLED.set(span)
+
+    def end(self, record: TracedRequest) -> None:
+        """End the span of a request, if it is sampled."""
+        span: SampledRequest | None = record.span
+        if span is None:
+            return
         kind, name, document_id = record.described()
-        attributes = {
+        given = {
+            "http.request.method": record.method,
+            "http.route": "/graphql",
+            "vaultgraph.request_id": record.request_id,
             "graphql.operation.type": kind,
             "graphql.operation.name": name,
             "graphql.document.id": document_id,
+            "http.response.status_code": record.status,
         }
-        span = self._server_span(record, f"{kind} {name}" if name else kind or "GraphQL", attributes)
-        record.trace = _context_of(span)
-        record.span = span, contexts.attach(trace.set_span_in_context(span, _NO_PARENT))
+        outcome = record.outcome
+        if record.code is not None or outcome == "disconnected":
+            given["error.type"] = record.code or outcome
+        attributes = {key: value for key, value in given.items() if value is not None}
+        status = _ERROR if outcome in ("failed", "shed") else _OK
+        title = f"{kind} {name}" if name else kind or "GraphQL"
+        self.export(title, span.context, span.parent, attributes, SpanKind.SERVER, status, span.began_ns)
+        if span.token is not None:
+            SAMPLED.reset(span.token)
 
-    def end(self, record: TracedRequest) -> None:
-        """End the server span; a request that was refused before it began gets one now."""
-        if record.span is None:
-            span, token = self._server_span(record, "GraphQL", {}), None
-            record.trace = _context_of(span)
-        else:
-            span, token = record.span
-        if span.is_recording():
-            _set(span, "http.response.status_code", record.status)
-            outcome = record.outcome
-            if record.code is not None or outcome == "disconnected":
-                _set(span, "error.type", record.code or outcome)
-            if outcome in ("failed", "shed"):
-                span.set_status(StatusCode.ERROR)
-            span.end()
-        if token is not None:
-            contexts.detach(token)
+    def export(
+        self,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        attributes: Attributes,
+        kind: SpanKind,
+        status: Status,
+        began_ns: int,
+    ) -> None:
+        """Pass a span that ends now to the SDK."""
+        limited: Any = attributes
+        if self._is_limited:
+            limited = BoundedAttributes(self._most, attributes, max_value_len=self._longest)
+        span = ReadableSpan(
+            name,
+            context,
+            parent,
+            self._resource,
+            limited,
+            kind=kind,
+            status=status,
+            start_time=began_ns,
+            end_time=time_ns(),
+            instrumentation_scope=self._scope,
+        )
+        self._processor.on_end(span)
 
-    def _server_span(self, record: TracedRequest, name: str, attributes: Mapping[str, str | None]) -> Span:
-        elapsed_ns = int((perf_counter() - record.began_at) * 1_000_000_000)
-        parent = _NO_PARENT if record.trace is None else _read_remote(_headers_of(record.trace), _NO_PARENT)
-        span = self._tracer.start_span(name, parent, SpanKind.SERVER, start_time=time_ns() - elapsed_ns)
-        if span.is_recording():  # all at once: each call takes a lock
-            own = {"http.request.method": record.method, "http.route": "/graphql"}
-            own["vaultgraph.request_id"] = record.request_id
-            span.set_attributes(own | {key: value for key, value in attributes.items() if value is not None})
-        return span
 
-    def begin_call(self, vault: str, base_url: str, method: str, route: str) -> "CallSpan | None":
-        """The client span of a vault call; None unless it belongs to a sampled operation."""
-        if not trace.get_current_span().is_recording():
-            return None
-        parts = urlsplit(base_url)
-        template = f"{parts.path}{route}"
-        attributes: dict[str, str | int] = {
-            "http.request.method": method,
-            "server.address": parts.hostname or "",
-            "server.port": parts.port or (443 if parts.scheme == "https" else 80),
-            "url.template": template,
-            "vaultgraph.vault": vault,
-        }
-        return CallSpan(self._tracer.start_span(f"{method} {template}", None, SpanKind.CLIENT, attributes))
+class SampledRequest:
+    """The parent of the spans of its vault calls and store accesses."""
+
+    __slots__ = ("_tracing", "began_ns", "context", "parent", "token")
+
+    def __init__(self, tracing: Tracing, context: SpanContext, parent: SpanContext | None) -> None:
+        self._tracing = tracing
+        self.context = context
+        self.parent = parent
+        self.began_ns = time_ns()
+        self.token: Token[Any] | None = None
+
+    def begin_call(self, vault: str, base_url: str, method: str, route: str) -> "CallSpan":
+        """Begin the client span of a vault call."""
+        return CallSpan(self._tracing, self.context, _call_attributes(vault, base_url, method, route))
 
     async def in_span(self, system: str, step: Callable[..., Any], work: Awaitable[T]) -> T:
-        """`work` in the client span of a store access, if the operation is sampled."""
-        if not trace.get_current_span().is_recording():
-            return await work
-        name = step.__name__.strip("_")
-        attributes = {"db.system.name": system, "db.operation.name": name}
-        span = self._tracer.start_span(name, None, SpanKind.CLIENT, attributes)
+        """`work` in the client span of a store access."""
+        name, began_ns, status = step.__name__.strip("_"), time_ns(), _OK
+        attributes: Attributes = {"db.system.name": system, "db.operation.name": name}
         try:
             return await work
         except BaseException as error:
-            _set(span, "error.type", type(error).__name__)
-            span.set_status(StatusCode.ERROR)
+            attributes["error.type"], status = type(error).__name__, _ERROR
             raise
         finally:
-            span.end()
+            context = _below(self.context)
+            self._tracing.export(name, context, self.context, attributes, SpanKind.CLIENT, status, began_ns)
 
 
 class CallSpan:
     """The span of a vault call; `trace` goes to the vault."""
 
-    __slots__ = ("_span", "trace")
+    __slots__ = ("_attributes", "_began_ns", "_context", "_parent", "_tracing", "trace")
 
-    def __init__(self, span: Span) -> None:
-        self._span = span
-        self.trace = _context_of(span)
+    def __init__(self, tracing: Tracing, parent: SpanContext, attributes: Mapping[str, str | int]) -> None:
+        self._tracing = tracing
+        self._parent = parent
+        self._attributes = attributes
+        self._context = own = _below(parent)
+        self._began_ns = time_ns()
+        trace_id = f"{own.trace_id:032x}"
+        traceparent = f"00-{trace_id}-{own.span_id:016x}-{own.trace_flags:02x}"
+        self.trace = TraceContext(trace_id, traceparent, own.trace_state.to_header() or None)
 
     def end(self, status: int | None, outcome: str, retries: int) -> None:
-        span = self._span
-        _set(span, "http.response.status_code", status)
+        attributes, is_ok = dict(self._attributes), outcome == "ok"
+        if status is not None:
+            attributes["http.response.status_code"] = status
         if retries:
-            _set(span, "http.request.resend_count", retries)
-        if outcome != "ok":
-            _set(span, "error.type", str(status) if outcome == "client_error" else outcome)
-            span.set_status(StatusCode.ERROR)
-        span.end()
+            attributes["http.request.resend_count"] = retries
+        if not is_ok:
+            attributes["error.type"] = str(status) if outcome == "client_error" else outcome
+        name = f"{attributes['http.request.method']} {attributes['url.template']}"
+        verdict = _OK if is_ok else _ERROR
+        self._tracing.export(name, self._context, self._parent, attributes, SpanKind.CLIENT, verdict, self._began_ns)
+
+
+class _Process(Resource):
+    """The only resource here. The SDK renders a resource as JSON to hash it, for each span that it exports."""
+
+    def __hash__(self) -> int:
+        return id(self)
 
 
 class _LoggedExporter(SpanExporter):
@@ -172,7 +227,7 @@ class _LoggedExporter(SpanExporter):
             "opentelemetry.exporter.http",
             "opentelemetry.sdk._shared_internal",
         ):
-            logging.getLogger(f"opentelemetry.{name}").setLevel(logging.CRITICAL)
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
@@ -189,18 +244,27 @@ class _LoggedExporter(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
-def _context_of(span: Span) -> TraceContext:
-    found = span.get_span_context()
-    trace_id = f"{found.trace_id:032x}"
-    state = found.trace_state.to_header() if found.trace_state else None
-    return TraceContext(trace_id, f"00-{trace_id}-{found.span_id:016x}-{found.trace_flags:02x}", state)
+@cache
+def _call_attributes(vault: str, base_url: str, method: str, route: str) -> Mapping[str, str | int]:
+    """What is the same for all calls of a route. Vaults and routes are few."""
+    parts = urlsplit(base_url)
+    return {
+        "http.request.method": method,
+        "server.address": parts.hostname or "",
+        "server.port": parts.port or (443 if parts.scheme == "https" else 80),
+        "url.template": f"{parts.path}{route}",
+        "vaultgraph.vault": vault,
+    }
 
 
-def _headers_of(context: TraceContext) -> dict[str, str]:
-    headers = {"traceparent": context.traceparent}
-    return headers if context.tracestate is None else {**headers, "tracestate": context.tracestate}
+def _below(parent: SpanContext) -> SpanContext:
+    return SpanContext(parent.trace_id, getrandbits(64), False, parent.trace_flags, parent.trace_state)
 
 
-def _set(span: Span, name: str, value: str | int | None) -> None:
-    if value is not None:
-        span.set_attribute(name, value)
+def _remote(given: TraceContext) -> SpanContext:
+    _, trace_id, span_id, flags = given.traceparent.split("-")
+    return SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)), _state(given.tracestate))
+
+
+def _state(given: str | None) -> TraceState:
+    return _NO_STATE if given is None else TraceState.from_header([given])

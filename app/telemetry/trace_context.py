@@ -5,8 +5,9 @@ https://www.w3.org/TR/trace-context/
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from app.vault.pan import looks_like_card_number
 
@@ -16,8 +17,7 @@ _FIRST_VERSION: Final = "00"
 _LENGTH: Final = 55  # of version 00, which later ones begin with
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(Struct, frozen=True):  # created in C, without a Python call
     """`traceparent` is of version 00; `tracestate` is None if there is none."""
 
     trace_id: str

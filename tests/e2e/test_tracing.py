@@ -1,5 +1,6 @@
 """Spans of a real gateway in a real collector: links, attributes, and nothing that must not leave the process."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -160,6 +161,25 @@ def test_the_sampler_is_the_environments(collector: Collector, traced: Start) ->
         gateway.query(WALLET)
         gateway.query(WALLET, headers={"traceparent": f"{REMOTE}-01"})
     assert {hexes(span)[0] for span in collector.spans} == {TRACE}
+
+
+def test_the_sdks_limits_apply(collector: Collector, traced: Start) -> None:
+    with traced(OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="7", OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="5") as gateway:
+        gateway.query(WALLET)
+    found = [values(span.attributes) for span in collector.spans]
+    assert max(map(len, found)) == 7
+    assert {len(text) for one in found for text in one.values() if isinstance(text, str)} <= {1, 2, 3, 4, 5}
+
+
+def test_a_collector_that_fails_is_logged_once(
+    sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with collecting(status=400) as failing:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", failing.url)
+        with RunningGateway(sandbox.url, tmp_path) as gateway:
+            gateway.query(WALLET)
+    warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.getMessage() for record in warned] == ["trace collector: a batch was not accepted; spans are lost"]
 
 
 @pytest.mark.parametrize("variables", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}])

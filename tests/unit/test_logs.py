@@ -101,6 +101,50 @@ def test_text_that_is_not_unicode_and_large_numbers_are_logged() -> None:
     assert rows(logged("LINES.info('request', name='\\ud800', number=2**70)"))[0]["number"] == 2**70
 
 
+WRITES = """
+import asyncio
+class Output:
+    def __init__(self):
+        self.writes = []
+    def write(self, text):
+        self.writes.append(text)
+    def flush(self):
+        pass
+real, sys.stderr = sys.stderr, Output()
+def line(number):
+    LINES.json("request", f'"n":{number}')
+async def main():
+    for number in range(3):
+        line(number)
+    assert not sys.stderr.writes
+"""
+
+
+def test_frequent_lines_are_written_together_in_order_with_all_others() -> None:
+    does = f"""{WRITES}
+    log.warning("before the next ones")
+    line(3)
+    LINES.info("request", n=4)
+    while len(sys.stderr.writes) < 2:
+        await asyncio.sleep(0.01)
+    for number in range(5, 600):
+        line(number)
+    assert len(sys.stderr.writes) == 4
+asyncio.run(main())
+import logging
+logging.shutdown()
+assert len(sys.stderr.writes) == 5
+real.write("".join(sys.stderr.writes))
+"""
+    found = rows(logged(does))
+    assert [one.get("n", one["event"]) for one in found] == [0, 1, 2, "before the next ones", *range(3, 600)]
+
+
+def test_lines_that_wait_are_written_when_the_process_exits() -> None:
+    does = f"{WRITES}\n    sys.stderr = real\n    sys.exit(0)\nasyncio.run(main())"
+    assert [one["n"] for one in rows(logged(does))] == [0, 1, 2]
+
+
 def test_a_closed_standard_error_fails_no_request() -> None:
     logged("sys.stderr.close(); LINES.info('request'); log.warning('x')")
 

@@ -332,6 +332,8 @@ class _Connection:
         record = RequestRecord(new_request_id(), self._headers, transport="websocket", caller=self._caller)
         record.method, record.trace = "GET", read_trace_context(self._headers)
         REQUEST_ID.set(record.request_id)
+        if SPANS.tracer is not None:
+            SPANS.tracer.begin(record)
         try:
             await self._operate_or_refuse(name, payload, record)
             record.status = 200
@@ -353,8 +355,6 @@ class _Connection:
         record.request = self._request(payload)
         prepared = await operations.prepare(record.request, self._caller, streams=True)
         record.prepared = (prepared,)
-        if SPANS.tracer is not None:
-            SPANS.tracer.begin(record)
         if prepared.is_subscription:
             async with aclosing(operations.events(prepared, record)) as outcomes:  # type: ignore[type-var]
                 async for outcome in outcomes:

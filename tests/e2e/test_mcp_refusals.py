@@ -169,6 +169,15 @@ def test_without_credentials_the_response_names_the_metadata(acme: PartnerApp) -
     assert acme.gateway.request("POST", METADATA, b"").status == 405
 
 
+def test_the_clients_deadline_holds(acme: PartnerApp) -> None:
+    call = json.dumps({**CALL, "params": {"name": "Wallet", "arguments": {"customer": "cus_alex"}}}).encode()
+    result = post(acme, call, x_deadline_ms="soon").body["result"]
+    assert (result["isError"], result["structuredContent"]["data"]) == (True, None)
+    assert result["structuredContent"]["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+    late = post(acme, call, x_deadline_ms="1").body["result"]["structuredContent"]
+    assert {row["state"] for row in late["data"]["customer"]["sources"]} == {"TIMEOUT"}
+
+
 def test_refusals_are_audited_and_counted(acme: PartnerApp) -> None:
     body = json.dumps({**CALL, "params": {"name": "Hidden"}}).encode()
     assert post(acme, body).body["error"]["data"] == {"code": "PERSISTED_QUERY_NOT_IN_LIST"}

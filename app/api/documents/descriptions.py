@@ -21,7 +21,7 @@ from app.caching.lru import LruCache
 from app.wallet.caller import Caller
 
 OPENAPI_PATH: Final = "/openapi.json"
-_CACHED: Final = 64
+_CACHED: Final = 16  # a description may take a megabyte; callers with the same documents and scopes share one
 
 
 class Descriptions:
@@ -31,7 +31,7 @@ class Descriptions:
         self, catalogue: Catalogue, resolver: DocumentResolver, make_graph: Callable[[], DescribedGraph]
     ) -> None:
         self._catalogue = catalogue
-        self._resolver = resolver
+        self.partner_of = resolver.partner_of
         self._make_graph = make_graph
         self._graph: DescribedGraph | None = None
         self._lock = asyncio.Lock()
@@ -39,7 +39,7 @@ class Descriptions:
 
     async def of(self, caller: Caller) -> list[DescribedDocument]:
         """By name; the same list until the partner's documents change. Some may need scopes that the caller lacks."""
-        partner = self._resolver.partner_of(caller)
+        partner = self.partner_of(caller)
         published = self._catalogue.of(partner)
         known = self._known.get(partner)
         if known is None or known[0] is not published:
@@ -69,7 +69,7 @@ class OpenApiPage:
         count_connection(scope, caller.key)
         self._policy.charge(caller)
         documents = await self._descriptions.of(caller)
-        key = caller.key, caller.scopes
+        key = self._descriptions.partner_of(caller), caller.scopes
         known = self._known.get(key)
         if known is None or known[0] is not documents:
             made: Any = openapi(documents, caller.scopes, title="Vaultgraph", version=version("vaultgraph"))

@@ -34,7 +34,7 @@ CALL: Final = "vaultgraph.tool_call"
 _NO_TOOL: Final = "PERSISTED_QUERY_NOT_IN_LIST"
 _SERVER_ERROR: Final = -32000  # the first of the codes that JSON-RPC leaves to servers
 _PAGE: Final = 200
-_CACHED: Final = 64
+_CACHED: Final = 16  # the schemas of all tools may take a megabyte; callers with the same tools share them
 _INSTRUCTIONS: Final = (
     "Tools read and change the payment methods of customers in several vaults. `extensions.sources` names vaults that"
     " did not answer: what they store is then missing, not absent. The `outcome` of a write says if it was applied."
@@ -84,7 +84,7 @@ class Answers:
     async def _tools(self, caller: Caller) -> dict[str, AgentTool]:
         """By name."""
         documents = await self._descriptions.of(caller)
-        key = caller.key, caller.scopes
+        key = self._descriptions.partner_of(caller), caller.scopes
         known = self._known.get(key)
         if known is None or known[0] is not documents:
             known = documents, tools_of(documents, caller.scopes)

@@ -121,10 +121,8 @@ def list_endpoints(source: ConfigLocation, as_json: bool) -> None:
 def show(source: ConfigLocation, endpoint_id: str, as_json: bool) -> None:
     async def work(store: Store) -> dict[str, Any]:
         row = _row(await _endpoint(store, endpoint_id))
-        counts = dict.fromkeys((state.value.lower() for state in EndpointDeliveryState), 0)
-        async for one in _deliveries(store, endpoint_id, None):
-            counts[one.state.value.lower()] += 1
-        return {**row, "deliveries": counts}
+        counts = await store.endpoint_deliveries.counts(endpoint_id)
+        return {**row, "deliveries": {state.value.lower(): count for state, count in counts.items()}}
 
     found = run_with_store(store_settings(source), work)
     if as_json:

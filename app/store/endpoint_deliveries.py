@@ -35,6 +35,11 @@ class _Target(NamedTuple):
     scopes: frozenset[str] | None
 
 
+class _Count(NamedTuple):
+    state: EndpointDeliveryState
+    rows: int
+
+
 class _Grant(NamedTuple):
     client: str
     customer_id: str
@@ -148,6 +153,11 @@ _OF_ENDPOINT: Final = Query(
     EndpointDelivery,
     "SELECT {columns} FROM endpoint_deliveries WHERE tenant = :tenant AND endpoint_id = :endpoint_id"
     " AND event_id > :after AND (:has_all_states OR state = :state) ORDER BY event_id LIMIT :limit",
+)
+_COUNTS: Final = Query(
+    _Count,
+    "SELECT state, COUNT(*) FROM endpoint_deliveries WHERE tenant = :tenant AND endpoint_id = :endpoint_id"
+    " GROUP BY state",
 )
 _EXPIRE: Final = Statement(
     "DELETE FROM endpoint_deliveries WHERE tenant = :tenant AND state IN :states AND done_at < :before"
@@ -337,6 +347,12 @@ def page_of_endpoint_deliveries(
     return db.all(_OF_ENDPOINT, has_all_states=state is None, state=state or "", **values)
 
 
+def count_endpoint_deliveries(db: Connection, endpoint_id: str) -> dict[EndpointDeliveryState, int]:
+    """In every state."""
+    found = {one.state: one.rows for one in db.all(_COUNTS, endpoint_id=endpoint_id)}
+    return {state: found.get(state, 0) for state in EndpointDeliveryState}
+
+
 def expire_endpoint_deliveries(tx: Transaction, before: datetime, *, dead_before: datetime) -> int:
     """Delete those that ended before `before`, dead-lettered ones before `dead_before`; returns their number."""
     done = [EndpointDeliveryState.DELIVERED.value, EndpointDeliveryState.WITHHELD.value]
@@ -356,4 +372,5 @@ class EndpointDeliveries(Repository):
     dead = WriteMethod(bury_endpoint_delivery)
     release = WriteMethod(release_endpoint_deliveries)
     page = ReadMethod(page_of_endpoint_deliveries)
+    counts = ReadMethod(count_endpoint_deliveries)
     expire = WriteMethod(expire_endpoint_deliveries)

@@ -12,6 +12,7 @@ from app.store.records import DisabledReason, EndpointRecord, EventType, NewEndp
 from app.store.statements import Json, Query, Statement
 from app.store.text import is_storable, storable
 
+_GATEWAY: Final = "gateway"
 _CLIENT: Final = Query(str, "SELECT name FROM clients WHERE tenant = :tenant AND name = :client")
 _ADD: Final = Query(
     EndpointRecord,
@@ -111,8 +112,10 @@ def disable_endpoint(tx: Transaction, endpoint_id: str, reason: DisabledReason) 
     """Keep what is PENDING, and deliver nothing; False if it is disabled already, or unknown."""
     disabled = tx.one(_DISABLE, id=endpoint_id, now=tx.now(), reason=reason)
     if disabled is not None:
-        detail = {"endpoint": endpoint_id, "partner": disabled.client}
-        append_event(tx, NewEvent(type=EventType.ENDPOINT_DISABLED, outcome=reason.value, detail=detail))
+        # Under a type that the version before knows, whose feed reads it too.
+        detail = {"command": "endpoints disable", "endpoint": endpoint_id, "partner": disabled.client}
+        event = NewEvent(type=EventType.OPERATOR_COMMAND, actor=_GATEWAY, outcome=reason.value, detail=detail)
+        append_event(tx, event)
     return disabled is not None
 
 

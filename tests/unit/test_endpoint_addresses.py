@@ -1,11 +1,13 @@
 """Which URLs and addresses a webhook may be sent to, at registration and at the moment of the connection."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from app.endpoints.addresses import EndpointRefused, PublicResolver, check_url, is_allowed
 from app.endpoints.sender import SendResult, WebhookSender
+from tests.support.certificates import mutual_tls
 from tests.support.receiver import Receiver
 from tests.support.threaded_server import ThreadedServer
 
@@ -146,6 +148,13 @@ async def test_an_answer_counts_by_its_status_however_long_it_is(sender: Webhook
 
     with ThreadedServer(endless) as server:
         assert (await sender.send(server.url, {}, b"{}")).is_delivered
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused(sender: WebhookSender, tmp_path: Path) -> None:
+    with ThreadedServer(
+        lambda client: client.sendall(b"HTTP/1.1 204 X\r\n\r\n"), mutual_tls(tmp_path).server
+    ) as server:
+        assert await sender.send(server.url, {}, b"{}") == SendResult(error="TLS")
 
 
 async def test_silence_refusals_and_nonsense_are_failures(sender: WebhookSender) -> None:

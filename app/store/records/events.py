@@ -55,7 +55,6 @@ class EventType(StrEnum):
     CUSTOMER_CREATED = "CUSTOMER_CREATED"
     CUSTOMER_ERASED = "CUSTOMER_ERASED"
     OPERATOR_COMMAND = "OPERATOR_COMMAND"
-    ENDPOINT_DISABLED = "ENDPOINT_DISABLED"
 
     @property
     def is_for_customers(self) -> bool:
@@ -70,7 +69,6 @@ _AUDIT_ONLY = frozenset(
         EventType.CUSTOMER_CREATED,
         EventType.CUSTOMER_ERASED,
         EventType.OPERATOR_COMMAND,
-        EventType.ENDPOINT_DISABLED,
     }
 )
 

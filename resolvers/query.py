@@ -85,6 +85,7 @@ class Query:
 
     @scoped(
         lookup.READ_CUSTOMERS,
+        calls=1,
         size=ListSize(assumed_size=MOST_ITEMS, slicing_arguments=["first"], sized_fields=["edges", "nodes"]),
         description="The customers that the caller may see and that meet the filter, page by page; at most 100 a page.",
     )

@@ -70,8 +70,8 @@ class ProgressFile:
         self._flush()
 
     def applied(self, key: str, *, is_done: bool) -> None:
+        """Stored with the end of the page; after a crash before it, `applied` is unknown."""
         self._write({"applied": key, "is_done": is_done})
-        self._flush()
 
     def finish_page(self, after: str, counts: Row) -> None:
         self._write({"after": after, "counts": counts})

@@ -418,7 +418,7 @@ def test_every_list_of_objects_says_how_long_it_is() -> None:
         ('{customer(id:"a"){paymentMethods{authStatus ...on Card{threeDSecure{status}}} authStatus}}', 4, 10),
         ('{customer(id:"a"){paymentMethods(first:2){authStatus} defaultMethod{authStatus}}}', 4, 3),
         ('{paymentMethod(id:"a"){authStatus}}', 1, 1),
-        ("{customers{nodes{id name links{provider}}}}", 0, 0),
+        ("{customers{nodes{id name links{provider}}}}", 1, 0),
         ("{customers{nodes{isComplete}}}", 80, 0),
         ("{customers(first:3){nodes{id} edges{node{paymentMethods{authStatus}}}}}", 12, 30),
         ("query($n:[ID!]!,$f:Int=7){nodes(ids:$n){id} customers(first:$f){edges{node{authStatus}}}}", 36, 7),

@@ -159,6 +159,9 @@ async def methods_that_expire_next_with_when_they_were_observed(many: Store) -> 
     assert [one.expiry for one in found] == ["2027-02"] * 19 + ["2027-03"] * 19 + ["2027-04"] * 19
     assert len({one.customer_ref for one in found}) == 57
     assert found[0].seen_at == START + timedelta(seconds=10)
+    assert await many.link_health.count() == COUNT // 10
+    both = await many.observed_methods.of_customers(["cus_00020", "cus_00010", "cus_00011"])
+    assert [one.customer_id for one in both] == ["cus_00010", "cus_00020"]
     own = await many.observed_methods.next_to_expire(ExpiryPosition("2027-01"), "2027-05", limit=9, among=["cus_00020"])
     assert [(one.customer_id, one.expiry) for one in own] == [("cus_00020", "2027-03")]
 

@@ -156,9 +156,11 @@ class _Pricing:
         own = self._prices.of_root(root.name, name)
         inner = self._inner(node, root)
         is_write = self._operation.operation is OperationType.MUTATION
-        items = max(self._sized_fields(node, root.name).values(), default=1) if inner.is_read else 1
-        closed = inner.closed(0 if is_write else own, items)
+        items = max(self._sized_fields(node, root.name).values(), default=0)
+        closed = inner.closed(0 if is_write or items else own, items if items and inner.is_read else 1)
         calls = ceil(closed.apart) + (own if is_write else 0)
+        if items:  # the search for them costs nothing beside what they cost
+            calls = max(own, calls)
         times, variable = self._times(root, node)
         # Every write runs, even if it equals another; a read runs once per distinct set of arguments.
         key = (id(node),) if is_write else (name, _spelling(node.arguments), calls)

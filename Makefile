@@ -21,6 +21,7 @@ types:
 schema:  ## print the graph's schema and that of the settings file
 	$(BIN)/vaultgraph schema > schema.graphql
 	$(BIN)/vaultgraph schema settings > docs/settings.schema.json
+	$(BIN)/vaultgraph schema settings --markdown > docs/configuration.md
 
 docs:  ## the tests that compare the pages with the code
 	$(BIN)/pytest -n 0 tests/unit/test_docs.py tests/unit/test_sandbox_docs.py tests/unit/test_schema_sdl.py

@@ -41,11 +41,16 @@ def command(context: click.Context, subgraph: bool, client: str | None) -> None:
         click.echo(subgraph_sdl() if subgraph else print_sdl(), nl=False)
 
 
-@command.command(help="Print the JSON schema of the settings file, for editors.")
-def settings() -> None:
+@command.command(help="Print the JSON schema of the settings file, for editors, or the reference of all settings.")
+@click.option("--markdown", is_flag=True, help="Print docs/configuration.md.")
+def settings(markdown: bool) -> None:
     from app.settings.json_schema import settings_schema
+    from app.settings.reference import settings_page
 
-    print_json(settings_schema())
+    if markdown:
+        click.echo(settings_page(), nl=False)
+    else:
+        print_json(settings_schema())
 
 
 @command.command(help="List every difference from the schema in service; fail if one breaks a published document.")

@@ -10,6 +10,7 @@ from msgspec.structs import fields
 
 from app.settings.model import Settings
 from app.settings.parse import Section
+from app.settings.reference import descriptions, plain
 from app.settings.texts import CheckedText
 from app.vault.secret import Secret, Secrets
 
@@ -32,8 +33,12 @@ def _in_json(kind: type[Section]) -> type[Struct]:
             continue
         default = one.default_factory() if one.default is NODEFAULT else one.default
         shown = to_builtins(default, enc_hook=lambda value: "" if isinstance(value, Secret | Secrets) else str(value))
+        about = descriptions(kind).get(one.name)
+        described = (
+            _json_type(one.type) if about is None else Annotated[_json_type(one.type), Meta(description=plain(about))]
+        )
         is_shared = isinstance(shown, (list, dict))  # msgspec refuses such a default, and leaves it out
-        rows.append((one.name, _json_type(one.type), field(default_factory=lambda: None) if is_shared else shown))
+        rows.append((one.name, described, field(default_factory=lambda: None) if is_shared else shown))
         if one.type is Secret:
             rows.append((f"{one.name}_file", str, ""))
         elif one.type is Secrets:

@@ -10,6 +10,7 @@ import pytest
 
 from app.settings.model import Settings, load_settings
 from app.settings.parse import Section
+from app.settings.reference import settings_page
 from app.vault.enums import ProviderName
 from app.vault.secret import Secret, Secrets
 
@@ -40,12 +41,16 @@ def shown(value: Any) -> str:
 
 def documented() -> dict[str, str]:
     found: dict[str, str] = {}
-    for name, default, _ in _ROW.findall((ROOT / "docs" / "running.md").read_text("utf-8")):
+    for name, default, _ in _ROW.findall((ROOT / "docs" / "configuration.md").read_text("utf-8")):
         names = [name.replace("VAULT", vault) for vault in ProviderName] if name.startswith("VAULT.") else [name]
         for one in names:
             assert one not in found, f"{one} is documented twice"
             found[one] = default
     return found
+
+
+def test_the_page_of_settings_is_what_the_command_prints() -> None:
+    assert (ROOT / "docs" / "configuration.md").read_text("utf-8") == settings_page()
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

@@ -292,6 +292,7 @@ def test_the_schema_for_editors_is_current_and_names_every_setting() -> None:
         assert (f"{last}_file" in section["properties"]) == (kind in (Secret, Secrets)), name
     assert schema["$defs"]["Settings"]["properties"]["port"] == {
         "type": "integer", "minimum": 0, "maximum": 65535, "default": 8000,
+        "description": "The port to listen on; 0 chooses a free one.",
     }  # fmt: skip
 
 

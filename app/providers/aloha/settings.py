@@ -19,6 +19,12 @@ class AlohaSettings(ProviderSettings, frozen=True):
     empty list for a company that has none of the three."""
 
     username: str = ""
+    """Required."""
     password: Secret = Secret("")
+    """Required."""
     company_code: str = ""
+    """Required; `X-Api-CompanyCode`."""
     payment_providers: list[AlohaPaymentProvider] = field(default_factory=lambda: list(AlohaPaymentProvider))
+    """The payment providers that the company uses; `[]` if it has none of them
+    ([writing](writing.md#a-call-that-replaces-everything)).
+    """

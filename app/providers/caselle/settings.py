@@ -11,8 +11,14 @@ class CaselleSettings(ProviderSettings, frozen=True):
     """
 
     token_url: str = ""
+    """Required."""
     client_id: str = ""
+    """Required."""
     client_secret: Secret = Secret("")
+    """Required."""
     scope: str = "com.govineer.payments/admin"
+    """Requested with the token."""
     payment_account_uid: str = ""
+    """Required; `X-Payment-Account-Uid`."""
     webhook_secret: Secrets = Secrets()
+    """Signs its webhooks; a list during a rotation. Enables `/webhooks/caselle/{payment account}`."""

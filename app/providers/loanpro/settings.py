@@ -8,7 +8,12 @@ class LoanProSettings(ProviderSettings, frozen=True):
     """LMS headers `Authorization: Bearer` and `Autopal-Instance-Id`; the Secure Payments pair creates OBO tokens."""
 
     api_token: Secret = Secret("")
+    """Required; the LMS token, without `Bearer`."""
     instance_id: str = ""
+    """Required; `Autopal-Instance-Id`."""
     secure_payments_url: str = ""
+    """Secure Payments, for hosted capture."""
     secure_payments_token: Secret = Secret("")
+    """Its `Authorization`."""
     secure_payments_secret: Secret = Secret("")
+    """Its `Secret`."""

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.store import Transaction
-from app.store.directory import lock_choice
+from app.store.directory_reads import stored_choice
 from app.store.link_health import is_marked_not_found
 from app.store.records import ChoiceRecord, DirectoryEntry, EventOrigin, MethodAddress
 from app.vault.enums import CustomerRef, ProviderName, SourceState
@@ -151,7 +151,7 @@ def store_gone(tx: Transaction, provider: ProviderName, customer_ref: CustomerRe
 
 def clear_default(tx: Transaction, choice: ChoiceRecord, *, asked_at: datetime) -> bool:
     """Clear the stored default that a second list lacks too. False if it was changed meanwhile."""
-    now = lock_choice(tx, choice.customer_id)
+    now = stored_choice(tx, choice.customer_id)
     if now is None or now.address != choice.address:
         return False
     return apply_to_choice(tx, now, CLEAR_AFTER, is_listed=False, asked_at=asked_at, is_notified=True)

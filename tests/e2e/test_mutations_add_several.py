@@ -30,6 +30,8 @@ ADD = """mutation ($input: AddPaymentMethodsInput!) { addPaymentMethods(input: $
   items { state outcome wasDuplicate nextAction { kind url } userErrors { code path retryable }
     paymentMethod { id last4 nickname kind isDefault isProviderDefault } }
   customer { defaultMethod { id } defaultMethodInfo { reason } } } }"""
+FLAGS = """{ customer(id: "cus_sam") { paymentMethods(filter: {providers: [LOANPRO]}) {
+  id isProviderDefault isSecondary vaultTitle } } }"""
 SETTINGS = each_vault(fresh_for_s=0, write_deadline_s=2.0, breaker={"minimum_calls": 10_000})
 SCOPES = ["customers:read", "payment_methods:read", "payment_methods:write", "pan:write"]
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -92,6 +94,21 @@ def test_loanpro_takes_a_card_and_an_account_in_one_put(gateway: RunningGateway,
     assert sent(sandbox, "loanpro") == []
 
 
+def test_loanpros_sample_of_a_primary_account_and_a_secondary_card(
+    gateway: RunningGateway, sandbox: RunningSandbox
+) -> None:
+    """Page "Link Payment Profile to Customer", third sample; the profiles that had the flags before lose them."""
+    account = {"method": loanpro_account(sandbox, accountType="CHECKING"), "makeDefault": True}
+    done = add(gateway, adding(account, loanpro_card(sandbox, isSecondary=True), customerId="cus_sam"))
+    assert (done["userErrors"], states(done)) == ([], [DONE, DONE])
+    shown = gateway.data(FLAGS)["customer"]["paymentMethods"]
+    flags = {one["id"]: (one["isProviderDefault"], one["isSecondary"], one["vaultTitle"]) for one in shown}
+    primary, secondary = (one["paymentMethod"]["id"] for one in done["items"])
+    assert flags.pop(primary) == (True, False, "Checking Account")
+    assert flags.pop(secondary) == (False, True, "Credit Card")
+    assert {each[:2] for each in flags.values()} <= {(False, False)}
+
+
 def test_jpmorgan_takes_several_cards_in_one_post(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     cards = [raw_card(sandbox), raw_card(sandbox, accountNumber="5555555555554444", brand="MASTERCARD"), sepa(sandbox)]
     sandbox.clear_calls()
@@ -100,6 +117,16 @@ def test_jpmorgan_takes_several_cards_in_one_post(gateway: RunningGateway, sandb
     assert [one["paymentMethod"]["last4"] for one in done["items"]] == ["1881", "4444", "3000"]
     assert [call for call in sent(sandbox, "jpmorgan") if call.endswith("payment-methods")] == sent(sandbox, "jpmorgan")
     assert len(sent(sandbox, "jpmorgan")) == 1
+
+
+def test_cards_to_authenticate_are_sent_one_by_one(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    """A request to J.P. Morgan holds one browser for all its authentications."""
+    asked = raw_card(sandbox, authenticate={"returnUrl": "http://127.0.0.1:3000/back"})
+    sandbox.clear_calls()
+    done = add(gateway, adding(asked, raw_card(sandbox, accountNumber="5555555555554444", brand="MASTERCARD")))
+    assert (done["userErrors"], states(done)) == ([], [DONE, DONE])
+    assert [bool(one["nextAction"]) for one in done["items"]] == [True, False]
+    assert len(sent(sandbox, "jpmorgan")) == 2
 
 
 def test_other_vaults_are_called_once_for_each_item(gateway: RunningGateway, sandbox: RunningSandbox) -> None:

@@ -8,8 +8,9 @@ import pytest
 from app.sandbox.demo import ALEX
 from app.store import Store
 from app.store.records import EventType, OperationState, WriteOutcome
-from app.vault.enums import ProviderName
-from app.vault.model import Expiry, PersonName
+from app.vault.enums import AddRoute, CardBrand, ProviderName
+from app.vault.model import Expiry, NewCard, PersonName
+from app.vault.secret import Secret
 from app.wallet.commands import CreateCustomer, DeleteMethod, EraseCustomer, SetDefault, UpdateMethod
 from app.wallet.writes.reconcile import Reconciler
 from tests.support.calls import soon
@@ -222,3 +223,30 @@ async def test_customer_is_erased(sandbox: RunningSandbox, opened: Store, point:
 
 def replace_ref(name: ProviderName) -> Any:
     return ALEX.refs[name.value]
+
+
+@pytest.mark.parametrize("point", ["prepared:add", "answered:add", "finishing"])
+async def test_card_that_replaces_all_others_is_sent_once(sandbox: RunningSandbox, opened: Store, point: str) -> None:
+    """Aloha's call for companies without payment providers: the methods that are gone are forgotten, with events."""
+    without: dict[str, Any] = {"aloha": {"payment_providers": []}}
+    number = Secret("4012888888881881")
+    new = NewCard(
+        provider=P.ALOHA, route=AddRoute.RAW_CARD, secret=number, brand=CardBrand.VISA, expiry=Expiry(2031, 7),
+        replace_existing=True,
+    )  # fmt: skip
+    async with bench_on(sandbox, opened, **without) as bench:
+        held = set(await bench.wallet(P.ALOHA))
+        command = bench.adding(P.ALOHA, method=new)
+        await opened.directory.set_choice(ALEX.id, bench.address(P.ALOHA, min(held)), set_by="tests")
+        bench.die_at = point
+        await dead(bench.writer.run(command, STAFF, soon()))
+        bench.clock.advance(minutes=1)
+    async with bench_on(sandbox, opened, **without) as bench:
+        result = await bench.writer.run(command, STAFF, soon())
+        assert (result.problems, len(await bench.wallet(P.ALOHA))) == ((), 1)
+        assert len([row for row in sandbox.calls("aloha") if row["method"] == "POST"]) == 1
+        entry = await opened.directory.entry(ALEX.id)
+        assert entry is not None
+        assert entry.choice is None or entry.choice.method_ref not in held
+        (operation,) = await opened.journal.of_customer(ALEX.id)
+        assert number.reveal() not in repr((operation.intent, operation.result))

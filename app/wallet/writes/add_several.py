@@ -338,13 +338,18 @@ def _faults_of_list(items: Sequence[AddMethod]) -> Iterator[WriteProblem]:
     for at, one in enumerate(items):
         if one.method.provider is not items[0].method.provider:
             yield invalid("All items must be for the same vault.", "items", str(at), *one.method_path)
-        elif any(one.method.secret == other.method.secret for other in items[:at]):
+        elif any(_is_same(one.method, other.method) for other in items[:at]):
             yield invalid("An item before has the same token or number.", "items", str(at), *one.method_path)
         if isinstance(one.method, NewCard) and one.method.replace_existing and len(items) > 1:
             yield invalid("It would replace the other items.", "items", str(at), *one.method_path, "replace_existing")
         defaults += one.make_default
         if one.make_default and defaults > 1:
             yield invalid("Only one method can be the default.", "items", str(at), "make_default")
+
+
+def _is_same(one: NewMethod, other: NewMethod) -> bool:
+    """The samples of a vault show one token for a card and an account: only equal kinds are compared."""
+    return one.kind is other.kind and one.secret == other.secret
 
 
 def _at_item(number: int, problem: WriteProblem) -> WriteProblem:

@@ -31,13 +31,20 @@ def test_graphql_js_loads_the_schema_and_a_composer_the_subgraph(demo_gateway: R
 
 NOT_OBJECTS_WITH_AN_ID = ("Payload", "Error", "Connection", "Edge", "Summary", "Info", "Result", "Status")
 VALUES = {
+    "AddedPaymentMethod": "one result of a write; its method has an id",
     "Address": "a value of its payment method",
+    "ExpiringPaymentMethod": "an observation; its method has an id",
     "Mandate": "a value of its bank account; caches must not share it between customers",
     "Money": "a value",
     "NextAction": "shown once",
     "ProviderLink": "a value of its customer",
     "ThreeDSecure": "a value of its card",
     "Tokenization": "shown once",
+    "VaultAddress": "a value of its customer at one vault",
+    "VaultContacts": "a value of its customer at one vault",
+    "VaultEmail": "a value of its customer at one vault",
+    "VaultPersonName": "a value of its customer at one vault",
+    "VaultPhone": "a value of its customer at one vault",
     "Viewer": "there is one in a response",
 }
 """Types without an id, by GraphQL-ESLint's rule `strict-id-in-types`, and why."""

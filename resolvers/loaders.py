@@ -184,7 +184,8 @@ class Loaders:
         self._request_vaults(customer_id, vaults)
         built = self._at_hand(entry, vaults)
         if built is None or (needs.statuses and self._missing_statuses(needs.cards(built.wallet, info, start))):
-            return self._load(entry, vaults, needs, info, start, self.wallets)
+            loader = self._deferred_loader(vaults) if IS_DEFERRED.get() else self.wallets
+            return self._load(entry, vaults, needs, info, start, loader)
         if built.wallet.methods[self._services.list_limit :]:
             self._note_cut(built.wallet, needs, info)
         return built
@@ -331,7 +332,9 @@ class Loaders:
         return WalletRequest(entry, vaults, lists, readings, [status_key(card) for card in cards])
 
     async def _load_statuses(self, cards: Sequence[Card]) -> None:
-        loads = [self.status_reads.load(status_key(card)) for card in cards]
+        is_apart = IS_DEFERRED.get()  # a loader answers when all of its statuses have been read
+        loader = StatusLoader(self._services, self._call, self._tasks) if is_apart else self.status_reads
+        loads = [loader.load(status_key(card)) for card in cards]
         statuses = self._services.reader.statuses
         for card, loading in zip(cards, loads, strict=True):
             self._keep_status(card, status_key(card), statuses.to_reading(card, await wait_shared(loading)))

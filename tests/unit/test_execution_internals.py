@@ -235,3 +235,38 @@ def test_middleware_is_detected() -> None:
 def test_cost_and_scopes_come_from_field_directives() -> None:
     assert internals.declared(field_of("Query", "customer")) == (4, ("customers:read",))
     assert internals.declared(field_of("Card", "label")) == (None, ())
+
+
+def test_deferred_fields_are_planned_and_published_as_graphql_core_does() -> None:
+    text = '{ viewer { partner ... @defer(label: "a") { scopes ... @defer { partner testMode } } } }'
+    (operation,) = parse(text).definitions
+    root = internals.root_fields(GRAPH, operation, {}, {}, GRAPH.query_type)  # type: ignore[arg-type]
+    viewer: Any = GRAPH.type_map["Viewer"]
+    found = internals.sub_fields(GRAPH, operation, {}, {}, viewer, root.now["viewer"])  # type: ignore[arg-type]
+    assert list(found.now) == ["partner"], "also in a deferred fragment: once"
+    assert [(list(fragments), list(fields)) for fragments, fields in found.later] == [
+        ([found.fragments[0]], ["scopes"]),
+        ([found.fragments[1]], ["testMode"]),
+    ]
+    assert [(one.label, one.parent_defer_usage) for one in found.fragments] == [("a", None), (None, found.fragments[0])]
+    assert internals.Work._fields == ("groups", "tasks", "streams")
+    assert internals.WorkResult._fields == ("value", "work")
+    assert internals.ExecutionGroupValue._fields == ("delivery_groups", "path", "data", "errors")
+    assert {*inspect.signature(internals.IncrementalPublisher.build_response).parameters} == {
+        "self", "data", "errors", "work", "context",
+    }  # fmt: skip
+    assert {*inspect.signature(internals.Computation).parameters} == {"fn", "on_abort"}
+    own = "execute_field build_resolve_info execute_collected_subfields execute_execution_group"
+    names = {name: [*inspect.signature(getattr(internals.LibraryExecutor, name)).parameters] for name in own.split()}
+    assert names == {
+        "execute_field": ["self", "parent_type", "source", "field_details_list", "path", "position_context"],
+        "build_resolve_info": ["self", "field_def", "field_nodes", "parent_type", "path"],
+        "execute_collected_subfields": [
+            "self", "parent_type", "source_value", "path", "grouped_field_set", "new_defer_usages",
+            "delivery_group_map",
+        ],
+        "execute_execution_group": [
+            "self", "delivery_groups", "parent_type", "source_value", "path", "grouped_field_set",
+            "delivery_group_map",
+        ],
+    }  # fmt: skip

@@ -1,7 +1,7 @@
 # Short names for the commands of CONTRIBUTING.md. `make install` once, then any of the others.
 BIN := .venv/bin
 
-.PHONY: install test lint types schema docs lock dev release-tools sbom audit release
+.PHONY: install test lint types schema docs site serve-site lock dev release-tools sbom audit release
 
 install:  ## a virtual environment with the locked dependencies and this checkout
 	python3 -m venv .venv
@@ -25,6 +25,12 @@ schema:  ## print the graph's schema and that of the settings file
 
 docs:  ## the tests that compare the pages with the code
 	$(BIN)/pytest -n 0 tests/unit/test_docs.py tests/unit/test_sandbox_docs.py tests/unit/test_schema_sdl.py
+
+site:  ## the documentation as pages, in build/site; `vaultgraph dev` then shows them at /docs/
+	$(BIN)/zensical build --strict
+
+serve-site:
+	$(BIN)/zensical serve
 
 lock:  ## requirements/ from pyproject.toml, keeping pins that fit; one newer: make lock O='--upgrade-package NAME'
 	scripts/lock $(O)

@@ -23,6 +23,9 @@ from app.api.status.history import StatusHistory
 _PAGE: Final = "/"
 _DATA: Final = "/status.json"
 _FILES: Final = "/status"
+_DOCUMENTATION: Final = "/docs"
+_BUILT_SITE: Final = Path(__file__).resolve().parents[3] / "build" / "site"
+"""In a clone of the repository, after `make site`."""
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -53,6 +56,9 @@ class StatusPages:
         self.history = StatusHistory(metrics.families, vaults)
         self._refresh = refresh
         links = {"GraphiQL": "/graphql", "Metrics": "/metrics"} if is_development else {}
+        self._documentation = _BUILT_SITE if is_development and (_BUILT_SITE / "index.html").is_file() else None
+        if self._documentation is not None:
+            links["Documentation"] = f"{_DOCUMENTATION}/"
         self._folder = Path(str(files("app.api.status"))) / "page"
         settings = json.dumps({"token": token, "links": links}).replace("<", "\\u003c")
         page = (self._folder / "index.html").read_text("utf-8").replace("{{settings}}", settings)
@@ -60,7 +66,10 @@ class StatusPages:
         self._page = HttpResponse(200, page.encode(), "text/html; charset=utf-8", headers)
 
     def routes(self) -> list[BaseRoute]:
-        return [Route(_PAGE, self._show), Mount(_FILES, StaticFiles(directory=self._folder))]
+        routes: list[BaseRoute] = [Route(_PAGE, self._show), Mount(_FILES, StaticFiles(directory=self._folder))]
+        if self._documentation is not None:
+            routes.append(Mount(_DOCUMENTATION, StaticFiles(directory=self._documentation, html=True)))
+        return routes
 
     def doors(self, policy: RequestPolicy) -> dict[str, Door]:
         async def data(

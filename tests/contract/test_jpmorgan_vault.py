@@ -295,8 +295,12 @@ async def test_disabled_routes_cause_no_call(sandbox: RunningSandbox) -> None:
     opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, network_tokens=False))
     try:
         assert opened.capabilities.add_via == {AddRoute.BANK_ACCOUNT, AddRoute.WALLET_PAYLOAD}
-        for new in (card(), card(route=AddRoute.NETWORK_TOKEN), card(route=AddRoute.PROVIDER_TOKEN)):
-            assert [fault.code for fault in opened.faults_of_add(new)] == ["UNSUPPORTED_BY_PROVIDER"]
+        for new, code in (
+            (card(), "RAW_CARD_DISABLED"),
+            (card(route=AddRoute.NETWORK_TOKEN), "UNSUPPORTED_BY_PROVIDER"),
+            (card(route=AddRoute.PROVIDER_TOKEN), "UNSUPPORTED_BY_PROVIDER"),
+        ):
+            assert [fault.code for fault in opened.faults_of_add(new)] == [code]
             with pytest.raises(InvalidRequest):
                 await opened.add(ALEX_REF, new, BeforeAdd(method_refs=frozenset()), False, soon())
     finally:

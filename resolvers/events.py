@@ -1,4 +1,4 @@
-"""The interfaces through which resolvers read stored events and receive new ones."""
+"""The interfaces through which resolvers read stored events and receive new ones. By themselves they have none."""
 
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Protocol
@@ -9,38 +9,6 @@ from app.wallet.caller import Caller
 
 class EventLog(Protocol):
     """Reads stored events."""
-
-    async def event(self, event_id: str) -> EventRecord | None: ...
-
-    async def of_customer(
-        self,
-        customer_id: str,
-        *,
-        first: int = 20,
-        after: str | None = None,
-        types: Collection[EventType] | None = None,
-    ) -> EventPage: ...
-
-    async def page(
-        self,
-        types: Collection[EventType],
-        is_wanted: Callable[[EventRecord], bool],
-        *,
-        first: int,
-        after: str | None = None,
-    ) -> EventPage: ...
-
-
-class EventFeed(Protocol):
-    """See `app.wallet.changes.feed.Feed.events`."""
-
-    def events(
-        self, customer_id: str | None, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0
-    ) -> AsyncIterator[EventRecord | None]: ...
-
-
-class NoEvents:
-    """For a process without events."""
 
     async def event(self, event_id: str) -> EventRecord | None:
         return None
@@ -65,11 +33,19 @@ class NoEvents:
     ) -> EventPage:
         return EventPage((), has_next=False)
 
+
+class EventFeed(Protocol):
+    """See `app.wallet.changes.feed.Feed.events`."""
+
     async def events(
         self, customer_id: str | None, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0
     ) -> AsyncIterator[EventRecord | None]:
         return
         yield  # makes this an async generator
+
+
+class NoEvents(EventLog, EventFeed):
+    """For a process without events."""
 
 
 async def unchanged(caller: Caller) -> Caller | None:

@@ -1,4 +1,4 @@
-"""The interfaces through which resolvers search the store."""
+"""The interfaces through which resolvers search the store. By themselves they find nothing."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -16,7 +16,8 @@ class CustomerFinder(Protocol):
         first: int,
         after: CustomerPosition | None = None,
         among: Collection[str] | None = None,
-    ) -> CustomerPage: ...
+    ) -> CustomerPage:
+        return CustomerPage(wanted.walk(is_restricted=among is not None), [], None)
 
 
 class ExpiryReader(Protocol):
@@ -24,23 +25,9 @@ class ExpiryReader(Protocol):
 
     async def next_to_expire(
         self, after: ExpiryPosition, before: str, *, limit: int, among: Collection[str] | None = None
-    ) -> list[ObservedRecord]: ...
-
-
-class NoSearch:
-    """For a process without a store."""
-
-    async def find(
-        self,
-        wanted: CustomerCriteria,
-        *,
-        first: int,
-        after: CustomerPosition | None = None,
-        among: Collection[str] | None = None,
-    ) -> CustomerPage:
-        return CustomerPage(wanted.walk(is_restricted=among is not None), [], None)
-
-    async def next_to_expire(
-        self, after: ExpiryPosition, before: str, *, limit: int, among: Collection[str] | None = None
     ) -> list[ObservedRecord]:
         return []
+
+
+class NoSearch(CustomerFinder, ExpiryReader):
+    """For a process without a store."""

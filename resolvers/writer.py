@@ -15,19 +15,15 @@ class Writer(Protocol):
 class OperationReader(Protocol):
     """Reads the journal."""
 
-    async def operation(self, operation_id: str) -> OperationRecord | None: ...
-
-    async def results(self, operation_id: str, *, after: int = -1, first: int = 50) -> ResultPage: ...
-
-
-class NoWrites:
-    """For a process without writes: no operation is known, and every write raises."""
-
-    async def run(self, command: Command, actor: Actor, call: Call) -> WriteResult:
-        raise RuntimeError("this process was created without a writer")
-
     async def operation(self, operation_id: str) -> OperationRecord | None:
         return None
 
     async def results(self, operation_id: str, *, after: int = -1, first: int = 50) -> ResultPage:
         return ResultPage((), has_next=False)
+
+
+class NoWrites(Writer, OperationReader):
+    """For a process without writes: no operation is known, and every write raises."""
+
+    async def run(self, command: Command, actor: Actor, call: Call) -> WriteResult:
+        raise RuntimeError("this process was created without a writer")

@@ -3,7 +3,7 @@
 import strawberry
 
 from app.vault.enums import ProviderName
-from resolvers.directives import RequiresScope
+from resolvers.inputs.fields import optional
 
 
 @strawberry.input(description="A vault's key of one customer.")
@@ -14,11 +14,5 @@ class ProviderRefInput:
 
 @strawberry.input(one_of=True, description="Exactly one of these.")
 class CustomerBy:
-    external_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="The key under which the customer was created."
-    )
-    provider_ref: ProviderRefInput | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="The customer's key in a vault.",
-        directives=[RequiresScope(any=["links:read"])],
-    )
+    external_id: strawberry.ID | None = optional("The key under which the customer was created.")
+    provider_ref: ProviderRefInput | None = optional("The customer's key in a vault.", ("links:read",))

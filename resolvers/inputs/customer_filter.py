@@ -6,31 +6,20 @@ import strawberry
 
 from app.store.records import CustomerCriteria
 from app.vault.enums import ProviderName
-from resolvers.directives import RequiresScope
 from resolvers.errors import BadUserInput
+from resolvers.inputs.fields import optional
 
 
 @strawberry.input(description="Conditions that must all hold; absent or null ones are ignored.")
 class CustomerFilter:
-    email: str | None = strawberry.field(
-        default=strawberry.UNSET, description="Exactly this e-mail address; upper and lower case are the same."
+    email: str | None = optional("Exactly this e-mail address; upper and lower case are the same.")
+    name_contains: str | None = optional(
+        "A part of the name, two to 100 characters; upper and lower case are the same. Names have no "
+        "index: a page examines at most 10,000 customers, so it may be short, or empty, although more follow."
     )
-    name_contains: str | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="A part of the name, two to 100 characters; upper and lower case are the same. Names have no "
-        "index: a page examines at most 10,000 customers, so it may be short, or empty, although more follow.",
-    )
-    external_id_prefix: str | None = strawberry.field(
-        default=strawberry.UNSET, description="The beginning of the external id, in upper and lower case as stored."
-    )
-    linked_at: ProviderName | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="Customers with a link to this vault.",
-        directives=[RequiresScope(any=["links:read"])],
-    )
-    created_after: datetime | None = strawberry.field(
-        default=strawberry.UNSET, description="Customers that the gateway created after this time."
-    )
+    external_id_prefix: str | None = optional("The beginning of the external id, in upper and lower case as stored.")
+    linked_at: ProviderName | None = optional("Customers with a link to this vault.", ("links:read",))
+    created_after: datetime | None = optional("Customers that the gateway created after this time.")
 
     def to_criteria(self) -> CustomerCriteria:
         return CustomerCriteria(

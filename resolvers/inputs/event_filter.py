@@ -11,6 +11,7 @@ from app.vault.enums import ProviderName
 from app.wallet.ids import first_event_id_at
 from resolvers.context import Info
 from resolvers.errors import BadUserInput, Forbidden
+from resolvers.inputs.fields import optional
 from resolvers.types.event import CUSTOMER_EVENTS, GraphEventType
 
 _LATEST: Final = timedelta(hours=1)
@@ -19,18 +20,12 @@ _LATEST: Final = timedelta(hours=1)
 
 @strawberry.input(description="Conditions that must all hold; absent or null ones are ignored.")
 class EventFilter:
-    types: list[GraphEventType] | None = strawberry.field(
-        default=strawberry.UNSET, description="Events of these types; empty is refused."
+    types: list[GraphEventType] | None = optional("Events of these types; empty is refused.")
+    providers: list[ProviderName] | None = optional(
+        "Events of these vaults; events that concern no vault are left out."
     )
-    providers: list[ProviderName] | None = strawberry.field(
-        default=strawberry.UNSET, description="Events of these vaults; events that concern no vault are left out."
-    )
-    occurred_from: datetime | None = strawberry.field(
-        default=strawberry.UNSET, description="Events that occurred at this time or later."
-    )
-    occurred_before: datetime | None = strawberry.field(
-        default=strawberry.UNSET, description="Events that occurred before this time."
-    )
+    occurred_from: datetime | None = optional("Events that occurred at this time or later.")
+    occurred_before: datetime | None = optional("Events that occurred before this time.")
 
     def event_types(self) -> frozenset[EventType]:
         """Raises BadUserInput."""

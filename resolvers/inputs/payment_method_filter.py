@@ -11,6 +11,7 @@ from app.vault.enums import CardBrand, PaymentMethodKind, PaymentMethodStatus, P
 from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.filter import MethodFilter
 from resolvers.errors import BadUserInput
+from resolvers.inputs.fields import optional
 
 T = TypeVar("T")
 _MOST_DAYS: Final = 36_500
@@ -19,26 +20,13 @@ _LAST4: Final = re.compile("[0-9]{2,4}", re.ASCII)
 
 @strawberry.input(description="Conditions that must all hold; absent or null ones are ignored.")
 class PaymentMethodFilter:
-    providers: list[ProviderName] | None = strawberry.field(
-        default=strawberry.UNSET, description="Other vaults are not read."
-    )
-    kinds: list[PaymentMethodKind] | None = strawberry.field(
-        default=strawberry.UNSET, description="Methods of these kinds."
-    )
-    brands: list[CardBrand] | None = strawberry.field(default=strawberry.UNSET, description="Cards of these networks.")
-    last4: str | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="Methods whose number ends in these two to four digits.",
-    )
-    statuses: list[PaymentMethodStatus] | None = strawberry.field(
-        default=strawberry.UNSET, description="Without it, INACTIVE and DELETED methods are left out."
-    )
-    expiring_within_days: int | None = strawberry.field(
-        default=strawberry.UNSET, description="Cards that are valid now and will have expired by then."
-    )
-    usable_for: ProviderCapability | None = strawberry.field(
-        default=strawberry.UNSET, description="Methods for which their vault currently supports this."
-    )
+    providers: list[ProviderName] | None = optional("Other vaults are not read.")
+    kinds: list[PaymentMethodKind] | None = optional("Methods of these kinds.")
+    brands: list[CardBrand] | None = optional("Cards of these networks.")
+    last4: str | None = optional("Methods whose number ends in these two to four digits.")
+    statuses: list[PaymentMethodStatus] | None = optional("Without it, INACTIVE and DELETED methods are left out.")
+    expiring_within_days: int | None = optional("Cards that are valid now and will have expired by then.")
+    usable_for: ProviderCapability | None = optional("Methods for which their vault currently supports this.")
 
     def to_rules(self, now: datetime) -> MethodFilter:
         days = self.expiring_within_days if isinstance(self.expiring_within_days, int) else None

@@ -19,12 +19,8 @@ class MoneyInput:
 
 @strawberry.input(one_of=True, description="`defaultOfCustomer: false` is INVALID_INPUT.")
 class PayUsing:
-    payment_method_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="Pay with this method."
-    )
-    default_of_customer: bool | None = strawberry.field(
-        default=strawberry.UNSET, description="True: pay with the customer's default."
-    )
+    payment_method_id: strawberry.ID | None = optional("Pay with this method.")
+    default_of_customer: bool | None = optional("True: pay with the customer's default.")
 
 
 @strawberry.input(description="Phase one: checks the method and fixes the fee. No money moves.")

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -50,6 +50,7 @@ from app.server.reload import ID_KEY, GatewayKeys, key_set_fetcher, validate, we
 from app.server.workers import Seat
 from app.settings.model import Settings
 from app.store import Store, make_engine, migrate, require_schema
+from app.store.database import utc_now
 from app.store.errors import logged
 from app.store.notifications import Signal
 from app.store.records import ChangeNotice, EventOrigin, EventType, MethodAddress, NewDelivery, Topic
@@ -104,7 +105,7 @@ class Gateway:
         self.store = Store.open(store_url(settings))
         self.keys = GatewayKeys(settings)
         self.ids = self.keys.ids
-        self.owner = WorkerLease(self.store, _utc_now, keys=self.keys.by_setting)
+        self.owner = WorkerLease(self.store, utc_now, keys=self.keys.by_setting)
         self.key_uses = KeyUseRecorder(self.store, self.owner)
         self.ids.on_old_key = partial(self.key_uses.old_key_used, ID_KEY)
         self.callers = build_callers(settings, self.store.clients, key_set_fetcher, self.key_uses)
@@ -139,7 +140,7 @@ class Gateway:
         )
         self.directory = CustomerCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.rules = _rules(settings, self.providers)
-        self.default_keeper = DefaultKeeper(self.store, self.reader, self.rules, _utc_now)
+        self.default_keeper = DefaultKeeper(self.store, self.reader, self.rules, utc_now)
         self.writer = WalletWriter(self._write_deps())
         self.reconciler = Reconciler(self.writer)
         poll_s = settings.store.poll_s
@@ -298,7 +299,7 @@ class Gateway:
         """Polls the vaults that send no webhooks."""
         polled = [name for name in ProviderName if name.value not in self.webhooks.senders]
         pace = PollerPace(every_s=self.settings.watch.every_s, calls_per_s=self.settings.watch.calls_per_s)
-        return Poller(self.store, self.feed, self.reader, self.change_detector, self.choices, polled, pace, _utc_now)
+        return Poller(self.store, self.feed, self.reader, self.change_detector, self.choices, polled, pace, utc_now)
 
     def _write_deps(self) -> Deps:
         settings = self.settings
@@ -310,7 +311,7 @@ class Gateway:
             owner=self.owner,
             digest_keys=self.keys.digest,
             deadlines_s={name: settings.provider(name.value).write_deadline_s for name in ProviderName},
-            utc_now=_utc_now,
+            utc_now=utc_now,
         )
 
     def _build_app(self) -> GatewayApp:
@@ -451,10 +452,6 @@ async def _close_after(vault: VaultProvider, seconds: float) -> None:
         await asyncio.sleep(seconds)
     finally:
         await vault.close()
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) -> WalletRules:

@@ -393,6 +393,11 @@ class NewBankAccount:
 NewMethod = NewCard | NewBankAccount
 
 
+def holder_of(new: NewMethod) -> str | None:
+    """The holder as one string: as given, else joined from its parts."""
+    return new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part) or None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCustomer:
     """A customer to create. `external_id` is the caller's key, also stored at the vault if it supports one."""

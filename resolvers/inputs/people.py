@@ -9,7 +9,7 @@ from app.vault.countries import WITHOUT_POSTAL_CODES
 from app.vault.enums import AddressType
 from app.vault.model import Address, AddressLabels, PersonName
 from app.vault.rules.text import tidy
-from app.wallet.problems import ProblemCode, WriteProblem
+from app.wallet.problems import WriteProblem, required
 from resolvers.inputs.fields import given, optional, text, words
 from resolvers.scalars import CountryCode
 from resolvers.types.profile import KEEPERS_NAMES
@@ -22,7 +22,7 @@ class PersonNameInput:
 
     def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
         if words(self.first) is None and words(self.last) is None:
-            yield _required("Provide a first or a last name.", *path, "last")
+            yield required("Provide a first or a last name.", *path, "last")
 
     def to_name(self) -> PersonName:
         return PersonName(words(self.first) or "", words(self.last) or "")
@@ -47,7 +47,7 @@ class AddressInput:
 
     def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
         if words(self.postal_code) is None and self.country not in WITHOUT_POSTAL_CODES:
-            yield _required("Addresses in this country have a postal code.", *path, "postal_code")
+            yield required("Addresses in this country have a postal code.", *path, "postal_code")
 
     def to_address(self) -> Address:
         return Address(
@@ -86,7 +86,3 @@ def to_address(address: AddressInput | None) -> Address | None:
 def to_name(name: PersonNameInput | None) -> PersonName | None:
     shown = given(name)
     return None if shown is None else shown.to_name()
-
-
-def _required(message: str, *path: str) -> WriteProblem:
-    return WriteProblem(ProblemCode.REQUIRED, message, path)

@@ -19,7 +19,7 @@ import strawberry
 
 from app.vault.pan import looks_like_card_number
 from app.vault.secret import Secret
-from app.wallet.problems import ProblemCode, WriteProblem
+from app.wallet.problems import ProblemCode, WriteProblem, invalid
 from resolvers.inputs.fields import TEXT_RULES, TextRules, given
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.scalars import URL, CountryCode, CurrencyCode, IdempotencyKey, Last4
@@ -81,11 +81,11 @@ def _faults(text: str, rules: TextRules, path: Path, origins: ReturnOrigins) -> 
     elif not rules.may_hold_card_number and _holds_card_number(text, rules):
         yield WriteProblem(ProblemCode.PAN_NOT_ALLOWED, "A card number is not allowed here. It was not stored.", path)
     elif len(text) > rules.max_length:
-        yield _invalid(f"At most {rules.max_length} characters.", path)
+        yield invalid(f"At most {rules.max_length} characters.", *path)
     elif not (text.isascii() and text.isprintable()) and _has_control_characters(text):
-        yield _invalid("Control characters are not allowed.", path)
+        yield invalid("Control characters are not allowed.", *path)
     elif rules.is_return_url and not origins.allows(text):
-        yield _invalid("The operator has not allowed returning shoppers to this site (return_origins).", path)
+        yield invalid("The operator has not allowed returning shoppers to this site (return_origins).", *path)
 
 
 def _has_control_characters(text: str) -> bool:
@@ -126,7 +126,3 @@ def rules_of_type(hint: Any) -> TextRules | None:
             if inner in _SCALARS:
                 return _SCALARS[inner]
     return TextRules()
-
-
-def _invalid(message: str, path: Path) -> WriteProblem:
-    return WriteProblem(ProblemCode.INVALID_INPUT, message, path)

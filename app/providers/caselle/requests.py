@@ -8,15 +8,8 @@ from app.providers.caselle.wire import (
     WireCreditToSave,
     WireMethodToSave,
 )
-from app.vault.enums import (
-    CardBrand,
-)
-from app.vault.model import (
-    NewBankAccount,
-    NewCard,
-    NewCustomer,
-    NewMethod,
-)
+from app.vault.enums import CardBrand
+from app.vault.model import NewBankAccount, NewCard, NewCustomer, NewMethod, holder_of
 
 
 def from_customer(new: NewCustomer) -> dict[str, str]:
@@ -58,11 +51,6 @@ def _ach(new: NewBankAccount) -> WireAchToSave:
 
 def present(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def holder_of(new: NewMethod) -> str | None:
-    """The holder as one string: as given, else joined from its parts."""
-    return new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part) or None
 
 
 def brand_word(brand: CardBrand | None) -> str | None:

@@ -11,16 +11,10 @@ from app.providers.base import (
     unsupported,
 )
 from app.providers.caselle.mapping import TYPE_OF_ACCOUNT
-from app.providers.caselle.requests import holder_of
 from app.vault.enums import (
     BankRail,
 )
-from app.vault.model import (
-    NewBankAccount,
-    NewCard,
-    NewCustomer,
-    NewMethod,
-)
+from app.vault.model import NewBankAccount, NewCard, NewCustomer, NewMethod, holder_of
 
 _LAST4: Final = re.compile(r"[0-9]{4}")
 _BIN: Final = re.compile(r"[0-9]{6,8}")

@@ -7,14 +7,10 @@ import strawberry
 
 from app.providers.loanpro.mapping import NAME
 from app.providers.spec import AddInput
-from app.vault.enums import (
-    AddRoute,
-    BankAccountType,
-    PaymentMethodKind,
-)
+from app.vault.enums import AddRoute, BankAccountType, PaymentMethodKind
 from app.vault.model import Address, NewBankAccount, NewCard, NewMethod
 from app.vault.secret import Secret
-from app.wallet.problems import ProblemCode, WriteProblem
+from app.wallet.problems import WriteProblem, invalid
 from resolvers.inputs.fields import given, optional, sensitive, text, words
 
 
@@ -28,9 +24,9 @@ class LoanProTokenInput:
 
     def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
         if self.kind is PaymentMethodKind.OTHER:
-            yield _invalid((*path, "kind"), "LoanPro stores cards and bank accounts.")
+            yield invalid("LoanPro stores cards and bank accounts.", *path, "kind")
         elif self.kind is PaymentMethodKind.CARD and given(self.account_type) is not None:
-            yield _invalid((*path, "account_type"), "A card has no account type.")
+            yield invalid("A card has no account type.", *path, "account_type")
 
     def to_new(self, billing: Address | None) -> NewMethod:
         if self.kind is PaymentMethodKind.BANK_ACCOUNT:
@@ -51,10 +47,6 @@ class LoanProTokenInput:
             is_secondary=given(self.is_secondary),
             billing_address=billing,
         )
-
-
-def _invalid(path: tuple[str, ...], message: str) -> WriteProblem:
-    return WriteProblem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
 
 
 ADD_INPUTS: Final = (

@@ -12,7 +12,7 @@ from app.store.directory import set_holder_name, set_method_nickname
 from app.store.records import MethodAddress, OperationState
 from app.vault.added_later import named_values
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderName
-from app.vault.model import BeforeAdd, NewCard, NewMethod, NextAction, VaultWallet
+from app.vault.model import BeforeAdd, NewCard, NewMethod, NextAction, VaultWallet, holder_of
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.keepable import faults_of_labels, faults_of_status
 from app.vault.rules.lookalikes import look_of
@@ -28,7 +28,7 @@ from app.wallet.writes.deps import find, fresh_wallet
 from app.wallet.writes.handler import Apply, WriteHandler, nickname_problems
 from app.wallet.writes.intents import AddMethodIntent, BeforeAddNote, Intent, MethodFacts, added_by
 from app.wallet.writes.interrupts import NotApplied, NothingSent, WriteRefused
-from app.wallet.writes.match_new_method import candidates, describe_new_method, name_of_holder
+from app.wallet.writes.match_new_method import candidates, describe_new_method
 from app.wallet.writes.refusals import in_progress, problems_of, problems_of_faults, proven_absent
 from app.wallet.writes.run import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.wallets import unfit_as_default
@@ -77,7 +77,7 @@ class AddingHandler(WriteHandler[C, IntentT], Generic[C, IntentT]):
             on_duplicate=command.on_duplicate,
             look=describe_new_method(command.method, key),
             token=token_of_new(vault, command.method, key),
-            holder_name=name_of_holder(command.method) if vault.capabilities.hides_holder_names else None,
+            holder_name=holder_of(command.method) if vault.capabilities.hides_holder_names else None,
             replaces_others=isinstance(command.method, NewCard) and bool(command.method.replace_existing),
         )
 

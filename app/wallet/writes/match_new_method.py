@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from app.vault.enums import AddRoute, CardBrand, MethodRef
-from app.vault.model import BankAccount, Card, NewCard, NewMethod, PaymentMethod
+from app.vault.model import BankAccount, Card, NewCard, NewMethod, PaymentMethod, holder_of
 from app.wallet.digest import holder_digest
 from app.wallet.writes.intents import MethodLook
 
@@ -17,7 +17,7 @@ def describe_new_method(new: NewMethod, digest_key: bytes | str) -> MethodLook:
 
     A network token has its own last digits and expiry: a vault may list those of the underlying card instead.
     """
-    name = name_of_holder(new)
+    name = holder_of(new)
     holder = holder_digest(digest_key, name) if name else None
     if not isinstance(new, NewCard):
         return MethodLook(kind=new.kind, last4=_last4(new), holder=holder)
@@ -30,10 +30,6 @@ def describe_new_method(new: NewMethod, digest_key: bytes | str) -> MethodLook:
         holder=holder,
         wallet=new.wallet,
     )
-
-
-def name_of_holder(new: NewMethod) -> str | None:
-    return new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part) or None
 
 
 def candidates(

@@ -14,11 +14,7 @@ from app.endpoints.addresses import EndpointRefused, PublicResolver, check_url
 from app.endpoints.signing import SecretCipher, SecretKeys, new_secret
 from app.settings.model import Settings
 from app.store import Store, Transaction
-from app.store.endpoint_deliveries import (
-    deliver_missed_events,
-    replay_dead_deliveries,
-    replay_endpoint_delivery,
-)
+from app.store.endpoint_deliveries import deliver_missed_events, replay_dead_deliveries, replay_endpoint_delivery
 from app.store.endpoints import add_endpoint, enable_endpoint, pause_endpoint, remove_endpoint, rotate_endpoint_secret
 from app.store.records import (
     DisabledReason,

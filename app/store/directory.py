@@ -9,22 +9,10 @@ from typing import Final
 
 from app.store import directory_reads
 from app.store.database import ReadMethod, Repository, WriteMethod
-from app.store.directory_reads import (
-    customer_by_external_id,
-    links_of_customers,
-    owners_of_refs,
-    stored_choice,
-)
+from app.store.directory_reads import customer_by_external_id, links_of_customers, owners_of_refs, stored_choice
 from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict
 from app.store.outbox import Transaction
-from app.store.records import (
-    ChoiceRecord,
-    CustomerRecord,
-    LinkConflictReason,
-    LinkRecord,
-    MethodAddress,
-    Topic,
-)
+from app.store.records import ChoiceRecord, CustomerRecord, LinkConflictReason, LinkRecord, MethodAddress, Topic
 from app.store.statements import Query, Statement, values_of
 from app.store.text import storable
 from app.store.ulids import CUSTOMER, new_id

@@ -6,13 +6,7 @@ from typing import Final
 
 import strawberry
 
-from app.store.records import (
-    CustomerCriteria,
-    CustomerPosition,
-    DirectoryEntry,
-    ExpiryPosition,
-    ObservedRecord,
-)
+from app.store.records import CustomerCriteria, CustomerPosition, DirectoryEntry, ExpiryPosition, ObservedRecord
 from app.vault.enums import ProviderName
 from app.vault.model import Expiry
 from app.vault.rules.expiry import ExpiryClock

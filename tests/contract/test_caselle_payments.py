@@ -5,14 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.errors import (
-    InvalidRequest,
-    OutcomeUnknown,
-    RejectReason,
-    VaultRefusedUs,
-    VaultRejected,
-    VaultReplyUnreadable,
-)
+from app.errors import InvalidRequest, OutcomeUnknown, RejectReason, VaultRefusedUs, VaultRejected, VaultReplyUnreadable
 from app.providers.caselle.client import CaselleVault
 from app.providers.registry import open_provider
 from app.sandbox.demo import ALEX

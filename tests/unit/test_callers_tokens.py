@@ -8,18 +8,7 @@ import pytest
 
 from app.api.auth.tokens import BadToken, TokenVerifier, TrustedIssuer
 from app.http.jwks import KeySet, VerifyingKey
-from tests.support.issuer import (
-    AUDIENCE,
-    ISSUER,
-    by_hand,
-    claims,
-    ec_key,
-    key_set,
-    listed,
-    public_pem,
-    rsa_key,
-    token,
-)
+from tests.support.issuer import AUDIENCE, ISSUER, by_hand, claims, ec_key, key_set, listed, public_pem, rsa_key, token
 
 BOTH = key_set(listed(rsa_key(), "r"), listed(ec_key(), "e"))
 

@@ -6,14 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from app.errors import (
-    FieldFault,
-    RejectReason,
-    VaultRefusedUs,
-    VaultRejected,
-    VaultReplyUnreadable,
-    VaultTimeout,
-)
+from app.errors import FieldFault, RejectReason, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
 from app.http.message import Effect, VaultReply
 from app.providers.caselle.errors import code_in, refusal
 from app.providers.caselle.mapping import (
@@ -27,13 +20,7 @@ from app.providers.caselle.mapping import (
 )
 from app.providers.caselle.requests import from_customer, from_new
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
-from app.vault.enums import (
-    AddRoute,
-    BankAccountType,
-    BankRail,
-    CardBrand,
-    ProviderName,
-)
+from app.vault.enums import AddRoute, BankAccountType, BankRail, CardBrand, ProviderName
 from app.vault.model import (
     Address,
     Authenticate,

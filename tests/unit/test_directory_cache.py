@@ -4,9 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.vault.enums import (
-    ProviderName,
-)
+from app.vault.enums import ProviderName
 from app.wallet.reads.customers import CustomerCache
 from tests.support.memory import MemoryDirectory, P
 

@@ -29,14 +29,7 @@ from app.vault.enums import (
     ProviderName,
     WalletKind,
 )
-from app.vault.model import (
-    Address,
-    BankAccount,
-    Card,
-    Expiry,
-    NextAction,
-    OtherMethod,
-)
+from app.vault.model import Address, BankAccount, Card, Expiry, NextAction, OtherMethod
 from tests.support.jpmorgan_wire import ADDRESS, FIRST, REF, SECOND, profile, wire_account, wire_card
 
 

@@ -6,10 +6,7 @@ from typing import Any
 import pytest
 
 from app.errors import FieldFault
-from app.providers.jpmorgan.mapping import (
-    to_bank_account,
-    to_card,
-)
+from app.providers.jpmorgan.mapping import to_bank_account, to_card
 from app.providers.jpmorgan.requests import from_addition, from_change, from_customer, from_new
 from app.providers.jpmorgan.validation import faults_of_method, faults_of_new_profile, is_routing_number
 from app.vault.enums import (

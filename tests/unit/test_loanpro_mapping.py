@@ -16,14 +16,7 @@ from app.vault.enums import (
     PaymentMethodStatus,
     ProviderName,
 )
-from app.vault.model import (
-    Address,
-    BankAccount,
-    BeforeAdd,
-    Card,
-    Expiry,
-    OtherMethod,
-)
+from app.vault.model import Address, BankAccount, BeforeAdd, Card, Expiry, OtherMethod
 from app.vault.secret import Secret
 
 REF = CustomerRef("2")

@@ -10,13 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pytest
-from graphql import (
-    GraphQLInterfaceType,
-    GraphQLObjectType,
-    GraphQLUnionType,
-    get_named_type,
-    is_composite_type,
-)
+from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLUnionType, get_named_type, is_composite_type
 
 from app.execution.documents import Document, DocumentCache
 from app.execution.plans import Plans

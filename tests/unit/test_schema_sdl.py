@@ -4,13 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from graphql import (
-    GraphQLNonNull,
-    GraphQLObjectType,
-    build_schema,
-    is_interface_type,
-    is_object_type,
-)
+from graphql import GraphQLNonNull, GraphQLObjectType, build_schema, is_interface_type, is_object_type
 from graphql.utilities import find_schema_changes
 
 from app.api.sdl import api_sdl

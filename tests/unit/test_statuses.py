@@ -3,16 +3,8 @@
 import asyncio
 from dataclasses import replace
 
-from app.errors import (
-    VaultTimeout,
-    VaultUnavailable,
-)
-from app.vault.enums import (
-    AuthStatus,
-    CustomerRef,
-    MethodRef,
-    NextActionKind,
-)
+from app.errors import VaultTimeout, VaultUnavailable
+from app.vault.enums import AuthStatus, CustomerRef, MethodRef, NextActionKind
 from app.vault.model import BankAccount, Card, NextAction, ThreeDSecure
 from app.vault.secret import Secret
 from app.wallet.reads.policy import ReadPolicy

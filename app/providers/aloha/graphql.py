@@ -7,10 +7,7 @@ import strawberry
 from app.providers.aloha.mapping import NAME
 from app.providers.aloha.settings import AlohaPaymentProvider
 from app.providers.spec import AddInput
-from app.vault.enums import (
-    AddRoute,
-    CardBrand,
-)
+from app.vault.enums import AddRoute, CardBrand
 from app.vault.model import Address, Expiry, NewCard, NewMethod
 from app.vault.secret import Secret
 from resolvers.enums import register

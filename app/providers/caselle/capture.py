@@ -12,12 +12,7 @@ from app.providers.caselle.payments import faults_of_amount
 from app.providers.values import instant_of, text
 from app.vault.enums import NextActionKind
 from app.vault.model import NextAction
-from app.vault.payments import (
-    HostedSession,
-    NewSession,
-    SessionRef,
-    Tokenization,
-)
+from app.vault.payments import HostedSession, NewSession, SessionRef, Tokenization
 from app.vault.secret import Secret
 
 _WEB_ADDRESS: Final = re.compile(r"https?://[^\s<>\"']+")

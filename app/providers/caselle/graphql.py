@@ -6,12 +6,7 @@ import strawberry
 
 from app.providers.caselle.mapping import NAME
 from app.providers.spec import AddInput
-from app.vault.enums import (
-    AddRoute,
-    BankAccountType,
-    BankRail,
-    CardBrand,
-)
+from app.vault.enums import AddRoute, BankAccountType, BankRail, CardBrand
 from app.vault.model import Address, Expiry, NewBankAccount, NewCard, NewMethod
 from app.vault.rules.text import tidy
 from app.vault.secret import Secret

@@ -13,13 +13,7 @@ from app.providers.caselle.errors import code_in, reason_of
 from app.providers.caselle.mapping import TYPE_OF_ACCOUNT, saved_ref_of
 from app.providers.caselle.requests import brand_word, present
 from app.providers.caselle.validation import faults_of_bin, faults_of_routing_number
-from app.vault.payments import (
-    ImportedBankAccount,
-    ImportedCard,
-    ImportedMethod,
-    ImportResult,
-    ImportState,
-)
+from app.vault.payments import ImportedBankAccount, ImportedCard, ImportedMethod, ImportResult, ImportState
 
 _LAST4: Final = re.compile(r"[0-9]{4}")
 

@@ -8,12 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from app.providers.base import collect_methods
-from app.providers.caselle.wire import (
-    WireAch,
-    WireCredit,
-    WirePaymentMethod,
-    WireSavedMethod,
-)
+from app.providers.caselle.wire import WireAch, WireCredit, WirePaymentMethod, WireSavedMethod
 from app.providers.lists import Page, is_error, to_page
 from app.providers.values import bin_of, flag, instant_of, last4_of, read_month, text, word
 from app.vault.enums import (
@@ -27,13 +22,7 @@ from app.vault.enums import (
     PaymentMethodStatus,
     ProviderName,
 )
-from app.vault.model import (
-    BankAccount,
-    Card,
-    OtherMethod,
-    PaymentMethod,
-    VaultWallet,
-)
+from app.vault.model import BankAccount, Card, OtherMethod, PaymentMethod, VaultWallet
 
 NAME: Final = ProviderName("caselle")
 ROUTE_KINDS: Final[Mapping[AddRoute, frozenset[PaymentMethodKind]]] = {

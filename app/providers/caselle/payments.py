@@ -13,14 +13,7 @@ from app.providers.base import fault
 from app.providers.caselle.mapping import NAME
 from app.providers.values import text
 from app.vault.enums import MethodRef, PaymentMethodKind
-from app.vault.payments import (
-    Amounts,
-    Captured,
-    NewPayment,
-    PaymentRef,
-    PaymentState,
-    Quote,
-)
+from app.vault.payments import Amounts, Captured, NewPayment, PaymentRef, PaymentState, Quote
 
 _WALLET_TYPE: Final[Mapping[PaymentMethodKind, str]] = {
     PaymentMethodKind.CARD: "wallet_credit",

@@ -3,11 +3,7 @@
 from typing import Any, cast
 
 from app.providers.caselle.mapping import TYPE_OF_ACCOUNT
-from app.providers.caselle.wire import (
-    WireAchToSave,
-    WireCreditToSave,
-    WireMethodToSave,
-)
+from app.providers.caselle.wire import WireAchToSave, WireCreditToSave, WireMethodToSave
 from app.vault.enums import CardBrand
 from app.vault.model import NewBankAccount, NewCard, NewCustomer, NewMethod, holder_of
 

@@ -5,15 +5,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.errors import FieldFault
-from app.providers.base import (
-    fault,
-    required,
-    unsupported,
-)
+from app.providers.base import fault, required, unsupported
 from app.providers.caselle.mapping import TYPE_OF_ACCOUNT
-from app.vault.enums import (
-    BankRail,
-)
+from app.vault.enums import BankRail
 from app.vault.model import NewBankAccount, NewCard, NewCustomer, NewMethod, holder_of
 
 _LAST4: Final = re.compile(r"[0-9]{4}")

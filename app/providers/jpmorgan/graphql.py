@@ -17,16 +17,7 @@ from app.vault.enums import (
     ChallengePreference,
     WalletKind,
 )
-from app.vault.model import (
-    Address,
-    Authenticate,
-    BrowserInfo,
-    Expiry,
-    NewBankAccount,
-    NewCard,
-    NewMethod,
-    WalletBundle,
-)
+from app.vault.model import Address, Authenticate, BrowserInfo, Expiry, NewBankAccount, NewCard, NewMethod, WalletBundle
 from app.vault.rules.iban import is_iban
 from app.vault.secret import Secret
 from resolvers.inputs.fields import given, optional, sensitive, text, words

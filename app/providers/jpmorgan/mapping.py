@@ -24,15 +24,7 @@ from app.vault.enums import (
     ProviderName,
     WalletKind,
 )
-from app.vault.model import (
-    BankAccount,
-    Card,
-    Mandate,
-    OtherMethod,
-    PaymentMethod,
-    StoredAddress,
-    VaultWallet,
-)
+from app.vault.model import BankAccount, Card, Mandate, OtherMethod, PaymentMethod, StoredAddress, VaultWallet
 
 NAME: Final = ProviderName("jpmorgan")
 E = TypeVar("E")

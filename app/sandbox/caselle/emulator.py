@@ -17,15 +17,7 @@ from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 from app.sandbox.checks import web_address
 from app.sandbox.control_guard import is_loopback_address
 from app.sandbox.json_api import TOKEN_PATH, JsonApiEmulator, Malformed, SandboxRefusal, json_reply
-from app.sandbox.oauth import (
-    LIFETIME_SWITCH,
-    REVOKE_SWITCH,
-    TokenRefused,
-    basic_pair,
-    bearer_headers,
-    read_form,
-    same,
-)
+from app.sandbox.oauth import LIFETIME_SWITCH, REVOKE_SWITCH, TokenRefused, basic_pair, bearer_headers, read_form, same
 
 CLIENT_ID: Final = "sandboxcaselle0client"
 CLIENT_SECRET: Final = "sandbox-caselle-secret"  # noqa: S105 - opens the sandbox only

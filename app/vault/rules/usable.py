@@ -2,13 +2,7 @@
 
 from functools import lru_cache
 
-from app.vault.enums import (
-    BankVerification,
-    ExpiryState,
-    PaymentMethodKind,
-    PaymentMethodStatus,
-    ProviderCapability,
-)
+from app.vault.enums import BankVerification, ExpiryState, PaymentMethodKind, PaymentMethodStatus, ProviderCapability
 from app.vault.model import BankAccount, Card, OtherMethod, PaymentMethod
 
 _ABOUT_THE_VAULT = frozenset(

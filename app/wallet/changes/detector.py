@@ -24,14 +24,7 @@ from app.store.observed_methods import (
     owners_of_methods,
     put_observed_status,
 )
-from app.store.records import (
-    EventOrigin,
-    EventType,
-    MethodAddress,
-    NewEvent,
-    ObservedChanges,
-    ObservedMethod,
-)
+from app.store.records import EventOrigin, EventType, MethodAddress, NewEvent, ObservedChanges, ObservedMethod
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.model import Card, PaymentMethod, VaultWallet
 from app.vault.provider import Call, VaultProvider

@@ -19,14 +19,7 @@ from app.store import Store, Transaction
 from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.records import DeliveryRecord, EventOrigin, ObservedChanges
 from app.store.webhook_deliveries import finish_delivery
-from app.vault.enums import (
-    AuthStatus,
-    CustomerRef,
-    MethodRef,
-    PaymentMethodStatus,
-    ProviderCapability,
-    ProviderName,
-)
+from app.vault.enums import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.model import Card, VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.wallet.changes.detector import ChangeDetector, Named, SeenList, record_list, record_status, status_of

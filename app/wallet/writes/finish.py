@@ -10,15 +10,7 @@ from app.store import Transaction
 from app.store.errors import CustomerUnknown, logged
 from app.store.events import append_events
 from app.store.journal import mark_operation
-from app.store.records import (
-    EventType,
-    NewEvent,
-    OperationRecord,
-    OperationState,
-    ResultRow,
-    Topic,
-    WriteOutcome,
-)
+from app.store.records import EventType, NewEvent, OperationRecord, OperationState, ResultRow, Topic, WriteOutcome
 from app.wallet.commands import WriteResult
 from app.wallet.problems import WriteProblem
 from app.wallet.writes.deps import Deps

@@ -24,14 +24,7 @@ from app.store import Transaction
 from app.store.errors import LockTimeout, StoreUnavailable
 from app.store.journal import begin_operation, reopen_operation
 from app.store.journal_reads import operation_by_key
-from app.store.records import (
-    BegunBefore,
-    BegunElsewhere,
-    BegunNew,
-    NewOperation,
-    OperationRecord,
-    OperationState,
-)
+from app.store.records import BegunBefore, BegunElsewhere, BegunNew, NewOperation, OperationRecord, OperationState
 from app.vault.provider import Call
 from app.wallet.commands import Actor, Command, WriteResult
 from app.wallet.digest import DIGEST_KEY, input_digest, matching_key

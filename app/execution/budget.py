@@ -18,6 +18,8 @@ SLICE: Final = 5_000
 """Steps per slice: about a millisecond. One step is a field in generated code."""
 STEPS_INTERPRETED: Final = 4  # for each field that the interpreter completes
 STEPS_BY_LIBRARY: Final = 10  # for each field that graphql-core completes
+_FIELDS_OF_PART: Final = 20  # a deferred part costs as much work and memory as so many fields
+_BYTES_OF_PART: Final = 100  # its id, path and punctuation
 _ROUNDS: Final = 5  # event loop iterations between two slices
 _WOKEN: Final = 32  # waiting tasks of one request woken per iteration
 _UNLIMITED: Final = 10**12
@@ -121,6 +123,16 @@ class ExecutionBudget:
     def take_work(self, items: int) -> None:
         """Count items that a resolver scans for one field: ten items count as one field."""
         self.take(items // 10, 0, 10)
+
+    def take_parts(self, count: int) -> None:
+        """Count deferred parts of one object, besides their fields. Raises TooLarge."""
+        self.take(count * _FIELDS_OF_PART, count * _BYTES_OF_PART)
+
+    async def begin_part(self) -> None:
+        """Wait until the slice has room for a deferred part."""
+        self.until_turn -= _FIELDS_OF_PART * STEPS_BY_LIBRARY
+        if self.until_turn < 0:
+            await self.turn()
 
     def exceeded(self) -> TooLarge:
         if self.error is None:

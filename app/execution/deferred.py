@@ -154,6 +154,7 @@ async def _completed(
     IS_DEFERRED.set(True)
     deferral = _deferral_of(part)
     try:
+        await part.budget.begin_part()
         data = await execute(part)
     except Exception:
         deferral.abort()

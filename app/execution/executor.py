@@ -145,6 +145,7 @@ class DeferringExecutor(BoundedExecutor):
     ) -> Any:
         if new_defer_usages or groups is not None:
             now, later = self.build_sub_execution_plan(grouped)
+            self.budget.take_parts(len(later))
             for fields in later.values():
                 self._beside[id(fields)] = now
         return super().execute_collected_subfields(parent_type, source_value, path, grouped, new_defer_usages, groups)
@@ -156,6 +157,7 @@ class DeferringExecutor(BoundedExecutor):
 
         async def executed() -> Any:
             IS_DEFERRED.set(True)
+            await self.budget.begin_part()
             source = await self._read_again(parent_type, source_value, path, grouped)
             done = execute(groups, parent_type, source, path, grouped, group_map)
             return await done if self.is_awaitable(done) else done

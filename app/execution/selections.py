@@ -228,6 +228,7 @@ class DeferringSelection(Selection):
         return None
 
     def execute(self, run: Run, source: Any, path: Path | None) -> Any:
+        run.budget.take_parts(len(self._later))
         self.enter(run, path)
         done = super().execute(run, source, path)
         self.defer(run, source, path)

@@ -250,3 +250,11 @@ def test_invalid_uses(demo_gateway: RunningGateway, query: str, message: str) ->
     reply = demo_gateway.query(query)
     assert reply.codes[:1] == ["GRAPHQL_VALIDATION_FAILED"]
     assert reply.errors[0]["message"] == message
+
+
+def test_a_label_is_no_card_number(demo_gateway: RunningGateway) -> None:
+    label = "4111" + "1111" * 3
+    query = f'{{ customer(id: "cus_alex") {{ name ... @defer(label: "{label}") {{ email }} }} }}'
+    reply = demo_gateway.query(query, headers={"accept": IDS})
+    assert reply.codes == ["PAN_NOT_ALLOWED"]
+    assert label.encode() not in reply.raw

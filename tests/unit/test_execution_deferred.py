@@ -101,6 +101,15 @@ async def test_fragments_that_need_different_vaults_do_not_wait_for_each_other(*
 
 
 @USES
+async def test_a_deferred_part_counts_as_many_fields(*, has_plan: bool) -> None:
+    context = context_of(World())
+    context.budget = ExecutionBudget(most_fields=100)
+    text = '{ customer(id: "cus_a") { paymentMethods { id ... @defer { label } } } }'
+    result = await started(document_of(text, has_plan=has_plan), context)
+    assert (result.data, [error.extensions["code"] for error in result.errors]) == (None, ["RESPONSE_TOO_LARGE"])
+
+
+@USES
 async def test_closing_the_parts_ends_what_is_running(*, has_plan: bool) -> None:
     world, _ = gated()
     text = f'{{ customer(id: "cus_a") {{ name ... @defer {{ {SLOW} }} }} }}'

@@ -81,13 +81,14 @@ def test_a_newcomer_finds_the_way(page: str) -> None:
     seen = opened("graphiql-tour.mjs", page, SCREENSHOTS)
     assert (seen["elsewhere"], seen["errors"]) == ([], [])
     assert '"name": "Alex Morales"' in seen["first"]
-    assert len(seen["tabs"]) == len(graphiql.examples()) >= 12
+    assert len(seen["tabs"]) == len(graphiql.examples()) >= 13
     assert "customer" in seen["explorer"]
     assert "Authorization" not in seen["link"]
     assert "query Default" in seen["sharedQuery"]
     assert '"toPay"' in seen["shared"]
     assert '"name": "Alex Morales"' in seen["deferred"], "merged with the deferred part"
     assert '"errors"' not in seen["deferred"]
+    assert '"fast"' in seen["deferredTab"]
     assert '"toPay"' in seen["renewed"], "the tab of the last visit, with the new token"
     assert seen["notices"] == 0
     assert graphiql.TOKEN_COMMAND in seen["notice"]

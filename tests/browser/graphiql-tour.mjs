@@ -40,7 +40,7 @@ seen.elsewhere = await withBrowser(executablePath, [origin], async (context) => 
   // The deferred part is merged into the response that is shown.
   await page.locator("li.graphiql-tab", { hasText: "Defer" }).first().click();
   await page.locator("button.graphiql-execute-button").click();
-  seen.deferredTab = await answer(page, '"slow"');
+  seen.deferredTab = await answer(page, '"fast"');
   await page.locator("li.graphiql-tab", { hasText: "Default" }).first().click();
 
   // The gateway was reset: the page has a new token, the stored tabs have the old one.

@@ -27,7 +27,7 @@ from resolvers.types.customer_connection import (
 from resolvers.types.event import MOST_EVENTS, EventConnection, event_position
 from resolvers.types.node import Node
 from resolvers.types.operation import Operation
-from resolvers.types.paging import page_size
+from resolvers.types.paging import Cursor, PageSize, page_size
 from resolvers.types.payment_method import PaymentMethod
 from resolvers.types.providers import ProviderInfo, provider_infos
 from resolvers.types.viewer import Viewer
@@ -35,10 +35,6 @@ from resolvers.types.viewer import Viewer
 SCHEMA_DATE = "2026-11-21"
 MOST_NODES = 100
 READ_AUDIT = "audit:read"
-PageSize = Annotated[int, strawberry.argument(description="The size of the page.")]
-Cursor = Annotated[
-    str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
-]
 
 
 @strawberry.type(description="What can be read.")

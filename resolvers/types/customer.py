@@ -24,13 +24,18 @@ from resolvers.types.event import CUSTOMER_EVENTS, MOST_EVENTS, EventConnection,
 from resolvers.types.link import ProviderLink
 from resolvers.types.method_connection import PaymentMethodConnection, method_page
 from resolvers.types.node import Node
-from resolvers.types.paging import page_size
+from resolvers.types.paging import Cursor, PageSize, page_size
 from resolvers.types.payment_method import GraphCard, PaymentMethod, auth_status_of, methods_of
 from resolvers.types.profile import KEEPERS, KEEPERS_NAMES, VaultAddress, VaultContacts, addresses_in, contacts_in
 from resolvers.types.sources import SourceStatus
 
 READ_CUSTOMERS = "customers:read"
 READ_METHODS = "payment_methods:read"
+WantedMethods = Annotated[PaymentMethodFilter | None, strawberry.argument(description="Which methods to return.")]
+OrderOfMethods = Annotated[PaymentMethodOrder, strawberry.argument(description="The order of the list.")]
+OnlyUsableFor = Annotated[
+    UsableFor | None, strawberry.argument(description="Choose only among methods that are usable for this.")
+]
 _EVERYTHING: Final = MethodFilter()
 _PAGE: Final = 50
 
@@ -199,12 +204,8 @@ class Customer(Node):
     def payment_methods(
         self,
         info: Info,
-        filter: Annotated[
-            PaymentMethodFilter | None, strawberry.argument(description="Which methods to return.")
-        ] = strawberry.UNSET,
-        order_by: Annotated[
-            PaymentMethodOrder, strawberry.argument(description="The order of the list.")
-        ] = PaymentMethodOrder.DEFAULT_FIRST,
+        filter: WantedMethods = strawberry.UNSET,
+        order_by: OrderOfMethods = PaymentMethodOrder.DEFAULT_FIRST,
         first: Annotated[
             int | None,
             strawberry.argument(description="At most this many; by default as many as the operator's limit allows."),
@@ -231,16 +232,10 @@ class Customer(Node):
     def payment_methods_connection(
         self,
         info: Info,
-        filter: Annotated[
-            PaymentMethodFilter | None, strawberry.argument(description="Which methods to return.")
-        ] = strawberry.UNSET,
-        order_by: Annotated[
-            PaymentMethodOrder, strawberry.argument(description="The order of the list.")
-        ] = PaymentMethodOrder.DEFAULT_FIRST,
-        first: Annotated[int, strawberry.argument(description="The size of the page.")] = _PAGE,
-        after: Annotated[
-            str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
-        ] = strawberry.UNSET,
+        filter: WantedMethods = strawberry.UNSET,
+        order_by: OrderOfMethods = PaymentMethodOrder.DEFAULT_FIRST,
+        first: PageSize = _PAGE,
+        after: Cursor = strawberry.UNSET,
     ) -> PaymentMethodConnection | None:
         services = info.context.services
         size = page_size(first, services.list_limit)
@@ -270,9 +265,7 @@ class Customer(Node):
     def default_method(
         self,
         info: Info,
-        usable_for: Annotated[
-            UsableFor | None, strawberry.argument(description="Choose only among methods that are usable for this.")
-        ] = strawberry.UNSET,
+        usable_for: OnlyUsableFor = strawberry.UNSET,
     ) -> PaymentMethod | None:
         return self.default_of(info, usable_for or None)
 
@@ -283,9 +276,7 @@ class Customer(Node):
     def default_method_info(
         self,
         info: Info,
-        usable_for: Annotated[
-            UsableFor | None, strawberry.argument(description="Choose only among methods that are usable for this.")
-        ] = strawberry.UNSET,
+        usable_for: OnlyUsableFor = strawberry.UNSET,
     ) -> DefaultMethodInfo:
         wallet, choice = self.wallet, self.wallet.default.choice
         default, shown = _default(wallet, info, usable_for or None), self.methods
@@ -365,10 +356,8 @@ class Customer(Node):
     async def events(
         self,
         info: Info,
-        first: Annotated[int, strawberry.argument(description="The size of the page.")] = 20,
-        after: Annotated[
-            str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
-        ] = strawberry.UNSET,
+        first: PageSize = 20,
+        after: Cursor = strawberry.UNSET,
     ) -> EventConnection | None:
         size, start = page_size(first, MOST_EVENTS), event_position(after or None)
         log = info.context.services.events

@@ -72,11 +72,11 @@ async def find_customers(
     end = page.next or (CustomerPosition.of(page.walk, page.customers[-1]) if page.customers else None)
     return CustomerConnection(
         edges=edges,
-        page_info=PageInfo(
-            has_next_page=page.next is not None,
-            has_previous_page=start is not None,
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=_customer_cursor(end) if end else None,
+        page_info=PageInfo.of(
+            edges,
+            has_next=page.next is not None,
+            has_previous=start is not None,
+            end=_customer_cursor(end) if end else None,
         ),
     )
 
@@ -170,12 +170,7 @@ async def find_expiring(
     edges = [edge for record in found[:size] if (edge := _edge(record, info)) is not None]
     return ExpiringPaymentMethodConnection(
         edges=edges,
-        page_info=PageInfo(
-            has_next_page=len(found) > size,
-            has_previous_page=bool(after),
-            start_cursor=edges[0].cursor if edges else None,
-            end_cursor=edges[-1].cursor if edges else None,
-        ),
+        page_info=PageInfo.of(edges, has_next=len(found) > size, has_previous=bool(after)),
     )
 
 

@@ -119,15 +119,10 @@ class EventConnection:
     def of(cls, page: EventPage, start: str | None, info: Info) -> Self:
         """`start`: the position after which the page begins."""
         edges = [EventEdge(cursor=to_cursor(_CURSOR, one.id), node=CustomerEvent.of(one, info)) for one in page.events]
-        last = edges[-1].cursor if edges else None
+        end = to_cursor(_CURSOR, page.position) if page.position is not None else None
         return cls(
             edges=edges,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=start is not None,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=to_cursor(_CURSOR, page.position) if page.position is not None else last,
-            ),
+            page_info=PageInfo.of(edges, has_next=page.has_next, has_previous=start is not None, end=end),
         )
 
 

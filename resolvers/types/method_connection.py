@@ -67,12 +67,7 @@ class MethodPage:
         ]
         return PaymentMethodConnection(
             edges=edges,
-            page_info=PageInfo(
-                has_next_page=self.start + len(edges) < self.total,
-                has_previous_page=self.start > 0,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
+            page_info=PageInfo.of(edges, has_next=self.start + len(edges) < self.total, has_previous=self.start > 0),
             total_count=self.total if is_complete else None,
             is_complete=is_complete,
         )

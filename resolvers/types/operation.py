@@ -1,7 +1,7 @@
 """Operations of the write journal, as clients see them."""
 
 from datetime import datetime
-from typing import Annotated, Final, Self
+from typing import Final, Self
 
 import strawberry
 
@@ -14,7 +14,7 @@ from resolvers.errors import BadUserInput
 from resolvers.scopes import scoped
 from resolvers.types.customer import READ_METHODS
 from resolvers.types.node import Node
-from resolvers.types.paging import PageInfo, from_cursor, page_size, to_cursor
+from resolvers.types.paging import Cursor, PageInfo, PageSize, from_cursor, page_size, to_cursor
 from resolvers.types.payment_method import PaymentMethod
 from resolvers.types.user_errors import UserError, to_user_error
 
@@ -79,10 +79,8 @@ class Operation(Node):
     async def results(
         self,
         info: Info,
-        first: Annotated[int, strawberry.argument(description="The size of the page.")] = 50,
-        after: Annotated[
-            str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
-        ] = strawberry.UNSET,
+        first: PageSize = 50,
+        after: Cursor = strawberry.UNSET,
     ) -> OperationResultConnection:
         size = page_size(first, _MOST_RESULTS)
         start = _after(after)
@@ -92,12 +90,7 @@ class Operation(Node):
         ]
         return OperationResultConnection(
             edges=edges,
-            page_info=PageInfo(
-                has_next_page=page.has_next,
-                has_previous_page=start >= 0,
-                start_cursor=edges[0].cursor if edges else None,
-                end_cursor=edges[-1].cursor if edges else None,
-            ),
+            page_info=PageInfo.of(edges, has_next=page.has_next, has_previous=start >= 0),
         )
 
     @classmethod

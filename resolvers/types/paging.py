@@ -2,13 +2,22 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from typing import Final
+from collections.abc import Sequence
+from typing import Annotated, Final, Protocol, Self
 
 import strawberry
 
 from resolvers.errors import BadUserInput
 
 _LONGEST: Final = 4_096
+PageSize = Annotated[int, strawberry.argument(description="The size of the page.")]
+Cursor = Annotated[
+    str | None, strawberry.argument(description="Continue after this cursor, from `pageInfo.endCursor`.")
+]
+
+
+class Edge(Protocol):
+    cursor: str
 
 
 @strawberry.type(description="The position of a page.")
@@ -19,6 +28,16 @@ class PageInfo:
     end_cursor: str | None = strawberry.field(
         description="The cursor of the page's last item, the value for `after`; null if it is empty."
     )
+
+    @classmethod
+    def of(cls, edges: Sequence[Edge], *, has_next: bool, has_previous: bool, end: str | None = None) -> Self:
+        """`end`: the cursor to continue after, if it is not the last edge's."""
+        return cls(
+            has_next_page=has_next,
+            has_previous_page=has_previous,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=end or (edges[-1].cursor if edges else None),
+        )
 
 
 def to_cursor(kind: str, position: str) -> str:

@@ -2,11 +2,14 @@
 
 import json
 import re
+import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import build_schema, parse, validate
 
 from app.settings.model import Settings, load_settings
 from app.settings.parse import Section
@@ -99,6 +102,33 @@ def test_the_names_of_the_architecture_are_where_it_says() -> None:
         text = (ROOT / path).read_text("utf-8")
         for name in re.findall(r"`(\w+)`", names):
             assert re.search(rf"^(class|def) {name}\b", text, re.MULTILINE), f"{name} is not in {path}"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_blocks_are_what_they_say(page: Path) -> None:
+    """Queries fit the schema, JSON and TOML parse, Python compiles, the shell accepts its commands."""
+    schema = build_schema((ROOT / "schema.graphql").read_text("utf-8"), assume_valid_sdl=True)
+    for text in blocks(page, "graphql"):
+        assert validate(schema, parse(text)) == [], text
+    for text in blocks(page, "json"):
+        for one in [text] if text.count("\n{") == 0 else text.splitlines():
+            json.loads(one)
+    for text in blocks(page, "python"):
+        compile(text, str(page), "exec")
+    for text in blocks(page, "toml"):
+        tomllib.loads(text)
+    for text in blocks(page, "sh"):
+        done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_there_are_blocks_of_each_language() -> None:
+    for language in ("graphql", "json", "python", "toml", "sh"):
+        assert sum(len(blocks(page, language)) for page in PAGES), language
 
 
 def anchors(page: Path) -> set[str]:

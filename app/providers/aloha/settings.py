@@ -26,5 +26,5 @@ class AlohaSettings(ProviderSettings, frozen=True):
     """Required; `X-Api-CompanyCode`."""
     payment_providers: list[AlohaPaymentProvider] = field(default_factory=lambda: list(AlohaPaymentProvider))
     """The payment providers that the company uses; `[]` if it has none of them
-    ([writing](writing.md#a-call-that-replaces-everything)).
+    ([Aloha](vaults/aloha.md#a-call-that-replaces-everything)).
     """

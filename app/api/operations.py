@@ -136,9 +136,11 @@ class OperationRunner:
 
             encoder = PartsEncoder(context.budget, request_id, extensions)
             body = await encoder.first(result.initial_result)
+            if not body["hasNext"]:
+                del body["hasNext"]  # too large: a response without parts
             while True:
                 has_failed = context.has_failed or encoder.has_failed
-                outcome = Outcome(body, has_failed=has_failed, has_next=body["hasNext"])
+                outcome = Outcome(body, has_failed=has_failed, has_next=body.get("hasNext", False))
                 record.note(outcome)
                 yield outcome
                 if not outcome.has_next:

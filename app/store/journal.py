@@ -287,6 +287,7 @@ class Journal(Repository):
     operation = ReadMethod(journal_reads.find_operation)
     by_key = ReadMethod(operation_by_key)
     of_customer = ReadMethod(journal_reads.operations_of_customer)
+    at_vault = ReadMethod(journal_reads.operations_at_vault)
     unreconciled = ReadMethod(journal_reads.unreconciled_operations)
     is_disturbed = ReadMethod(journal_reads.is_disturbed)
     orphans = ReadMethod(journal_reads.orphaned_operations)

@@ -28,6 +28,11 @@ _OF_CUSTOMER: Final = Query(
     "SELECT {columns} FROM operations WHERE tenant = :tenant AND customer_id = :customer_id"
     " ORDER BY id DESC LIMIT :limit",
 )
+_AT_VAULT_SINCE: Final = Query(
+    OperationRecord,
+    "SELECT {columns} FROM operations WHERE tenant = :tenant AND customer_id = :customer_id"
+    " AND provider = :provider AND created_at >= :since AND id <> :besides ORDER BY id DESC",
+)
 IS_UNRECONCILED: Final = """
     (provider IN :providers OR provider IS NULL AND EXISTS (
         SELECT 1 FROM operation_results AS part
@@ -90,6 +95,13 @@ def operation_by_exclusive(db: Connection, exclusive: str) -> OperationRecord | 
 def operations_of_customer(db: Connection, customer_id: str, *, limit: int = 100) -> list[OperationRecord]:
     """Newest first."""
     return db.all(_OF_CUSTOMER, customer_id=customer_id, limit=limit)
+
+
+def operations_at_vault(
+    db: Connection, customer_id: str, provider: ProviderName, since: datetime, *, besides: str
+) -> list[OperationRecord]:
+    """The customer's at this vault that began since `since`, newest first."""
+    return db.all(_AT_VAULT_SINCE, customer_id=customer_id, provider=provider, since=since, besides=besides)
 
 
 def unreconciled_operations(

@@ -143,9 +143,9 @@ class AddingHandler(WriteHandler[C, IntentT], Generic[C, IntentT]):
         if not tokens:
             return None
         since = self.deps.utc_now() - timedelta(seconds=vault.capabilities.token_life_s or 0)
-        for other in await self.deps.store.journal.of_customer(run.customer_id):
-            if other.provider is not vault.name or other.id == run.operation.id or other.created_at < since:
-                continue
+        for other in await self.deps.store.journal.at_vault(
+            run.customer_id, vault.name, since, besides=run.operation.id
+        ):
             for added in added_by(other):
                 if added.token not in tokens:
                     continue

@@ -4,14 +4,14 @@ Nothing here authenticates. Callers authenticate by a header that browsers never
 defence against CSRF; these rules also hold behind a proxy that adds cookies.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.api.negotiation import is_json_body
 from app.api.problems import RequestRefused
@@ -110,7 +110,7 @@ class Cors(CORSMiddleware):
     Two differences: whether an origin is allowed may depend on the requested host, and preflights are answered by 204.
     """
 
-    def __init__(self, app: ASGIApp, policy: OriginPolicy) -> None:
+    def __init__(self, app: Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]], policy: OriginPolicy) -> None:
         super().__init__(
             app,
             allow_methods=("GET", "POST"),
@@ -118,14 +118,14 @@ class Cors(CORSMiddleware):
             expose_headers=("x-request-id", "retry-after", "etag", "www-authenticate"),
             max_age=7200,
         )
+        self._next = app
         self._policy = policy
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         for name, origin in scope["headers"]:
             if name == b"origin" and self._policy.allows(origin.decode("latin-1"), Headers(scope=scope)):
-                await super().__call__(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+                return super().__call__(scope, receive, send)
+        return self._next(scope, receive, send)
 
     def is_allowed_origin(self, origin: str) -> bool:
         return True  # `__call__` has asked the policy

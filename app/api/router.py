@@ -1,12 +1,12 @@
 """The gateway's ASGI application: Starlette's routing, with errors as JSON."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
+from starlette.types import Lifespan, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from app.api.etag import PATH
@@ -14,6 +14,7 @@ from app.api.problems import RequestRefused
 from app.api.response import HttpResponse, encode
 from app.api.streams.websocket import deny
 
+App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 _CODES: Final[Mapping[int, str]] = {405: "METHOD_NOT_ALLOWED", 500: "INTERNAL_SERVER_ERROR"}
 
 
@@ -25,7 +26,7 @@ class GatewayApp(Starlette):
 
     def __init__(
         self,
-        graphql: ASGIApp,
+        graphql: App,
         routes: Sequence[BaseRoute],
         lifespan: "Lifespan[GatewayApp] | None" = None,
         others: Iterable[str] = (),
@@ -45,11 +46,11 @@ class GatewayApp(Starlette):
         )
         self.router.redirect_slashes = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Not a coroutine itself: each one around another is run again whenever a request goes on."""
         if scope.get("path") == PATH:
-            await self._graphql(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+            return self._graphql(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
 
 async def _refuse(_: Request, error: Exception) -> Any:

@@ -142,7 +142,7 @@ class _ResponseCycle(RequestResponseCycle):
             body = message.get("body", b"")
             is_stopped = self.disconnected or self.flow.write_paused or not self.keep_alive
             if len(body) == self.expected_content_length and message["type"] == "http.response.body" and not is_stopped:
-                self.transport.writelines((head, body))
+                self.transport.write(head + body)
                 self.response_complete = True
                 self.message_event.set()
                 self.on_response()

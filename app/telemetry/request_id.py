@@ -1,8 +1,8 @@
 """Request ids, and that of the current request."""
 
-import os
 import time
 from contextvars import ContextVar
+from random import getrandbits
 from typing import Final
 
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("vaultgraph_request_id", default=None)
@@ -10,4 +10,4 @@ REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("vaultgraph_request_id", 
 
 def new_request_id() -> str:
     """32 hexadecimal digits: milliseconds first, so that ids sort by time, then 80 random bits."""
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    return f"{time.time_ns() // 1_000_000:012x}{getrandbits(80):020x}"

@@ -262,22 +262,14 @@ class Customer(Node):
         "`usableFor`, the default among the methods usable for it.",
         metadata=needs(Reads(methods=_default_method)),
     )
-    def default_method(
-        self,
-        info: Info,
-        usable_for: OnlyUsableFor = strawberry.UNSET,
-    ) -> PaymentMethod | None:
+    def default_method(self, info: Info, usable_for: OnlyUsableFor = strawberry.UNSET) -> PaymentMethod | None:
         return self.default_of(info, usable_for or None)
 
     @strawberry.field(
         description="Why this default, or why none; with `usableFor`, for the default among the methods usable for it.",
         metadata=needs(Reads(methods=_provider_defaults)),
     )
-    def default_method_info(
-        self,
-        info: Info,
-        usable_for: OnlyUsableFor = strawberry.UNSET,
-    ) -> DefaultMethodInfo:
+    def default_method_info(self, info: Info, usable_for: OnlyUsableFor = strawberry.UNSET) -> DefaultMethodInfo:
         wallet, choice = self.wallet, self.wallet.default.choice
         default, shown = _default(wallet, info, usable_for or None), self.methods
         return DefaultMethodInfo(
@@ -354,10 +346,7 @@ class Customer(Node):
         description="Changes to the customer's payment methods, newest first.",
     )
     async def events(
-        self,
-        info: Info,
-        first: PageSize = 20,
-        after: Cursor = strawberry.UNSET,
+        self, info: Info, first: PageSize = 20, after: Cursor = strawberry.UNSET
     ) -> EventConnection | None:
         size, start = page_size(first, MOST_EVENTS), event_position(after or None)
         log = info.context.services.events

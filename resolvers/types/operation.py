@@ -77,10 +77,7 @@ class Operation(Node):
         directives=[ListSize(assumed_size=_MOST_RESULTS, slicing_arguments=["first"], sized_fields=["edges"])],
     )
     async def results(
-        self,
-        info: Info,
-        first: PageSize = 50,
-        after: Cursor = strawberry.UNSET,
+        self, info: Info, first: PageSize = 50, after: Cursor = strawberry.UNSET
     ) -> OperationResultConnection:
         size = page_size(first, _MOST_RESULTS)
         start = _after(after)

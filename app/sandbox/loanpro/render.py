@@ -139,10 +139,7 @@ def _card(account: Json, record: Json, expand: Expand, style: Style) -> Json:
         "cardNumber": record["masked"],
         "cardType": vault.CARD_TYPES.get(record["brand"] or ""),
         "address1": record["address"].get("address"),
-        "city": record["address"].get("city"),
-        "state": record["address"].get("state"),
-        "zipcode": record["address"].get("zipcode"),
-        "country": record["address"].get("country"),
+        **{name: record["address"].get(name) for name in ("city", "state", "zipcode", "country")},
         "cardExpiration": f"{record['exp_month']:02d}/{record['exp_year']}",
         "cardHolderName": record["holder"],
     }

@@ -37,12 +37,6 @@ seen.elsewhere = await withBrowser(executablePath, [origin], async (context) => 
   seen.sharedQuery = plain(await other.locator(".graphiql-query-editor .view-lines").innerText());
   await other.close();
 
-  // The deferred part is merged into the response that is shown.
-  await page.locator("li.graphiql-tab", { hasText: "Defer" }).first().click();
-  await page.locator("button.graphiql-execute-button").click();
-  seen.deferredTab = await answer(page, '"fast"');
-  await page.locator("li.graphiql-tab", { hasText: "Default" }).first().click();
-
   // The gateway was reset: the page has a new token, the stored tabs have the old one.
   await page.evaluate(() => {
     const token = localStorage.getItem("vaultgraph:token");

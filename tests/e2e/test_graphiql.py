@@ -88,7 +88,6 @@ def test_a_newcomer_finds_the_way(page: str) -> None:
     assert '"toPay"' in seen["shared"]
     assert '"name": "Alex Morales"' in seen["deferred"], "merged with the deferred part"
     assert '"errors"' not in seen["deferred"]
-    assert '"fast"' in seen["deferredTab"]
     assert '"toPay"' in seen["renewed"], "the tab of the last visit, with the new token"
     assert seen["notices"] == 0
     assert graphiql.TOKEN_COMMAND in seen["notice"]

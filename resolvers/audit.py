@@ -82,4 +82,6 @@ def customer_named(source: Any, arguments: Mapping[str, Any]) -> str | None:
 
 def _customer_of_input(given: Any) -> Any:
     """`given` comes from graphql-core (a dict) or Strawberry (an object)."""
-    return given.get("customerId") if isinstance(given, Mapping) else getattr(given, "customer_id", None)
+    if isinstance(given, Mapping):
+        return given.get("customerId") or given.get("into")
+    return getattr(given, "customer_id", None) or getattr(given, "into_id", None)

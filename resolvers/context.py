@@ -60,6 +60,10 @@ async def _not_by_us(customer_id: str, address: MethodAddress) -> bool:
     return False
 
 
+async def _not_merged(customer_id: str) -> str | None:
+    return None
+
+
 async def _unnoted(default: DefaultInfo) -> bool:
     return False
 
@@ -73,6 +77,7 @@ class Services:
     """The process's services, as resolvers use them. Created once. `rules.operations` lists the enabled vaults.
 
     `deleted_by_us` returns whether a method that its vault shows as inactive was deleted through the gateway.
+    `merged_into` returns the id of the customer into which one was merged, None if it was not.
     `note_choice` records what lists change about a stored default, and returns whether it was cleared.
     `revalidate` returns a caller with its current rights, or None; a stream calls it at least every `recheck_s`.
     `canonical_ref` normalises a vault's customer ref.
@@ -89,6 +94,7 @@ class Services:
     writer: Writer = field(default_factory=NoWrites)
     operations: OperationReader = field(default_factory=NoWrites)
     payment: Callable[[str], Awaitable[PaymentRecord | None]] = _no_payment
+    merged_into: Callable[[str], Awaitable[str | None]] = _not_merged
     circuit: Callable[[ProviderName], CircuitState] = _closed
     deleted_by_us: Callable[[str, MethodAddress], Awaitable[bool]] = _not_by_us
     note_choice: Callable[[DefaultInfo], Awaitable[bool]] = _unnoted

@@ -27,3 +27,11 @@ class BadUserInput(CodedError):
 class SourcesUnavailable(CodedError):
     def __init__(self, message: str = "No linked vault answered.") -> None:
         super().__init__("SOURCES_UNAVAILABLE", message)
+
+
+class CustomerMerged(CodedError):
+    """The id is of a customer that was merged into another one, `into` if the caller may see that."""
+
+    def __init__(self, into: str | None) -> None:
+        shown = {"mergedInto": into} if into else {}
+        super().__init__("CUSTOMER_MERGED", "This customer was merged into another one.", **shown)

@@ -9,7 +9,7 @@ from app.vault.enums import PaymentMethodStatus, ProviderName
 from app.wallet.ids import IdKind, kind_of
 from app.wallet.reads.wallet_cache import BuiltWallet
 from resolvers.context import Info
-from resolvers.errors import SourcesUnavailable
+from resolvers.errors import CustomerMerged, SourcesUnavailable
 from resolvers.needs import customer_needs, method_needs
 from resolvers.scopes import require
 from resolvers.types.customer import READ_METHODS, Customer, read_customer
@@ -53,8 +53,19 @@ def customer(info: Info, customer_id: str) -> Customer | Awaitable[Customer | No
 async def _uncached_customer(info: Info, customer_id: str) -> Customer | None:
     info.context.loaders.announce(customer_id, analyzed(info, customer_needs), info)
     entry = await info.context.entry(customer_id)
-    found = read_customer(info, entry) if entry else None
+    if entry is None:
+        await refuse_merged(info, customer_id)
+        return None
+    found = read_customer(info, entry)
     return await found if isinstance(found, Awaitable) else found
+
+
+async def refuse_merged(info: Info, customer_id: str) -> None:
+    """Raises CustomerMerged for the former id of a customer, with the present one if the caller may see that."""
+    may_see = info.context.caller.may_see
+    into = await info.context.services.merged_into(customer_id) if may_see(customer_id) else None
+    if into is not None:
+        raise CustomerMerged(into if may_see(into) else None)
 
 
 async def customer_by_external_id(info: Info, external_id: str) -> Customer | None:

@@ -65,6 +65,7 @@ PROBLEMS: Final[Mapping[str, RequestProblem]] = {
         RequestProblem("THROTTLED", 429, "Too many requests: try again later."),
         RequestProblem("RESPONSE_TOO_LARGE", 200, "The response exceeds the size limit."),
         RequestProblem("SLOW_CONSUMER", 200, "Events were not read in time: subscribe again."),
+        RequestProblem("CUSTOMER_MERGED", 200, "This customer was merged into another one."),
         RequestProblem("SOURCES_UNAVAILABLE", 200, "No linked vault answered."),
         RequestProblem("OVERLOADED", 503, "The gateway is busy: try again in a moment."),
         RequestProblem("STORE_UNAVAILABLE", 503, "The gateway's store is unavailable: try again."),

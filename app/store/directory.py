@@ -49,7 +49,9 @@ _DROP_ALL: Final = tuple(
     Statement("DELETE FROM {table} {mine}", table=table, mine=_MINE)
     for table in ("choices", "nicknames", "methods", "link_conflicts")
 )
-_DROP_GRANTS: Final = Statement("DELETE FROM client_grants {mine}", mine=_MINE)
+_DROP_WHOLE: Final = tuple(
+    Statement("DELETE FROM {table} {mine}", table=table, mine=_MINE) for table in ("client_grants", "merged_customers")
+)
 _PUT_CHOICE: Final = Statement(
     """
     INSERT INTO choices (
@@ -124,6 +126,8 @@ def create_customer(
     Raises ExternalIdTaken if another customer has the external id.
     """
     storable(external_id, first_name, last_name, business_name, email, phone, customer_id)
+    if (holder := customer_by_external_id(tx, external_id)) is not None:  # also one that was merged into another
+        raise ExternalIdTaken(holder.id)
     made = tx.one(
         _CREATE,
         id=customer_id or new_id(CUSTOMER),
@@ -301,7 +305,8 @@ def erase_customer(tx: Transaction, customer_id: str, *, keep_links: Collection[
     tx.execute(_UNLINK_ALL_BUT, customer_id=customer_id, kept=list(keep_links))
     is_whole = tx.one(_LINKED, customer_id=customer_id) is None
     if is_whole:
-        tx.execute(_DROP_GRANTS, customer_id=customer_id)
+        for drop in _DROP_WHOLE:
+            tx.execute(drop, customer_id=customer_id)
     erased = tx.one(_ERASE, id=customer_id, is_whole=is_whole, erased_at=tx.now() if is_whole else None)
     tx.touch(Topic.CUSTOMER, customer_id)
     return erased or record
@@ -321,6 +326,8 @@ class CustomerStore(Repository):
 
     customer = ReadMethod(directory_reads.find_customer)
     customer_by_external_id = ReadMethod(directory_reads.customer_by_external_id)
+    merged_into = ReadMethod(directory_reads.merged_into)
+    former = ReadMethod(directory_reads.former_customers)
     customer_by_ref = ReadMethod(directory_reads.customer_by_ref)
     customers = ReadMethod(directory_reads.customers_by_id)
     links_of = ReadMethod(links_of_customers)

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Final, NamedTuple
 
 from app.store.connection import Connection
-from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
+from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, FormerCustomer, LinkRecord, MethodAddress
 from app.store.statements import Query, Row, columns_of, record_maker
 from app.store.text import is_storable
 from app.vault.enums import CustomerRef, ProviderName
@@ -21,6 +21,18 @@ _BY_ID: Final = Query(CustomerRecord, f"{_CUSTOMERS} AND id = :id AND erased_at 
 _BY_ID_OR_ERASED: Final = Query(CustomerRecord, f"{_CUSTOMERS} AND id = :id")
 _BY_IDS: Final = Query(CustomerRecord, f"{_CUSTOMERS} AND id IN :ids AND erased_at IS NULL")
 _BY_EXTERNAL_ID: Final = Query(CustomerRecord, f"{_CUSTOMERS} AND external_id = :external_id AND erased_at IS NULL")
+_BY_FORMER_EXTERNAL_ID: Final = Query(
+    CustomerRecord,
+    f"""
+    {_CUSTOMERS} AND erased_at IS NULL AND id = (
+        SELECT customer_id FROM merged_customers AS former
+        WHERE former.tenant = :tenant AND former.external_id = :external_id
+    )
+    """,
+)
+_FORMER: Final = "SELECT {columns} FROM merged_customers WHERE tenant = :tenant"
+_FORMER_BY_ID: Final = Query(FormerCustomer, f"{_FORMER} AND id = :id")
+_FORMER_OF: Final = Query(FormerCustomer, f"{_FORMER} AND customer_id = :customer_id ORDER BY merged_at, id")
 _BY_REF: Final = Query(
     CustomerRecord,
     """
@@ -80,7 +92,22 @@ def find_customer(db: Connection, customer_id: str, *, include_erased: bool = Fa
 
 
 def customer_by_external_id(db: Connection, external_id: str) -> CustomerRecord | None:
-    return db.one(_BY_EXTERNAL_ID, external_id=external_id) if is_storable(external_id) else None
+    """Also by the external id of a customer that was merged into this one."""
+    if not is_storable(external_id):
+        return None
+    found = db.one(_BY_EXTERNAL_ID, external_id=external_id)
+    return found or db.one(_BY_FORMER_EXTERNAL_ID, external_id=external_id)
+
+
+def merged_into(db: Connection, customer_id: str) -> str | None:
+    """The id of the customer into which this one was merged; None if it was not."""
+    found = db.one(_FORMER_BY_ID, id=customer_id) if is_storable(customer_id) else None
+    return found.customer_id if found else None
+
+
+def former_customers(db: Connection, customer_id: str) -> list[FormerCustomer]:
+    """Those that were merged into this customer, directly or not, oldest first."""
+    return db.all(_FORMER_OF, customer_id=customer_id)
 
 
 def customer_by_ref(db: Connection, provider: ProviderName, customer_ref: CustomerRef) -> CustomerRecord | None:

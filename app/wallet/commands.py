@@ -23,6 +23,13 @@ class IfDefault(StrEnum):
     REJECT = "REJECT"
 
 
+class MergedCustomer(StrEnum):
+    """One of the two customers of a merge."""
+
+    FROM = "FROM"
+    INTO = "INTO"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
     """The author of a write. `caller.key` scopes idempotency keys and is stored in `setBy`, `linkedBy` and the audit
@@ -151,6 +158,17 @@ class EraseCustomer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MergeCustomers:
+    """Everything of `from_id` moves to `into_id`. `keep_default_of` decides between two explicit defaults."""
+
+    from_id: str
+    into_id: str
+    idempotency_key: str
+    keep_default_of: MergedCustomer | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedLook:
     """Display data of a card imported by a processor's token."""
 
@@ -245,6 +263,7 @@ Command = (
     | LinkCustomer
     | UnlinkCustomer
     | EraseCustomer
+    | MergeCustomers
     | ImportMethods
     | QuotePayment
     | CapturePayment

@@ -7,7 +7,14 @@ import strawberry
 
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import PersonName
-from app.wallet.commands import CreateCustomer, EraseCustomer, LinkCustomer, UnlinkCustomer
+from app.wallet.commands import (
+    CreateCustomer,
+    EraseCustomer,
+    LinkCustomer,
+    MergeCustomers,
+    MergedCustomer,
+    UnlinkCustomer,
+)
 from app.wallet.problems import WriteProblem, invalid, required
 from resolvers.inputs.fields import KEY, given, optional, text, words
 from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_labels, to_name
@@ -100,3 +107,33 @@ class EraseCustomerInput:
             idempotency_key=self.idempotency_key,
             confirm_external_id=self.confirm_external_id,
         )
+
+
+@strawberry.input(
+    description="Two customers that are one person. Links, default, nicknames, events, writes and payments of `from` "
+    "move to `into`; its name and e-mail address fill what `into` lacks. Nothing is changed in a vault."
+)
+class MergeCustomersInput:
+    from_id: strawberry.ID = strawberry.field(
+        name="from", description="The id of the customer that ends. Its external id leads to `into` from then on."
+    )
+    into_id: strawberry.ID = strawberry.field(name="into", description="The id of the customer that stays.")
+    idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
+    keep_default_of: MergedCustomer | None = optional(
+        "Whose default is kept. Required if both customers have chosen one."
+    )
+    reason: str | None = text(max_length=500, is_optional=True, description="Stored in the audit trail.")
+
+    def to_command(self) -> MergeCustomers:
+        return MergeCustomers(
+            from_id=self.from_id,
+            into_id=self.into_id,
+            idempotency_key=self.idempotency_key,
+            keep_default_of=given(self.keep_default_of),
+            reason=words(self.reason),
+        )
+
+
+@strawberry.input(description="A customer whose data to export.")
+class ExportCustomerInput:
+    customer_id: strawberry.ID = strawberry.field(description="The customer's id.")

@@ -7,11 +7,12 @@ from resolvers.inputs.customers import (
     CreateCustomerInput,
     EraseCustomerInput,
     LinkProviderCustomerInput,
+    MergeCustomersInput,
     UnlinkProviderCustomerInput,
 )
 from resolvers.mutations.run import run
 from resolvers.scopes import scoped
-from resolvers.types.payloads import CreateCustomerPayload, EraseCustomerPayload, LinkPayload
+from resolvers.types.payloads import CreateCustomerPayload, EraseCustomerPayload, LinkPayload, MergeCustomersPayload
 
 
 @strawberry.type
@@ -31,3 +32,7 @@ class CustomerMutations:
     @scoped("customers:erase", calls=40, description="Erase a customer here and in every vault that can.")
     async def erase_customer(self, info: Info, input: EraseCustomerInput) -> EraseCustomerPayload | None:
         return EraseCustomerPayload(result=await run(info, input))
+
+    @scoped("links:write", calls=4, description="Merge two customers that are one person.")
+    async def merge_customers(self, info: Info, input: MergeCustomersInput) -> MergeCustomersPayload | None:
+        return MergeCustomersPayload(result=await run(info, input))

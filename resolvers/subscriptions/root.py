@@ -159,6 +159,7 @@ async def _may_listen(info: Info, customer_id: str) -> None:
     await _revalidate(info, READ_CUSTOMERS)
     known = kind_of(customer_id) is IdKind.CUSTOMER and await info.context.entry(customer_id)
     if not known:
+        await lookup.refuse_merged(info, customer_id)
         raise _not_found()
 
 

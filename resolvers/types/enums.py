@@ -6,7 +6,7 @@ from app.providers.registry import specs
 from app.store.records import OperationState, WriteOutcome
 from app.vault import enums
 from app.vault.rules.order import PaymentMethodOrder
-from app.wallet.commands import IfDefault, OnDuplicate
+from app.wallet.commands import IfDefault, MergedCustomer, OnDuplicate
 from app.wallet.problems import ProblemCode
 from resolvers.enums import register
 
@@ -26,6 +26,11 @@ register(
         "SHIPPING": "For deliveries.",
         "OTHER": "A use without a name here.",
     },
+)
+register(
+    MergedCustomer,
+    "One of the two customers of a merge.",
+    {"FROM": "The customer that ends.", "INTO": "The customer that stays."},
 )
 register(
     enums.PaymentMethodKind,

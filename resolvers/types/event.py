@@ -76,7 +76,10 @@ class CustomerEvent(Node):
         from resolvers.types.customer import read_customer
 
         entry = await info.context.entry(self.customer_id)
-        if entry is None:  # erased since the event
+        if entry is None:  # merged or erased since the event
+            from resolvers.lookup import refuse_merged
+
+            await refuse_merged(info, self.customer_id)
             raise CodedError("NOT_FOUND", "The customer no longer exists.")
         found = read_customer(info, entry)
         return await found if isinstance(found, Awaitable) else found

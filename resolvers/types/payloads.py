@@ -184,6 +184,13 @@ class EraseCustomerPayload(MutationPayload):
     pass
 
 
+@strawberry.type(description="The customer that stays; `operation.results` has a row per link that moved.")
+class MergeCustomersPayload(MutationPayload):
+    @scoped(lookup.READ_CUSTOMERS, calls=4, description="The customer with everything of both, as it is now.")
+    async def customer(self, info: Info) -> Customer | None:
+        return await _customer(info, self.result)
+
+
 @strawberry.type(description="Where the shopper goes next. Shown once: not in the response to a repeated request.")
 class CreateHostedSessionPayload(MutationPayload):
     @strawberry.field(description="The page to open.")

@@ -56,6 +56,7 @@ NEEDED: Final = {
     "capturePayment": "payments:write",
     "createCustomer": "customers:write",
     "eraseCustomer": "customers:erase",
+    "mergeCustomers": "links:write",
     "linkProviderCustomer": "links:write",
     "unlinkProviderCustomer": "links:write",
     "CustomerBy.providerRef": "links:read",
@@ -200,6 +201,7 @@ MUTATIONS: Final = {
     "importPaymentMethods": "FORBIDDEN",
     "createCustomer": "FORBIDDEN",
     "eraseCustomer": "FORBIDDEN",
+    "mergeCustomers": "FORBIDDEN",
     "linkProviderCustomer": "FORBIDDEN",
     "unlinkProviderCustomer": "FORBIDDEN",
 }

@@ -35,6 +35,10 @@ UNLINK: Final = f"""mutation ($input: UnlinkProviderCustomerInput!) {{ unlinkPro
   link {{ provider }} customer {{ id links {{ provider }} paymentMethods {{ provider }} }} }} }}"""
 ERASE: Final = f"mutation ($input: EraseCustomerInput!) {{ eraseCustomer(input: $input) {{ {COMMON} }} }}"
 
+MERGE: Final = f"""mutation ($input: MergeCustomersInput!) {{ mergeCustomers(input: $input) {{ {COMMON}
+  customer {{ id externalId name email links {{ provider }} defaultMethod {{ id }} paymentMethods {{ id nickname }} }}
+}} }}"""
+
 METHODS: Final = f"query ($id: ID!) {{ customer(id: $id) {{ paymentMethods {METHOD} }} }}"
 ONE: Final = f"query ($id: ID!) {{ paymentMethod(id: $id) {METHOD} }}"
 

@@ -105,7 +105,7 @@ def named(kept: Any, names: dict[str, str]) -> Any:
 
 
 def test_every_mutation_is_recorded() -> None:
-    later = {"addPaymentMethods"}  # since version 2
+    later = {"addPaymentMethods", "mergeCustomers"}  # since versions 2 and 3
     assert {sample["mutation"] for sample in SAMPLES.values()} == MUTATIONS - later
     assert SAMPLES.keys() == INTERRUPTED.keys()
     assert all("version" not in sample["intent"]["of"] for sample in SAMPLES.values())

@@ -13,9 +13,11 @@ from app.store.records.directory import (
     ChoiceRecord,
     CustomerRecord,
     DirectoryEntry,
+    FormerCustomer,
     LinkConflictReason,
     LinkConflictRecord,
     LinkRecord,
+    MergeConflicts,
     MethodAddress,
 )
 from app.store.records.endpoints import (

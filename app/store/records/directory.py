@@ -102,6 +102,27 @@ class DirectoryEntry:
         return next((link for link in self.links if link.provider == provider), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerCustomer:
+    """A customer that was merged into another one, `customer_id`."""
+
+    id: str
+    external_id: str | None
+    customer_id: str
+    merged_at: datetime
+    merged_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeConflicts:
+    """What prevents a merge. `links`: the vaults at which both customers have one, linked or set aside. `is_busy`: an
+    operation of either is unfinished."""
+
+    links: tuple[ProviderName, ...]
+    has_two_choices: bool
+    is_busy: bool
+
+
 class LinkConflictReason(StrEnum):
     REF_TAKEN = "REF_TAKEN"  # the vault's customer is linked to another customer
     CUSTOMER_LINKED = "CUSTOMER_LINKED"  # the customer is linked to another customer of that vault

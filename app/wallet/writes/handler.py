@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from app.errors import FieldFault, VaultError
 from app.store import Connection, Transaction
-from app.store.directory_reads import directory_entry, directory_entry_by_ref
+from app.store.directory_reads import directory_entry, directory_entry_by_ref, merged_into
 from app.store.records import (
     DirectoryEntry,
     MethodAddress,
@@ -128,9 +128,12 @@ class WriteHandler(ABC, Generic[C, IntentT]):
     def entry_of(self, tx: Connection, customer_id: str, actor: Actor, *path: str) -> DirectoryEntry:
         """The customer; unknown and invisible customers give the same error."""
         found = directory_entry(tx, customer_id) if actor.may_see(customer_id) else None
-        if found is None:
-            raise WriteRefused(not_found("There is no such customer.", *(path or ("customer_id",))))
-        return found
+        if found is not None:
+            return found
+        into = merged_into(tx, customer_id) if actor.may_see(customer_id) else None
+        is_shown = into is not None and actor.may_see(into)
+        message = f"This customer was merged into {into}." if is_shown else "There is no such customer."
+        raise WriteRefused(not_found(message, *(path or ("customer_id",))))
 
     def method_of(
         self, tx: Connection, method_id: str, actor: Actor, *path: str

@@ -17,7 +17,7 @@ from msgspec import Struct, ValidationError, convert, field, to_builtins
 from app.store.records import MethodAddress, OperationRecord, PaymentState
 from app.vault.enums import CardBrand, CustomerRef, MethodRef, PaymentMethodKind, ProviderName, WalletKind
 from app.vault.payments import Amounts, PaymentRef
-from app.wallet.commands import IfDefault, OnDuplicate
+from app.wallet.commands import IfDefault, MergedCustomer, OnDuplicate
 from app.wallet.writes.deps import VaultRef
 from app.wallet.writes.stored_result import to_address
 
@@ -142,6 +142,19 @@ class EraseCustomerIntent(Intent, frozen=True, kw_only=True, tag="eraseCustomer"
     """`refs` are the customer's links, all of which are erased."""
 
 
+class MergeCustomersIntent(Intent, frozen=True, kw_only=True, tag="mergeCustomers"):
+    """`refs` are the links of both customers."""
+
+    from_id: str
+    into_id: str
+    keep_default_of: MergedCustomer | None
+    reason: str | None
+
+    @property
+    def audit_reason(self) -> str | None:
+        return self.reason
+
+
 class ImportedRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`card` is None for a row that only links."""
 
@@ -190,6 +203,7 @@ AnyIntent = (
     | LinkCustomerIntent
     | UnlinkCustomerIntent
     | EraseCustomerIntent
+    | MergeCustomersIntent
     | ImportMethodsIntent
     | QuotePaymentIntent
     | CapturePaymentIntent

@@ -36,7 +36,8 @@ def from_json(operation: OperationRecord, *, replayed: bool) -> WriteResult:
         replayed=replayed,
         problems=tuple(row_problem(one) for one in kept.get("problems", ())),
         warnings=tuple(row_problem(one) for one in kept.get("warnings", ())),
-        customer_id=kept.get("customer_id"),
+        # The operation's own: its customer may have been merged into another since.
+        customer_id=kept.get("customer_id") and (operation.customer_id or kept["customer_id"]),
         payment_id=kept.get("payment_id"),
         method=to_address(kept.get("method")),
         was_duplicate=kept.get("was_duplicate", False),

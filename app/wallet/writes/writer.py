@@ -43,6 +43,7 @@ from app.wallet.writes.importing import ImportMethodsHandler
 from app.wallet.writes.intents import Intent, Progress, refs_of
 from app.wallet.writes.interrupts import LeaseLost, WriteRefused, WritesBlocked, WritesUnreconciled
 from app.wallet.writes.links import LinkCustomerHandler, UnlinkCustomerHandler
+from app.wallet.writes.merge import MergeCustomersHandler
 from app.wallet.writes.pay import CapturePaymentHandler, QuotePaymentHandler
 from app.wallet.writes.refusals import in_progress, outcome_unknown
 from app.wallet.writes.run import WriteRun
@@ -69,6 +70,7 @@ HANDLERS: Final[tuple[type[Handler], ...]] = (
     LinkCustomerHandler,
     UnlinkCustomerHandler,
     EraseCustomerHandler,
+    MergeCustomersHandler,
     ImportMethodsHandler,
     QuotePaymentHandler,
     CapturePaymentHandler,

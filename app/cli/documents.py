@@ -36,15 +36,10 @@ command = click.Group("documents", help="Manage published documents, the only op
 
 def installed_sdl() -> str:
     """The schema that this version serves."""
-    return files("app").joinpath("schema.graphql").read_text("utf-8") if _is_installed() else _checkout_sdl()
-
-
-def _is_installed() -> bool:
-    return files("app").joinpath("schema.graphql").is_file()
-
-
-def _checkout_sdl() -> str:
-    from resolvers.schema import print_sdl
+    installed = files("app").joinpath("schema.graphql")
+    if installed.is_file():
+        return installed.read_text("utf-8")
+    from resolvers.schema import print_sdl  # in a checkout
 
     return print_sdl()
 

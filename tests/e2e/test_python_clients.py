@@ -1,6 +1,7 @@
 """Python's GraphQL clients, including older versions in use, load the schema and query a wallet."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def test_gql_by_introspection_and_from_the_file(
     assert result["core"].startswith(versions[1])
     expected = demo_gateway.data('{ customer(id: "cus_alex") { name paymentMethods { label } } }')
     assert result["introspected"] == result["fromFile"] == expected
+
+
+def test_the_clients_page_for_gql(demo_gateway: RunningGateway, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "clients.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "guide.py").write_text(block.replace("http://127.0.0.1:8000/graphql", f"{demo_gateway.url}/graphql"))
+    printed = run_python("guide.py", site=None, cwd=tmp_path, TOKEN=demo_gateway.token())
+    assert printed.split("\n") == ["[]", "SUCCEEDED", ""]
 
 
 @pytest.mark.parametrize("source", ["file", "introspection"])

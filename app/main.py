@@ -261,6 +261,7 @@ class Gateway:
             operations=self.store.journal,
             payment=self.store.payments.payment,
             merged_into=self.store.directory.merged_into,
+            payment_attempts=self.store.payments.attempts,
             deleted_by_us=self._is_deleted_by_gateway,
             note_choice=self._save_choice_change,
             circuit=self.circuit,

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, Self
 
 import strawberry
 
-from app.store.records import PaymentRecord
+from app.store.records import PaymentAttempt, PaymentRecord
 from app.vault.enums import CircuitState, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call, TraceHeaders
 from app.wallet.caller import Caller
@@ -68,6 +68,10 @@ async def _unnoted(default: DefaultInfo) -> bool:
     return False
 
 
+async def _no_attempts(payment_id: str) -> list[PaymentAttempt]:
+    return []
+
+
 async def _no_payment(payment_id: str) -> PaymentRecord | None:
     return None
 
@@ -95,6 +99,7 @@ class Services:
     operations: OperationReader = field(default_factory=NoWrites)
     payment: Callable[[str], Awaitable[PaymentRecord | None]] = _no_payment
     merged_into: Callable[[str], Awaitable[str | None]] = _not_merged
+    payment_attempts: Callable[[str], Awaitable[list[PaymentAttempt]]] = _no_attempts
     circuit: Callable[[ProviderName], CircuitState] = _closed
     deleted_by_us: Callable[[str, MethodAddress], Awaitable[bool]] = _not_by_us
     note_choice: Callable[[DefaultInfo], Awaitable[bool]] = _unnoted

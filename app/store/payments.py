@@ -6,6 +6,7 @@ from typing import Any, Final
 from app.store.connection import Connection
 from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.outbox import Transaction
+from app.store.payment_attempts import attempt_by_ref, attempts_of_payment
 from app.store.records import NewPaymentRecord, PaymentRecord, PaymentState
 from app.store.statements import Query, values_of
 from app.store.text import is_storable, storable
@@ -29,7 +30,12 @@ _BY_ID: Final = Query(PaymentRecord, "SELECT {columns} FROM payments WHERE tenan
 _LOCKED: Final = Query(PaymentRecord, "SELECT {columns} FROM payments WHERE tenant = :tenant AND id = :id FOR UPDATE")
 _BY_REF: Final = Query(
     PaymentRecord,
-    "SELECT {columns} FROM payments WHERE tenant = :tenant AND provider = :provider AND payment_ref = :payment_ref",
+    """
+    SELECT {columns} FROM payments WHERE tenant = :tenant AND id = COALESCE(
+        (SELECT id FROM payments {at}), (SELECT payment_id FROM payment_attempts {at})
+    )
+    """,
+    at="WHERE tenant = :tenant AND provider = :provider AND payment_ref = :payment_ref",
 )
 _OF_CUSTOMER: Final = Query(
     PaymentRecord,
@@ -63,7 +69,7 @@ def find_payment(db: Connection, payment_id: str) -> PaymentRecord | None:
 
 
 def payment_by_ref(db: Connection, provider: ProviderName, payment_ref: str) -> PaymentRecord | None:
-    """By the vault's key, as in webhook deliveries."""
+    """By the vault's key of it, or of one of its attempts, as in webhook deliveries."""
     return db.one(_BY_REF, provider=provider, payment_ref=payment_ref) if is_storable(payment_ref) else None
 
 
@@ -101,5 +107,7 @@ class Payments(Repository):
     by_ref = ReadMethod(payment_by_ref)
     of_customer = ReadMethod(payments_of_customer)
     in_state = ReadMethod(payments_in_state)
+    attempts = ReadMethod(attempts_of_payment)
+    attempt_by_ref = ReadMethod(attempt_by_ref)
     locked = WriteMethod(lock_payment)
     change = WriteMethod(change_payment)

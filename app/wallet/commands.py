@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from app.store.records import LinkRecord, MethodAddress, OperationRecord, OperationState, WriteOutcome
 from app.vault.added_later import ADDED_LATER
@@ -228,10 +229,26 @@ class QuotePayment:
     method_id: str | None = None
 
 
+MOST_BACKUP_METHODS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class MostTotal:
+    """An integer of the currency's minor unit."""
+
+    total: int
+    currency: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapturePayment:
+    """`fallback` are the graph's ids of backup methods, in order. `max_total` is the most that one of them may be
+    charged; None means the quoted total."""
+
     payment_id: str
     idempotency_key: str
+    fallback: tuple[str, ...] | None = field(default=None, metadata=ADDED_LATER)
+    max_total: MostTotal | None = field(default=None, metadata=ADDED_LATER)
 
 
 class SessionPurpose(StrEnum):

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import strawberry
 
-from app.wallet.commands import CapturePayment, QuotePayment
+from app.wallet.commands import MOST_BACKUP_METHODS, CapturePayment, MostTotal, QuotePayment
 from app.wallet.money import BadAmount, to_minor
 from app.wallet.problems import WriteProblem, invalid
 from resolvers.inputs.fields import KEY, given, optional, text
@@ -64,9 +64,36 @@ class QuotePaymentInput:
 class CapturePaymentInput:
     payment_id: strawberry.ID = strawberry.field(description="The id of the quoted payment.")
     idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
+    fallback: list[strawberry.ID] | None = optional(
+        f"Backup methods of the same customer, at most {MOST_BACKUP_METHODS}, in vaults that pay. The next one is "
+        "tried only after a final decline of the one before, never while an outcome is open or unknown. Each gets "
+        "its own quote, so the fee may differ."
+    )
+    max_total: MoneyInput | None = optional(
+        "The most that a backup method may be charged, fee included; if absent, the quoted total. A method that would "
+        "cost more is passed over."
+    )
+
+    def problems(self) -> list[WriteProblem]:
+        """Problems that can be found without a vault."""
+        fallback, most = given(self.fallback) or [], given(self.max_total)
+        found: list[WriteProblem] = []
+        if len(fallback) > MOST_BACKUP_METHODS:
+            found.append(invalid(f"At most {MOST_BACKUP_METHODS} backup methods.", "fallback"))
+        if most is not None:
+            found += amount_problems(most, "max_total", 1)
+            if not fallback:
+                found.append(invalid("It limits backup methods; there are none.", "max_total"))
+        return found
 
     def to_command(self) -> CapturePayment:
-        return CapturePayment(payment_id=self.payment_id, idempotency_key=self.idempotency_key)
+        most = given(self.max_total)
+        return CapturePayment(
+            payment_id=self.payment_id,
+            idempotency_key=self.idempotency_key,
+            fallback=tuple(given(self.fallback) or ()) or None,
+            max_total=MostTotal(to_minor(most.amount, most.currency), most.currency) if most is not None else None,
+        )
 
 
 def amount_problems(money: MoneyInput, name: str, least: int) -> list[WriteProblem]:

@@ -16,7 +16,12 @@ class PaymentMutations:
         result = await run(info, input, input.problems)
         return PaymentPayload(result=result, payment_id=result.payment_id)
 
-    @scoped("payments:write", calls=6, description="Take the quoted money: once, whatever the idempotency keys.")
+    @scoped(
+        "payments:write",
+        calls=6,
+        description="Take the quoted money: once, whatever the idempotency keys. `fallback` names methods that are "
+        "tried after a decline.",
+    )
     async def capture_payment(self, info: Info, input: CapturePaymentInput) -> PaymentPayload | None:
-        result = await run(info, input)
+        result = await run(info, input, input.problems)
         return PaymentPayload(result=result, payment_id=input.payment_id)

@@ -1,14 +1,17 @@
 """Payments with a stored method."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
 import strawberry
 
 from app.store.records import MethodAddress, PaymentRecord, PaymentState
+from app.store.records import PaymentAttempt as StoredAttempt
 from app.vault.enums import AuthStatus, ProviderName
 from app.wallet.money import to_decimal
 from resolvers.context import Info
+from resolvers.directives import ListSize
 from resolvers.enums import register
 from resolvers.scalars import CurrencyCode
 from resolvers.scopes import scoped
@@ -46,6 +49,25 @@ class Money:
         return None if minor is None else cls(amount=to_decimal(minor, currency), currency=CurrencyCode(currency))
 
 
+@strawberry.type(description="One method with which a payment was tried.")
+class PaymentAttempt:
+    state: PaymentState = strawberry.field(
+        description="How this attempt ended. CANCELED also if nothing was sent: the vault refused the quote of a "
+        "backup method, or it would have cost more than allowed."
+    )
+    provider: ProviderName = strawberry.field(description="The vault that was to take the money.")
+    total: Money | None = strawberry.field(description="What was to be charged, fee included; null without a quote.")
+    decline_code: str | None = strawberry.field(description="The vault's code for a decline; null if it gave none.")
+    at: datetime = strawberry.field(description="When its state last changed.")
+    method: strawberry.Private[MethodAddress]
+
+    @scoped(READ_METHODS, calls=1, description="null if the vault no longer has it.")
+    async def payment_method(self, info: Info) -> PaymentMethod | None:
+        from resolvers import lookup  # circular: lookup imports this type's module
+
+        return await lookup.method_if_readable(info, self.method)
+
+
 @strawberry.type(description="A payment: quoted first, with the vault's fee, then captured once.")
 class Payment(Node):
     amount: Money = strawberry.field(description="The amount without the vault's fee.")
@@ -63,6 +85,7 @@ class Payment(Node):
     created_at: datetime = strawberry.field(description="When it was quoted.")
     updated_at: datetime = strawberry.field(description="When its state last changed.")
     method: strawberry.Private[MethodAddress]
+    record: strawberry.Private[PaymentRecord]
 
     @classmethod
     def of(cls, record: PaymentRecord) -> "Payment":
@@ -82,6 +105,7 @@ class Payment(Node):
             created_at=record.created_at,
             updated_at=record.updated_at,
             method=record.method,
+            record=record,
         )
 
     @scoped(READ_METHODS, calls=1, description="null if the vault no longer has it.")
@@ -89,3 +113,25 @@ class Payment(Node):
         from resolvers import lookup  # circular: lookup imports this type
 
         return await lookup.method_if_readable(info, self.method)
+
+    @strawberry.field(
+        description="The methods that were tried, in order: one, or several if `capturePayment` named backup methods. "
+        "Empty before the capture.",
+        directives=[ListSize(assumed_size=2)],
+    )
+    async def attempts(self, info: Info) -> list[PaymentAttempt]:
+        found = await info.context.services.payment_attempts(self.record.id)
+        shown: Sequence[StoredAttempt | PaymentRecord] = found
+        if not found and self.state is not PaymentState.QUOTED:
+            shown = [self.record]  # stored with the payment
+        return [
+            PaymentAttempt(
+                state=one.state,
+                provider=one.method.provider,
+                total=Money.of(one.total, self.record.currency),
+                decline_code=one.decline_code,
+                at=one.updated_at,
+                method=one.method,
+            )
+            for one in shown
+        ]

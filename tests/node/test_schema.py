@@ -37,6 +37,7 @@ VALUES = {
     "Mandate": "a value of its bank account; caches must not share it between customers",
     "Money": "a value",
     "NextAction": "shown once",
+    "PaymentAttempt": "a value of its payment",
     "ProviderLink": "a value of its customer",
     "ThreeDSecure": "a value of its card",
     "Tokenization": "shown once",

@@ -88,8 +88,8 @@ def webhooks_on(gateway: RunningGateway, sandbox: RunningSandbox) -> Iterator[No
 
 def happens(gateway: RunningGateway, sandbox: RunningSandbox, payment_id: str, event_type: str, **more: Any) -> None:
     """Let the vault report a payment event, and wait until every delivery is processed."""
-    reference = shown(gateway, payment_id)["reference"]
-    asked = {"provider": "caselle", "event_type": event_type, "reference_id": reference, **more}
+    named = {} if "payment_uid" in more else {"reference_id": shown(gateway, payment_id)["reference"]}
+    asked = {"provider": "caselle", "event_type": event_type, **named, **more}
     event_id = sandbox.control("POST", "/payment-events", asked)["event_id"]
     deliveries = gateway.gateway.store.deliveries
 

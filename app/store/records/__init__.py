@@ -62,5 +62,5 @@ from app.store.records.journal import (
     ResultRow,
     WriteOutcome,
 )
-from app.store.records.payments import NewPaymentRecord, PaymentRecord, PaymentState
+from app.store.records.payments import NewPaymentRecord, PaymentAttempt, PaymentRecord, PaymentState
 from app.store.records.search import BY_GRANT, BY_ID, CustomerCriteria, CustomerPage, CustomerPosition, ExpiryPosition

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app.store.records.directory import MethodAddress
+from app.vault.enums import PaymentMethodKind
 from app.vault.payments import PaymentState as PaymentState
 
 
@@ -54,4 +55,23 @@ class PaymentRecord:
     capture_id: str | None = None
     quote: Mapping[str, Any]
     created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentAttempt:
+    """One method that was tried for a payment with backup methods; `number` counts from 1.
+
+    `payment_ref` is None for a method for which no capture was sent; then the state is CANCELED.
+    """
+
+    payment_id: str
+    number: int
+    method: MethodAddress
+    kind: PaymentMethodKind
+    payment_ref: str | None
+    fee: int | None
+    total: int | None
+    state: PaymentState
+    decline_code: str | None
     updated_at: datetime

@@ -36,6 +36,11 @@ def may_follow(current: PaymentState, reported: PaymentState) -> bool:
     return reported in _FOLLOWERS[current]
 
 
+def is_open(state: PaymentState) -> bool:
+    """Whether a capture was sent and its outcome is still to come, or unknown."""
+    return state in _OPEN
+
+
 def has_moved_money(state: PaymentState) -> bool:
     """Whether the total was charged, even if it was returned since."""
     return state in _MOVED

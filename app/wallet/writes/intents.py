@@ -21,7 +21,7 @@ from app.wallet.commands import IfDefault, MergedCustomer, OnDuplicate
 from app.wallet.writes.deps import VaultRef
 from app.wallet.writes.stored_result import to_address
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 
 # ---- requests ---------------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ VERSION: Final = 3
 class Intent(Struct, frozen=True, kw_only=True, tag_field="mutation", forbid_unknown_fields=True):
     """`refs` are the vault customers whose writes are serialised with this one."""
 
-    version: Literal[3] = VERSION
+    version: Literal[4] = VERSION
     refs: tuple[VaultRef, ...] = ()
 
     @property
@@ -185,7 +185,12 @@ class QuotePaymentIntent(Intent, frozen=True, kw_only=True, tag="quotePayment"):
 
 
 class CapturePaymentIntent(Intent, frozen=True, kw_only=True, tag="capturePayment"):
+    """`fallback` are the backup methods, in order; `most` is the most that one of them may be
+    charged, 0 without any."""
+
     payment_id: str
+    fallback: tuple[MethodAddress, ...]
+    most: int
 
 
 class HostedSessionIntent(Intent, frozen=True, kw_only=True, tag="createHostedSession"):
@@ -259,7 +264,13 @@ class EarlierItems(Note, frozen=True, kw_only=True, tag="earlierItems"):
     methods: tuple[tuple[int, MethodRef], ...]
 
 
-AnyNote = BeforeAddNote | DefaultCheck | DeleteCheck | UpdateCheck | HeldMethods | EarlierItems
+class BackupMethods(Note, frozen=True, kw_only=True, tag="backupMethods"):
+    """The kinds of a payment's backup methods, all of which can pay, in their order."""
+
+    kinds: tuple[PaymentMethodKind, ...]
+
+
+AnyNote = BeforeAddNote | DefaultCheck | DeleteCheck | UpdateCheck | HeldMethods | EarlierItems | BackupMethods
 
 
 # ---- results of finished steps ----------------------------------------------------------------------------
@@ -308,12 +319,31 @@ class CaptureFacts(Facts, frozen=True, kw_only=True, tag="capture"):
     answered: Amounts = Amounts()
 
 
+class BackupQuoteFacts(Facts, frozen=True, kw_only=True, tag="backupQuote"):
+    """The quote of a backup method. `is_refused`: the vault refused it, or the total is too high, so no capture may be
+    sent."""
+
+    is_refused: bool
+    payment_ref: PaymentRef | None = None
+    fee: int | None = None
+    total: int | None = None
+    decline_code: str | None = None
+
+
 class HostedSessionFacts(Facts, frozen=True, kw_only=True, tag="hostedSession"):
     session_ref: str
 
 
 AnyFacts = (
-    NoFacts | MethodFacts | MethodsFacts | CustomerFacts | ProfileFacts | QuoteFacts | CaptureFacts | HostedSessionFacts
+    NoFacts
+    | MethodFacts
+    | MethodsFacts
+    | CustomerFacts
+    | ProfileFacts
+    | QuoteFacts
+    | CaptureFacts
+    | BackupQuoteFacts
+    | HostedSessionFacts
 )
 NO_FACTS: Final = NoFacts()
 

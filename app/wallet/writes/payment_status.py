@@ -13,6 +13,13 @@ from app.store import Store, Transaction
 from app.store.events import append_event
 from app.store.journal import mark_operation
 from app.store.journal_reads import find_operation
+from app.store.payment_attempts import (
+    attempt_by_ref,
+    attempts_of_payment,
+    change_attempt,
+    drop_attempts,
+    switch_payment,
+)
 from app.store.payments import change_payment, lock_payment
 from app.store.records import (
     DeliveryRecord,
@@ -64,7 +71,8 @@ class Refund:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusUpdate:
-    """A report about a payment. `answered` are the amounts in the report."""
+    """A report about a payment. `answered` are the amounts in the report; `payment_ref` is the vault's key in it, which
+    may be of an earlier attempt."""
 
     state: PaymentState
     origin: EventOrigin
@@ -73,6 +81,7 @@ class StatusUpdate:
     decline_code: str | None = None
     answered: Amounts = _NO_AMOUNTS
     refund: Refund | None = None
+    payment_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +145,21 @@ def unpaid(payment: PaymentRecord) -> WriteProblem:
 
 
 def settle_payment(
-    tx: Transaction, payment_id: str, update: StatusUpdate, *, by_its_capture: bool = False
+    tx: Transaction,
+    payment_id: str,
+    update: StatusUpdate,
+    *,
+    by_its_capture: bool = False,
+    has_attempts: bool = True,
 ) -> PaymentRecord | None:
     """Apply one report; returns the updated payment, or None if nothing changed.
 
     Appends an event. Unless the capture's own operation reports (`by_its_capture`), also appends an audit event and
-    ends that operation.
+    ends that operation. `has_attempts` is False for a payment that is known to have no backup methods.
     """
     payment = lock_payment(tx, payment_id)
+    if payment is not None and not by_its_capture:
+        payment = _decisive(tx, payment, update)
     if payment is None:
         return None
     state = update.state
@@ -162,12 +178,53 @@ def settle_payment(
     if not changes:
         return None
     was, payment = payment.state, change_payment(tx, payment.id, changes)
+    if has_attempts:
+        payment = _follow(tx, payment)
     if payment.state not in _SILENT:
         append_event(tx, _event(payment, update))
     if not by_its_capture:
         append_event(tx, _audit(payment, update, was, {}))
         _end_capture(tx, payment)
     return payment
+
+
+def _decisive(tx: Transaction, payment: PaymentRecord, update: StatusUpdate) -> PaymentRecord | None:
+    """The payment as this report of one of its attempts finds it; None if the report decides nothing about it.
+
+    An attempt that was declined stays so, unless money moved after all.
+    """
+    attempt = attempt_by_ref(tx, payment.id, update.payment_ref or payment.payment_ref)
+    if attempt is None:
+        return payment
+    if has_ended_unpaid(attempt.state) and not has_moved_money(update.state):
+        return None
+    if attempt.payment_ref != payment.payment_ref:
+        if not may_follow(attempt.state, update.state):
+            return None
+        _log.error("%s: money was taken for an attempt that had been declined", payment.id)
+        change_attempt(tx, payment.id, attempt.payment_ref, update.state, update.decline_code)
+        append_event(tx, _audit(payment, update, payment.state, {"attempt": attempt.number}))
+        return switch_payment(tx, attempt, payment.state) if has_ended_unpaid(payment.state) else None
+    if update.state is PaymentState.DECLINED and update.origin is EventOrigin.PROVIDER_WEBHOOK:
+        capture = find_operation(tx, payment.capture_id) if payment.capture_id else None
+        if capture is not None and capture.state is OperationState.PENDING:  # it decides whether another method follows
+            change_attempt(tx, payment.id, attempt.payment_ref, update.state, update.decline_code)
+            append_event(tx, _audit(payment, update, payment.state, {"attempt": attempt.number}))
+            return None
+    return payment
+
+
+def _follow(tx: Transaction, payment: PaymentRecord) -> PaymentRecord:
+    """The payment after a change of its state, which its attempt gets too. If it ended unpaid although an earlier
+    attempt took the money, that attempt decides. Back at QUOTED, nothing was tried."""
+    if payment.state is PaymentState.QUOTED:
+        drop_attempts(tx, payment.id)
+        return payment
+    change_attempt(tx, payment.id, payment.payment_ref, payment.state, payment.decline_code)
+    if not has_ended_unpaid(payment.state):
+        return payment
+    taken = next((one for one in attempts_of_payment(tx, payment.id) if has_moved_money(one.state)), None)
+    return switch_payment(tx, taken, taken.state) if taken else payment
 
 
 def _end_capture(tx: Transaction, payment: PaymentRecord) -> None:
@@ -237,10 +294,12 @@ def payment_status_handler(store: Store, provider: ProviderName, state: PaymentS
     """For a vault's deliveries that report this state; unknown payments are ignored."""
 
     async def handler(receipt: DeliveryRecord, settle: Settle) -> None:
-        payment = await store.payments.by_ref(provider, str(receipt.body.get("payment_uid", "")))
+        payment_ref = str(receipt.body.get("payment_uid", ""))
+        payment = await store.payments.by_ref(provider, payment_ref)
         update = StatusUpdate(
             state=state,
             origin=EventOrigin.PROVIDER_WEBHOOK,
+            payment_ref=payment_ref,
             answered=Amounts(**receipt.body.get("amounts", {})),
             refund=_refund_of(receipt) if state is PaymentState.REFUNDED else None,
         )

@@ -124,5 +124,14 @@ def _from_2(mutation: str, kept: Json) -> Json:
     return {**kept, "of": {**kept["of"], "version": 3}}
 
 
-UPGRADES: Final[Mapping[int, Callable[[str, Json], Json]]] = {0: _from_0, 1: _from_1, 2: _from_2}
+# ---- version 3 --------------------------------------------------------------------------------------------
+
+
+def _from_3(mutation: str, kept: Json) -> Json:
+    """A payment had no backup methods."""
+    paid = {"fallback": [], "most": 0} if mutation == "capturePayment" else {}
+    return {**kept, "of": {**kept["of"], **paid, "version": 4}}
+
+
+UPGRADES: Final[Mapping[int, Callable[[str, Json], Json]]] = {0: _from_0, 1: _from_1, 2: _from_2, 3: _from_3}
 """By version: upgrades its JSON to the next version."""

@@ -31,6 +31,7 @@ from app.wallet.digest import DIGEST_KEY, input_digest, matching_key
 from app.wallet.problems import STORE_UNAVAILABLE, ProblemCode, WriteProblem, not_found
 from app.wallet.writes.add import AddMethodHandler
 from app.wallet.writes.add_several import AddMethodsHandler
+from app.wallet.writes.capture import CapturePaymentHandler
 from app.wallet.writes.create import CreateCustomerHandler
 from app.wallet.writes.defaults import SetDefaultHandler
 from app.wallet.writes.delete import DeleteMethodHandler
@@ -44,7 +45,7 @@ from app.wallet.writes.intents import Intent, Progress, refs_of
 from app.wallet.writes.interrupts import LeaseLost, WriteRefused, WritesBlocked, WritesUnreconciled
 from app.wallet.writes.links import LinkCustomerHandler, UnlinkCustomerHandler
 from app.wallet.writes.merge import MergeCustomersHandler
-from app.wallet.writes.pay import CapturePaymentHandler, QuotePaymentHandler
+from app.wallet.writes.pay import QuotePaymentHandler
 from app.wallet.writes.refusals import in_progress, outcome_unknown
 from app.wallet.writes.run import WriteRun
 from app.wallet.writes.stored_result import from_json, linked_provider

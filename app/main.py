@@ -73,6 +73,7 @@ from app.wallet.keys import derive_key
 from app.wallet.reads.build_wallet import DefaultInfo, WalletRules
 from app.wallet.reads.cache import SnapshotCache
 from app.wallet.reads.customers import CustomerCache
+from app.wallet.reads.export import CustomerExporter
 from app.wallet.reads.policy import read_policies
 from app.wallet.reads.reader import WalletReader, to_cached_wallet
 from app.wallet.reads.shared_snapshots import SharedSnapshotCache
@@ -262,6 +263,7 @@ class Gateway:
             payment=self.store.payments.payment,
             merged_into=self.store.directory.merged_into,
             payment_attempts=self.store.payments.attempts,
+            exporter=CustomerExporter(self.store, self.reader, self.ids),
             deleted_by_us=self._is_deleted_by_gateway,
             note_choice=self._save_choice_change,
             circuit=self.circuit,

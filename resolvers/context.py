@@ -16,6 +16,7 @@ from app.wallet.caller import Caller
 from app.wallet.commands import WriteResult
 from app.wallet.reads.build_wallet import DefaultInfo, WalletRules
 from app.wallet.reads.customers import CustomerCache, DirectoryEntry, MethodAddress
+from app.wallet.reads.export import CustomerExport
 from app.wallet.reads.reader import SourceReading, WalletReader
 from app.wallet.reads.wallet_cache import WalletCache
 from resolvers.audit import AuditTrail, NoTrail, Refusal, Refusals
@@ -43,6 +44,10 @@ def _as_spelled(provider: ProviderName, ref: str) -> CustomerRef:
     return CustomerRef(ref)
 
 
+class Exporter(Protocol):
+    async def export(self, customer_id: str, call: Call, *, with_refs: bool = False) -> CustomerExport | None: ...
+
+
 class WorkBudget(Protocol):
     """The limits of the response. `take_work` charges a field for the items that its resolver examines."""
 
@@ -62,6 +67,13 @@ async def _not_by_us(customer_id: str, address: MethodAddress) -> bool:
 
 async def _not_merged(customer_id: str) -> str | None:
     return None
+
+
+class _NoExports:
+    """For a schema without a store."""
+
+    async def export(self, customer_id: str, call: Call, *, with_refs: bool = False) -> CustomerExport | None:
+        return None
 
 
 async def _unnoted(default: DefaultInfo) -> bool:
@@ -100,6 +112,7 @@ class Services:
     payment: Callable[[str], Awaitable[PaymentRecord | None]] = _no_payment
     merged_into: Callable[[str], Awaitable[str | None]] = _not_merged
     payment_attempts: Callable[[str], Awaitable[list[PaymentAttempt]]] = _no_attempts
+    exporter: Exporter = field(default_factory=_NoExports)
     circuit: Callable[[ProviderName], CircuitState] = _closed
     deleted_by_us: Callable[[str, MethodAddress], Awaitable[bool]] = _not_by_us
     note_choice: Callable[[DefaultInfo], Awaitable[bool]] = _unnoted

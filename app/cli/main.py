@@ -12,6 +12,7 @@ from app.vault.pan import looks_like_card_number
 COMMANDS: Final = {
     "backup": "Copy the embedded store while it is used.",
     "check": "Try every enabled vault's credentials, or check links.",
+    "customers": "Export what is known about a customer.",
     "dev": "Run the gateway with four sandboxes and demo customers.",
     "documents": "Manage published documents, a partner app's only operations.",
     "endpoints": "Webhook endpoints of partners and staff, and their deliveries.",

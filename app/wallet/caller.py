@@ -10,6 +10,7 @@ ALL_SCOPES: Final = frozenset(
         "customers:read",
         "customers:write",
         "customers:erase",
+        "customers:export",
         "payment_methods:read",
         "payment_methods:write",
         "payment_methods:bin",

@@ -2,16 +2,21 @@
 
 import strawberry
 
+from app.wallet.commands import WriteResult
+from app.wallet.problems import not_found
 from resolvers.context import Info
 from resolvers.inputs.customers import (
     CreateCustomerInput,
     EraseCustomerInput,
+    ExportCustomerInput,
     LinkProviderCustomerInput,
     MergeCustomersInput,
     UnlinkProviderCustomerInput,
 )
+from resolvers.lookup import refuse_merged
 from resolvers.mutations.run import run
 from resolvers.scopes import scoped
+from resolvers.types.export import READ_REFS, ExportCustomerPayload, GraphCustomerExport
 from resolvers.types.payloads import CreateCustomerPayload, EraseCustomerPayload, LinkPayload, MergeCustomersPayload
 
 
@@ -36,3 +41,22 @@ class CustomerMutations:
     @scoped("links:write", calls=4, description="Merge two customers that are one person.")
     async def merge_customers(self, info: Info, input: MergeCustomersInput) -> MergeCustomersPayload | None:
         return MergeCustomersPayload(result=await run(info, input))
+
+    @scoped(
+        "customers:export",
+        calls=8,
+        description="Export what the gateway and the vaults hold about a customer, without numbers and tokens. It "
+        "changes nothing; as a mutation it is in the audit trail and never cached.",
+    )
+    async def export_customer(self, info: Info, input: ExportCustomerInput) -> ExportCustomerPayload | None:
+        context, customer_id = info.context, input.customer_id
+        with_refs = context.caller.has_any([READ_REFS])
+        entry = await context.entry(customer_id)
+        found = None
+        if entry is None:
+            await refuse_merged(info, customer_id)
+        else:
+            found = await context.services.exporter.export(customer_id, context.call, with_refs=with_refs)
+        problems = () if found else (not_found("There is no such customer.", "customer_id"),)
+        made = GraphCustomerExport.of(found) if found else None
+        return ExportCustomerPayload(result=WriteResult(problems=problems, customer_id=customer_id), export=made)

@@ -33,6 +33,7 @@ NOT_OBJECTS_WITH_AN_ID = ("Payload", "Error", "Connection", "Edge", "Summary", "
 VALUES = {
     "AddedPaymentMethod": "one result of a write; its method has an id",
     "Address": "a value of its payment method",
+    "CustomerExport": "a document, made for one request",
     "ExpiringPaymentMethod": "an observation; its method has an id",
     "Mandate": "a value of its bank account; caches must not share it between customers",
     "Money": "a value",

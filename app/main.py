@@ -379,8 +379,9 @@ class Gateway:
             "vaultgraph_websockets": lambda: self._endpoint.sockets,
             "vaultgraph_subscriptions": lambda: len(self.feed),
             "vaultgraph_store_up": lambda: self.store.is_up,
-            "vaultgraph_store_notifications_connected": lambda: self.store.notifications.is_connected,
         }
+        if not self.store.engine.is_sqlite:
+            states["vaultgraph_store_notifications_connected"] = lambda: self.store.notifications.is_connected
         if redis is not None:
             states["vaultgraph_redis_up"] = lambda: redis.is_up
         for collector in (backlog, StateGauges(states)):

@@ -22,7 +22,7 @@ _ABOUT: Final[Mapping[str, str]] = {
     "vaultgraph_subscriptions": "Open subscriptions to events.",
     "vaultgraph_store_up": "1 while the store can be used.",
     "vaultgraph_store_notifications_connected": "1 while the database notifies this process of others' commits; "
-    "without it, they are found by polling.",
+    "otherwise they are found by polling. Absent with SQLite.",
     "vaultgraph_redis_up": "1 while Redis can be used; absent without it.",
 }
 

@@ -19,7 +19,11 @@ DASHBOARD = ROOT / "deploy" / "grafana" / "vaultgraph.json"
 PAGE = ROOT / "docs" / "operations" / "metrics.md"
 OF_TARGETS = {"job", "instance"}
 SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
-ELSEWHERE = {"up": OF_TARGETS, "vaultgraph_redis_up": OF_TARGETS}  # Prometheus' own; present with Redis
+ELSEWHERE = {
+    "up": OF_TARGETS,
+    "vaultgraph_redis_up": OF_TARGETS,
+    "vaultgraph_store_notifications_connected": OF_TARGETS,
+}  # Prometheus' own; present with Redis; with PostgreSQL
 
 
 def alerts() -> list[dict[str, Any]]:

@@ -133,4 +133,4 @@ def test_the_page_names_every_metric_and_no_other(demo_gateway: RunningGateway) 
     }
     families = {family.name for family in demo_gateway.gateway.metrics.registry.collect()}
     libraries = {name for name in families if not name.startswith("vaultgraph_")}
-    assert named == (families - libraries) | {"vaultgraph_redis_up"}
+    assert named == (families - libraries) | {"vaultgraph_redis_up", "vaultgraph_store_notifications_connected"}

@@ -9,6 +9,7 @@ from app.api.endpoint import EndpointLimits
 from app.api.limits import Limits
 from app.api.problems import PROBLEMS, RequestRefused
 from app.settings.model import ApiSettings, Settings
+from app.wallet.problems import ProblemCode
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (\d{3}) \| (.+?) \| (.+?) \|$", re.MULTILINE)
@@ -20,6 +21,17 @@ def test_the_page_and_the_table_say_the_same() -> None:
     documented = {code: int(status) for code, status, _, _ in ROW.findall(page)}
     assert documented == {code: problem.status for code, problem in PROBLEMS.items()}
     assert [code for code, *_ in ROW.findall(page)] == list(PROBLEMS)
+
+
+def test_the_page_has_every_code_of_a_write() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    found = {
+        heading: set(re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| [^|]+ \|$", text.partition("\n## ")[0], re.MULTILINE))
+        for heading in ("userErrors", "warnings")
+        for text in [page.partition(f"\n## In `{heading}`\n")[2]]
+    }
+    assert found["warnings"] == {"DEFAULT_NOT_MIRRORED", "DUPLICATE"}
+    assert found["userErrors"] | found["warnings"] == set(ProblemCode)
 
 
 def test_every_code_that_is_raised_is_in_the_table() -> None:

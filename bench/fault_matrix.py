@@ -21,7 +21,7 @@ from tests.support.sandbox import RunningSandbox
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--page", action="store_true", help="write the table into docs/reliability.md")
+    options.add_argument("--page", action="store_true", help="write the table into docs/appendix/reliability.md")
     chosen = options.parse_args()
     began = time.monotonic()
     seen = run_all()

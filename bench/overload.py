@@ -125,7 +125,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=10, help="duration of each of the three phases")
     options.add_argument("--crowd", type=int, default=1000)
-    options.add_argument("--page", action="store_true", help="write the figures into docs/reliability.md")
+    options.add_argument("--page", action="store_true", help="write the figures into docs/appendix/reliability.md")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, running_parts(Path(folder), SETTINGS) as parts:
         rss_before = parts.rss_kb()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "reliability.md"
+PAGE: Final = Path(__file__).parent.parent / "docs" / "appendix" / "reliability.md"
 
 
 def put_section(name: str, text: str, page: Path = PAGE) -> None:

@@ -181,7 +181,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=600)
     options.add_argument("--rate", type=float, default=60, help="requests a second")
     options.add_argument("--seed", type=int, default=4)
-    options.add_argument("--page", action="store_true", help="write the figures into docs/reliability.md")
+    options.add_argument("--page", action="store_true", help="write the figures into docs/appendix/reliability.md")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, running_parts(Path(folder)) as parts:
         soak = Soak(parts, chosen.seconds, chosen.rate, chosen.seed)

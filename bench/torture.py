@@ -335,7 +335,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--page", action="store_true", help="write the figures into docs/reliability.md")
+    parser.add_argument("--page", action="store_true", help="write the figures into docs/appendix/reliability.md")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(torture(Path(folder), asked.rounds, asked.seed))

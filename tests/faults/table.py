@@ -18,7 +18,7 @@ def as_markdown() -> str:
 
 
 def _of(operation: Operation) -> Iterator[str]:
-    yield f"#### {operation.value.capitalize()}: {operation.about}"
+    yield f"### {operation.value.capitalize()}: {operation.about}"
     yield ""
     yield f"| fault | {' | '.join(_SHOWN.values())} |"
     yield f"|---|{'---|' * len(_SHOWN)}"

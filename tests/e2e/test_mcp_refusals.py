@@ -76,6 +76,14 @@ MESSAGES: dict[str, Any] = {
         **CALL,
         "params": {"name": "SetDefault", "arguments": SETTING, "_meta": {"vaultgraph/idempotencyKey": [PAN]}},
     },
+    "a retry with a card number as text": {
+        **CALL,
+        "params": {"name": "SetDefault", "arguments": SETTING, "_meta": {"vaultgraph/idempotencyKey": PAN}},
+    },
+    "a retry of a malformed call": {
+        **CALL,
+        "params": {"name": "SetDefault", "arguments": {}, "_meta": {"vaultgraph/idempotencyKey": PAN}},
+    },
     "a cursor": {**CALL, "method": "tools/list", "params": {"cursor": {"a": PAN}}},
     "a version to start with": {**CALL, "method": "initialize", "params": {"protocolVersion": PAN}},
     "a task": {**CALL, "params": {"name": "Wallet", "task": PAN}},
@@ -210,3 +218,13 @@ async def test_too_many_messages_are_429(start_gateway: StartGateway) -> None:
     assert (unknown.body["error"]["code"], unknown.body["error"]["data"]) == (-32000, {"code": "THROTTLED"})
     async with agent(gateway.url, {"authorization": f"Bearer {gateway.token()}"}) as client:
         assert (await client.list_tools()).tools == []
+
+
+@pytest.mark.parametrize("message", [CALL, {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "Wallet"}}])
+def test_calls_that_name_no_tool_or_want_no_answer_count_too(
+    start_gateway: StartGateway, message: dict[str, Any]
+) -> None:
+    budget = {"cost_per_s": 1000, "cost_burst": 1000, "requests_per_s": 0.001, "requests_burst": 2}
+    acme = PartnerApp(start_gateway(rate={"partner": budget}), "acme", documents={"wallet": DOCUMENTS["wallet"]})
+    statuses = [post(acme, json.dumps(message).encode()).status for _ in range(3)]
+    assert [one == 429 for one in statuses] == [False, False, True]

@@ -28,6 +28,8 @@ from app.wallet.caller import ALL_SCOPES, Caller
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
+    from app.api.mcp.server import Message as ServerMessage
+
 PATH: Final = "/mcp"
 METADATA: Final = "/.well-known/oauth-protected-resource"
 _VERSION: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -121,13 +123,17 @@ class AgentEndpoint:
         if isinstance(message, HttpResponse):
             record.code = "BAD_REQUEST"
             return message
-        if message["method"] != "tools/call":  # a call is counted where it is found to run a document, or not
+        is_call = message["method"] == "tools/call"  # counted where it is found to run a document, or not
+        if not is_call:
             self._policy.charge(caller)
-        return await self._answered(scope, raw, caller, watch, record)
+        call, response = await self._answered(scope, raw, caller, watch, record)
+        if is_call and not call.is_call:  # the SDK refused it, or took it for a notification
+            self._policy.charge(caller)
+        return response
 
     async def _answered(
         self, scope: Scope, raw: bytes, caller: Caller, watch: DisconnectWatch, record: RequestRecord
-    ) -> HttpResponse:
+    ) -> "tuple[ServerMessage, HttpResponse]":
         manager = await asyncio.shield(self.start_soon())
         server = import_module("app.api.mcp.server")
         call = server.Message(caller, record, watch)
@@ -141,7 +147,7 @@ class AgentEndpoint:
         body = b"".join(part.get("body", b"") for part in sent)
         if b'"error":' in body[:_HEAD] and not call.is_own_error:
             record.code, body = record.code or "BAD_REQUEST", _without_quotes(body)
-        return HttpResponse(int(start["status"]), body, "application/json", is_open=call.is_list)
+        return call, HttpResponse(int(start["status"]), body, "application/json", is_open=call.is_list)
 
     async def _metadata(
         self, scope: Scope, watch: DisconnectWatch, headers: Mapping[str, str], record: RequestRecord

@@ -44,7 +44,8 @@ _INSTRUCTIONS: Final = (
 
 class Message(Struct):
     """One JSON-RPC message. `is_own_error`: its error is one of this gateway, not the SDK's. `is_list`: it asks for the
-    tools, a response that is large and holds no customer's data.
+    tools, a response that is large and holds no customer's data. `is_call`: the SDK took it for a call, which counts
+    itself.
     """
 
     caller: Caller
@@ -52,6 +53,7 @@ class Message(Struct):
     watch: DisconnectWatch
     is_own_error: bool = False
     is_list: bool = False
+    is_call: bool = False
 
 
 def session_manager(answers: "Answers", body_bytes: int) -> StreamableHTTPSessionManager:
@@ -103,6 +105,7 @@ class Answers:
 
     async def call_tool(self, context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         message: Message = context.request.scope[CALL]
+        message.is_call = True
         tools = await self._tools(message.caller)
         tool = tools.get(params.name)
         if tool is None:
@@ -115,6 +118,8 @@ class Answers:
         asked = ((context.params or {}).get("_meta") or {}).get(RETRY_WITH_KEY)
         key = str(uuid4()) if asked is None else asked
         result, is_error = await self._run(tool, params.arguments or {}, key, message)
+        if asked is not None and not result.get("operations"):  # the journal has no such key: it may be any text
+            result.pop("idempotencyKey", None)
         text = types.TextContent(text=encode(result).decode())
         return types.CallToolResult(content=[text], structured_content=result, is_error=is_error)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import build_schema, parse, validate
+from graphql import OperationDefinitionNode, build_schema, parse, validate
+from graphql.execution.values import get_variable_values
 
 from app.settings.model import Settings, load_settings
 from app.settings.parse import Section
@@ -124,6 +125,23 @@ def test_blocks_are_what_they_say(page: Path) -> None:
     for text in blocks(page, "sh"):
         done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_variables_below_an_operation_fit_it() -> None:
+    schema = build_schema((ROOT / "schema.graphql").read_text("utf-8"), assume_valid_sdl=True)
+    checked = 0
+    for page in PAGES:
+        pairs = re.findall(r"```graphql\n([^`]*)```\n\n```json\n([^`]*)```", page.read_text("utf-8"))
+        for text, variables in pairs:
+            (operation,) = parse(text).definitions
+            given = json.loads(variables)
+            assert isinstance(operation, OperationDefinitionNode)
+            declared = operation.variable_definitions or ()
+            if given.keys() <= {one.variable.name.value for one in declared}:
+                coerced = get_variable_values(schema, declared, given)
+                assert not isinstance(coerced, list), (page, coerced)
+                checked += 1
+    assert checked >= 3
 
 
 def test_there_are_blocks_of_each_language() -> None:

@@ -101,15 +101,31 @@ class PublicResolver(AbstractResolver):
         self.allow_loopback: Final = allow_loopback
         self._threads = ThreadPoolExecutor(_RESOLVING, thread_name_prefix="vaultgraph-endpoint-dns")
         self._look_up = look_up or self._ask_system
+        self._running: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """Raises OSError, and AddressRefused."""
-        found = await self._look_up(host, port)
+        found = await asyncio.shield(self._looking_up(host, port))
         for address in found:
             self.check(address)
         if not found:
             raise OSError("the name has no address")
         return found
+
+    def _looking_up(self, host: str, port: int) -> asyncio.Future[list[str]]:
+        """One look-up at a time for each name, also after its callers have gone: a name whose server does not answer
+        takes one thread, not all of them."""
+        running = self._running.get((host, port))
+        if running is None:
+            running = self._running[host, port] = asyncio.ensure_future(self._look_up(host, port))
+
+            def ended(done: asyncio.Future[list[str]]) -> None:
+                del self._running[host, port]
+                if not done.cancelled():
+                    done.exception()  # its callers may have gone
+
+            running.add_done_callback(ended)
+        return running
 
     def check(self, address: str) -> None:
         """Raises AddressRefused."""
@@ -138,6 +154,8 @@ class PublicResolver(AbstractResolver):
         return socket.socket(family=family, type=kind, proto=protocol)
 
     async def close(self) -> None:
+        for running in self._running.values():
+            running.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask_system(self, host: str, port: int) -> list[str]:

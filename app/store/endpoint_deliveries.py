@@ -176,10 +176,10 @@ def fan_out_events(tx: Transaction, *, retry_for: timedelta, limit: int = _PAGE)
 
     True if there are more events. Does nothing if another process does it now.
     """
-    targets = tx.all(_TARGETS)
     tx.execute(_START_POSITION)
     position = tx.one(_LOCK_POSITION)
     last = last_event_id(tx)  # what has a lower id is committed
+    targets = tx.all(_TARGETS)  # after `last`: an endpoint that is added meanwhile misses no event up to it
     if position is None or not targets or last is None:
         return False
     start = max(position, min(one.starts_after or "" for one in targets))

@@ -1,11 +1,12 @@
 """Which URLs and addresses a webhook may be sent to, at registration and at the moment of the connection."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from app.endpoints.addresses import EndpointRefused, PublicResolver, check_url, is_allowed
+from app.endpoints.addresses import AddressRefused, EndpointRefused, PublicResolver, check_url, is_allowed
 from app.endpoints.sender import SendResult, WebhookSender
 from tests.support.certificates import mutual_tls
 from tests.support.receiver import Receiver
@@ -110,6 +111,32 @@ async def test_a_name_that_changes_its_address_after_the_check_reaches_nothing()
         assert await sender.send(url, {}, b"{}") == SendResult(error="ADDRESS_REFUSED")
         await sender.close()
         assert (server.connections, names.asked) == (0, ["rebound.example"] * 2)
+
+
+async def test_a_name_that_is_not_resolved_has_one_look_up_however_many_wait() -> None:
+    asked: list[str] = []
+    is_answered = asyncio.Event()
+
+    async def look_up(host: str, port: int) -> list[str]:
+        asked.append(host)
+        await is_answered.wait()
+        return [PUBLIC] if host == "slow.example" else ["10.0.0.1"]
+
+    resolver = PublicResolver(look_up=look_up)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(resolver.addresses("slow.example", 443), 0.01)
+    inside = asyncio.ensure_future(resolver.addresses("inside.example", 443))
+    late = asyncio.ensure_future(resolver.addresses("slow.example", 443))
+    await asyncio.sleep(0)
+    is_answered.set()
+    assert await late == [PUBLIC]
+    with pytest.raises(AddressRefused):
+        await inside
+    assert asked == ["slow.example", "inside.example"]
+    await resolver.addresses("slow.example", 443)
+    assert asked[2:] == ["slow.example"], "each delivery after it looks again"
+    await resolver.close()
 
 
 async def test_the_connection_goes_to_the_checked_address_without_another_look_up() -> None:

@@ -1,7 +1,7 @@
 """The filter for events of all customers."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import strawberry
@@ -16,6 +16,9 @@ from resolvers.types.event import CUSTOMER_EVENTS, GraphEventType
 
 _LATEST: Final = timedelta(hours=1)
 """How much later than it was stored an event may say that it occurred: another system's clock may be fast."""
+
+_BEFORE_ALL: Final = datetime(1970, 1, 2, tzinfo=UTC)
+"""Before every event, and not so early that nothing can be subtracted."""
 
 
 @strawberry.input(description="Conditions that must all hold; absent or null ones are ignored.")
@@ -37,7 +40,7 @@ class EventFilter:
         """The id after which reading begins: `after`, or a later one if `occurred_from` allows."""
         if not self.occurred_from:
             return after
-        earliest = first_event_id_at(self.occurred_from - _LATEST)
+        earliest = first_event_id_at(max(self.occurred_from, _BEFORE_ALL) - _LATEST)
         return earliest if after is None or after < earliest else after
 
     def test(self) -> Callable[[EventRecord], bool]:

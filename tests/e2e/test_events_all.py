@@ -87,6 +87,7 @@ def test_events_are_filtered_by_type_vault_and_time(demo_gateway: RunningGateway
     assert page(gateway, start, occurredBefore=cut)[0] == [early]
     assert page(gateway, start, occurredFrom=cut, providers=["ALOHA"], types=["METHOD_ADDED"])[0] == [other]
     assert page(gateway, occurredFrom=(now + timedelta(days=1)).isoformat())[0] == []
+    assert page(gateway, start, occurredFrom="0001-01-01T00:00:00Z")[0] == [early, late, other]
     for wrong in ({"types": []}, {"providers": []}):
         assert gateway.query(PAGE, {"filter": wrong, "first": 5}).codes == ["BAD_USER_INPUT"]
     for variables in ({"first": 0}, {"first": 101}, {"first": 5, "after": "x"}):

@@ -8,7 +8,7 @@ import pytest
 from app.sandbox.demo import ALEX
 from app.store import Store
 from app.store.records import OperationState, WriteOutcome
-from app.vault.enums import MethodRef, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.wallet.commands import AddMethod, AddMethods, WriteResult
 from app.wallet.writes.match_new_method import assign
 from app.wallet.writes.reconcile import Reconciler
@@ -84,7 +84,9 @@ async def test_each_method_is_added_once_when_the_key_is_repeated(
 
 
 async def test_items_of_one_call_that_are_missing_are_sent_again_alone(sandbox: RunningSandbox, opened: Store) -> None:
-    """J.P. Morgan's reply is lost, and its list shows one of two cards: only the other is not applied."""
+    """J.P. Morgan's reply is lost, and its list shows one of two cards: only the other is not applied.
+
+    A repeat that only waits for another write there does not forget that."""
     async with bench_on(sandbox, opened) as bench:
         command = adding(bench, P.JPMORGAN, "raw card", "ach")
         base = sandbox.credentials("jpmorgan")
@@ -103,6 +105,12 @@ async def test_items_of_one_call_that_are_missing_are_sent_again_alone(sandbox: 
         assert first.operation is not None
         assert (first.operation.state, first.operation.is_final) == (OperationState.PARTIAL, False)
         assert [(problem.path, problem.retryable) for problem in first.problems] == [(("items", "0"), True)]
+        at = P.JPMORGAN, CustomerRef(ALEX.refs["jpmorgan"])
+        async with opened.locks.customer_vault_lock(*at, wait_s=1), bench_on(sandbox, opened, deadline_s=0.2) as other:
+            waiting = await other.writer.run(command, STAFF, soon())
+        assert [problem.code.value for problem in waiting.problems] == ["IDEMPOTENCY_IN_PROGRESS"]
+        assert waiting.operation is not None
+        assert (waiting.operation.state, waiting.operation.outcome) == (OperationState.PARTIAL, WriteOutcome.APPLIED)
         sandbox.clear_calls()
         again = await bench.writer.run(command, STAFF, soon())
         assert (again.operation and again.operation.id, states(again)) == (first.operation.id, [DONE, DONE])

@@ -1,6 +1,7 @@
 """Ends a write: its outcome, the directory's changes and the events, in one transaction with the journal."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -49,8 +50,13 @@ class WriteFinisher:
         return replace(done.result, operation=run.operation, next_action=run.next_action)
 
     async def give_up(self, run: WriteRun[Intent], problem: WriteProblem) -> WriteResult:
-        """Nothing was sent: mark it FAILED, so that the same key may run again."""
-        done = await self._finish(run, _failed(run, (problem,), final=False))
+        """Nothing was sent: mark it FAILED, so that the same key may run again; PARTIAL, if an earlier run of it has
+        applied a part."""
+        failed = _failed(run, (problem,), final=False)
+        if run.intent.parts > 1:
+            page = await self._deps.store.journal.results(run.operation.id, first=run.intent.parts)
+            failed = _besides(failed, {row.row for row in page.rows if row.state is OperationState.SUCCEEDED})
+        done = await self._finish(run, failed)
         return replace(done.result, operation=run.operation)
 
     async def nothing_sent(self, operation: OperationRecord) -> OperationRecord:
@@ -213,6 +219,14 @@ def _failed(run: WriteRun[Intent], problems: tuple[WriteProblem, ...], *, final:
         is_final=final,
         rows=_rows(run, OperationState.FAILED, WriteOutcome.NOT_APPLIED, problems),
     )
+
+
+def _besides(failed: CompletedWrite, applied: Collection[int]) -> CompletedWrite:
+    """`failed` without the rows that an earlier run has applied."""
+    if not applied:
+        return failed
+    rows = tuple(row for row in failed.rows if row.row not in applied)
+    return replace(failed, state=OperationState.PARTIAL, outcome=WriteOutcome.APPLIED, rows=rows)
 
 
 def _unknown(run: WriteRun[Intent], unknown: StillUnknown, handler: WriteHandler[Any, Any]) -> CompletedWrite:

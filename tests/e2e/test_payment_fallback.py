@@ -61,6 +61,9 @@ def test_a_backup_method_pays_after_a_decline(
     assert (paid["payment"]["total"]["amount"], paid["payment"]["processingFee"]["amount"]) == ("123.95", "0.50")
     assert paid["payment"]["paymentMethod"]["id"] == held["BANK_ACCOUNT"]
     assert event_states(gateway, payment["id"]) == ["PROCESSING", "CAPTURED"]
+    (row,) = gateway.on_loop(gateway.gateway.store.journal.results(paid["operation"]["id"])).rows
+    stored = gateway.on_loop(gateway.gateway.store.payments.payment(payment["id"]))
+    assert (row.state.value, row.method_ref) == ("SUCCEEDED", stored.method.method_ref)
     again = pay(gateway, payment["id"], held["BANK_ACCOUNT"], key=key)
     assert (again["operation"], again["payment"]) == ({**paid["operation"], "replayed": True}, paid["payment"])
     assert capture(gateway, payment["id"])["payment"]["state"] == "CAPTURED"

@@ -29,6 +29,7 @@ from app.store.records import (
     OperationState,
     PaymentRecord,
     PaymentState,
+    ResultRow,
     WriteOutcome,
 )
 from app.vault.enums import PaymentMethodKind, ProviderName
@@ -316,6 +317,8 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
     ) -> CompletedWrite:
         ending = capture_result_of(payment)
         if ending is None or (ending.state is done.state and done.state is not OperationState.FAILED):
+            if has_attempts and done.state is OperationState.SUCCEEDED:
+                return replace(done, rows=(_row_of_success(payment),))  # it may have another method by now
             return done
         problems = ending.problems
         if payment.state is PaymentState.CANCELED and done.state is OperationState.FAILED:  # keep the vault's reason
@@ -353,8 +356,11 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
 
 
 def _captured(payment: PaymentRecord) -> CompletedWrite:
-    provider, method_ref = payment.method.provider, payment.method.method_ref
     return CompletedWrite(
-        result=WriteResult(customer_id=payment.customer_id, payment_id=payment.id),
-        rows=(row_of(0, provider, OperationState.SUCCEEDED, WriteOutcome.APPLIED, method_ref=method_ref),),
+        result=WriteResult(customer_id=payment.customer_id, payment_id=payment.id), rows=(_row_of_success(payment),)
     )
+
+
+def _row_of_success(payment: PaymentRecord) -> ResultRow:
+    provider, method_ref = payment.method.provider, payment.method.method_ref
+    return row_of(0, provider, OperationState.SUCCEEDED, WriteOutcome.APPLIED, method_ref=method_ref)

@@ -53,13 +53,13 @@ class PartsEncoder:
     async def next(self, part: SubsequentIncrementalExecutionResult) -> Body:
         """If the response becomes too large, the last part: every fragment that is missing has failed."""
         body: Body = {"hasNext": part.has_next}
-        if part.pending:
-            body["pending"] = self._announced(part.pending)
         try:
             entries = [await self._entry(one) for one in part.incremental or ()]
         except TooLarge as error:
             completed = [{"id": one, "errors": self._errors([error])} for one in self._pending]
             return {"completed": completed, "extensions": self._extensions(), "hasNext": False}
+        if part.pending:
+            body["pending"] = self._announced(part.pending)
         completed = [self._completed(one) for one in part.completed or ()]
         if entries:
             body["incremental"] = entries

@@ -169,6 +169,23 @@ async def written(format: PartsFormat) -> list[Any]:
     return found
 
 
+@pytest.mark.parametrize("format", PartsFormat)
+async def test_a_part_that_is_too_large_fails_the_fragments_that_were_announced(format: PartsFormat) -> None:
+    encoder, convert = PartsEncoder(ExecutionBudget(most_bytes=100), "req-1", dict), converter(format)
+    first = InitialIncrementalExecutionResult({"c": {}}, None, [PendingResult("0", ["c"], None)], has_next=True)
+    part = SubsequentIncrementalExecutionResult(
+        has_next=True,
+        pending=[PendingResult("1", ["c", "d"], None)],
+        incremental=[IncrementalDeferResult({"d": {"text": "x" * 200}}, "0")],
+        completed=[CompletedResult("0")],
+    )
+    convert(await encoder.first(first))
+    last = convert(await encoder.next(part))
+    (failed,) = last["completed" if format is PartsFormat.IDS else "incremental"]
+    assert (failed.get("id", "0"), failed.get("path", ["c"]), last["hasNext"]) == ("0", ["c"], False)
+    assert [error["extensions"]["code"] for error in failed["errors"]] == ["RESPONSE_TOO_LARGE"]
+
+
 async def test_parts_by_id() -> None:
     first, last = await written(PartsFormat.IDS)
     assert first["pending"] == [

@@ -9,6 +9,7 @@ from app.store.directory_reads import directory_entry, former_customers
 from app.store.events import events_after
 from app.store.journal_reads import operation_results, operations_of_customer
 from app.store.observed_methods import observed_methods_of
+from app.store.payment_attempts import attempts_of_customer
 from app.store.payments import payments_of_customer
 from app.store.records import (
     DirectoryEntry,
@@ -17,6 +18,7 @@ from app.store.records import (
     LinkConflictRecord,
     ObservedRecord,
     OperationRecord,
+    PaymentAttempt,
     PaymentRecord,
     ResultRow,
 )
@@ -46,6 +48,7 @@ class StoredCustomer:
     link_conflicts: list[LinkConflictRecord]
     observed: list[ObservedRecord]
     payments: list[PaymentRecord]
+    attempts: list[PaymentAttempt]
     operations: list[tuple[OperationRecord, tuple[ResultRow, ...]]]
     events: list[EventRecord]
     grants: list[Grant]
@@ -77,6 +80,7 @@ def stored_customer(db: Connection, customer_id: str) -> StoredCustomer | None:
         link_conflicts=db.all(_CONFLICTS, customer_id=customer_id),
         observed=observed_methods_of(db, customer_id),
         payments=payments_of_customer(db, customer_id, limit=_ALL),
+        attempts=attempts_of_customer(db, customer_id),
         operations=[(one, operation_results(db, one.id, first=_ALL - 1).rows) for one in operations],
         events=events_after(db, None, customer_id=customer_id, limit=_ALL),
         grants=db.all(_GRANTS, customer_id=customer_id),

@@ -24,6 +24,11 @@ _OF_PAYMENT: Final = Query(
     PaymentAttempt,
     "SELECT {columns} FROM payment_attempts WHERE tenant = :tenant AND payment_id = :payment_id ORDER BY number",
 )
+_OF_CUSTOMER: Final = Query(
+    PaymentAttempt,
+    "SELECT {columns} FROM payment_attempts WHERE tenant = :tenant AND payment_id IN"
+    " (SELECT id FROM payments WHERE tenant = :tenant AND customer_id = :customer_id) ORDER BY payment_id, number",
+)
 _BY_REF: Final = Query(
     PaymentAttempt,
     "SELECT {columns} FROM payment_attempts"
@@ -56,6 +61,11 @@ def add_attempt(tx: Transaction, attempt: PaymentAttempt) -> None:
 def attempts_of_payment(db: Connection, payment_id: str) -> list[PaymentAttempt]:
     """In the order in which they were tried; empty for a payment without backup methods."""
     return db.all(_OF_PAYMENT, payment_id=payment_id)
+
+
+def attempts_of_customer(db: Connection, customer_id: str) -> list[PaymentAttempt]:
+    """Of all payments; in the order in which those of each were tried."""
+    return db.all(_OF_CUSTOMER, customer_id=customer_id)
 
 
 def attempt_by_ref(db: Connection, payment_id: str, payment_ref: str | None) -> PaymentAttempt | None:

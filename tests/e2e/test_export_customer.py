@@ -52,6 +52,7 @@ def test_an_export_is_complete_or_says_what_is_missing(start_gateway: StartGatew
     words = json.dumps(document)
     for secret in ("cardToken", "4111111111111111", '"bin"', "methodRef", "staff:", "clientToken"):
         assert secret not in words
+    gateway.on_loop(gateway.gateway.audit.flush())
     audit = gateway.on_loop(store.events.after(None, types=[EventType.MUTATION], limit=1_000))
     entries = [one for one in audit if one.detail["mutation"] == "exportCustomer"]
     assert [(one.customer_id, one.outcome) for one in entries] == [("cus_alex", "DONE")]

@@ -64,6 +64,10 @@ def test_a_backup_method_pays_after_a_decline(
     (row,) = gateway.on_loop(gateway.gateway.store.journal.results(paid["operation"]["id"])).rows
     stored = gateway.on_loop(gateway.gateway.store.payments.payment(payment["id"]))
     assert (row.state.value, row.method_ref) == ("SUCCEEDED", stored.method.method_ref)
+    export = 'mutation { exportCustomer(input: {customerId: "cus_alex"}) { export { document } } }'
+    exported = gateway.data(export)["exportCustomer"]["export"]["document"]["payments"]
+    tried = next(one["attempts"] for one in exported if one["id"] == payment["id"])
+    assert [(one["state"], one["paymentMethodId"]) for one in tried] == [(one[0], one[2]) for one in attempts(paid)]
     again = pay(gateway, payment["id"], held["BANK_ACCOUNT"], key=key)
     assert (again["operation"], again["payment"]) == ({**paid["operation"], "replayed": True}, paid["payment"])
     assert capture(gateway, payment["id"])["payment"]["state"] == "CAPTURED"

@@ -12,7 +12,16 @@ from typing import Any, Final
 
 from app.store import Store
 from app.store.export import StoredCustomer, stored_customer
-from app.store.records import ChoiceRecord, EventRecord, LinkRecord, MethodAddress, OperationRecord, ResultRow
+from app.store.records import (
+    ChoiceRecord,
+    EventRecord,
+    LinkRecord,
+    MethodAddress,
+    OperationRecord,
+    PaymentAttempt,
+    PaymentRecord,
+    ResultRow,
+)
 from app.vault.enums import CustomerRef, MethodRef, ProviderName, SourceState
 from app.vault.model import Expiry, VaultProfile
 from app.vault.pan import looks_like_card_number
@@ -115,9 +124,8 @@ class CustomerExporter:
             ],
             "payments": [
                 {
-                    "paymentMethodId": self._id(one.method),
-                    "provider": one.method.provider.name,
-                    **{name: value for name, value in _plain(one).items() if name not in _NOT_OF_PAYMENTS},
+                    **self._payment(one),
+                    "attempts": [self._payment(tried) for tried in stored.attempts if tried.payment_id == one.id],
                 }
                 for one in stored.payments
             ],
@@ -138,6 +146,13 @@ class CustomerExporter:
             "allowExpired": choice.allow_expired,
             "setAt": _plain(choice.set_at),
             "setBy": _kind_of(choice.set_by),
+        }
+
+    def _payment(self, one: PaymentRecord | PaymentAttempt) -> Json:
+        return {
+            "paymentMethodId": self._id(one.method),
+            "provider": one.method.provider.name,
+            **{name: value for name, value in _plain(one).items() if name not in _NOT_OF_PAYMENTS},
         }
 
     def _operation(self, one: OperationRecord, rows: tuple[ResultRow, ...]) -> Json:
@@ -196,7 +211,7 @@ class CustomerExporter:
 
 
 _DISABLED: Final = "The vault is not enabled."
-_NOT_OF_PAYMENTS: Final = frozenset({"customerId", "method", "paymentRef", "captureId", "quote"})
+_NOT_OF_PAYMENTS: Final = frozenset({"customerId", "paymentId", "method", "paymentRef", "captureId", "quote"})
 
 
 def _is_whole(one: SourceReading) -> bool:

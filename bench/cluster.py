@@ -23,7 +23,7 @@ from tests.support.replicas import Cluster, Gone, Replica, running_cluster, unti
 from tests.support.sandbox import RunningSandbox
 from tests.support.streams import listening
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "operations" / "many-machines.md"
+PAGE: Final = Path(__file__).parent.parent / "docs" / "appendix" / "scaling.md"
 WALLET: Final = "query ($id: ID!) { customer(id: $id) { paymentMethods { id } } }"
 LAST_EVENT: Final = "query ($id: ID!) { customer(id: $id) { events(first: 1) { edges { node { id } } } } }"
 ADD: Final = """mutation ($input: AddPaymentMethodInput!) { addPaymentMethod(input: $input) {

@@ -33,7 +33,7 @@ from bench.compare.ours import _link_customers, settings_of
 from bench.compare.questions import WALLET
 from bench.pages import put_section
 
-PAGE: Final = Path(__file__).parent.parent / "docs" / "operations" / "scaling.md"
+PAGE: Final = Path(__file__).parent.parent / "docs" / "appendix" / "scaling.md"
 CLIENTS: Final = 64
 
 
@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--page", action="store_true", help="write the table to docs/operations/scaling.md")
+    parser.add_argument("--page", action="store_true", help="write the table to docs/appendix/scaling.md")
     chosen = parser.parse_args()
     lines = [
         "| case | requests/s | ratio | CPU a request | cores for 1,000/s | vault calls for 1,000/s | connections"

@@ -38,6 +38,17 @@ _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _FORMULA: Final = frozenset("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
 
 
+@dataclass(frozen=True, slots=True)
+class FileShape:
+    """The columns that a file may have, and those that its header must have."""
+
+    columns: Sequence[str]
+    required: Sequence[str] = ()
+
+
+IMPORT: Final = FileShape(COLUMNS, REQUIRED)
+
+
 class ImportRefused(VaultgraphError):
     """The file cannot be imported; the message gives the reason."""
 
@@ -59,9 +70,9 @@ class _Place:
         return ImportRefused(f"{', '.join(words)}: {rule}")
 
 
-def measure(path: Path) -> tuple[str, int]:
+def measure(path: Path, shape: FileShape = IMPORT) -> tuple[str, int]:
     """The file's SHA-256 and its number of rows. Raises ImportRefused if any part cannot be read."""
-    count = sum(1 for _ in rows_of(path))
+    count = sum(1 for _ in rows_of(path, shape))
     digest = sha256()
     with _opened(path) as file:
         while chunk := file.read(1 << 20):
@@ -69,12 +80,12 @@ def measure(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), count
 
 
-def rows_of(path: Path) -> Generator[dict[str, str], None, None]:
+def rows_of(path: Path, shape: FileShape = IMPORT) -> Generator[dict[str, str], None, None]:
     """The rows, one at a time, as a dict by column. Raises ImportRefused."""
     with _opened(path) as file:
         try:
             is_json = path.suffix.lower() in (".ndjson", ".jsonl")
-            yield from _json_rows(path, file) if is_json else _csv_rows(path, file)
+            yield from _json_rows(path, file, shape) if is_json else _csv_rows(path, file, shape)
         except OSError as error:
             raise ImportRefused(f"{path}: {error.strerror}") from None
 
@@ -91,12 +102,12 @@ def _opened(path: Path) -> BinaryIO:
 # ---- CSV --------------------------------------------------------------------------------------------------
 
 
-def _csv_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, str]]:
+def _csv_rows(path: Path, file: BinaryIO, shape: FileShape) -> Iterator[dict[str, str]]:
     names: list[str] | None = None
     for place, raw in _lines(path, file, first_row=0):
         values = _fields(place, raw, names or ())
         if names is None:
-            names = _checked_header(place, values)
+            names = _checked_header(place, values, shape)
             is_rejects = "code" in names and "message" in names
             continue
         if len(values) != len(names):
@@ -112,14 +123,14 @@ def _csv_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, str]]:
         raise ImportRefused(f"{path}: the file is empty; its first line names the columns")
 
 
-def _checked_header(place: _Place, names: list[str]) -> list[str]:
-    known = (*COLUMNS, *REASON_COLUMNS)
+def _checked_header(place: _Place, names: list[str], shape: FileShape) -> list[str]:
+    known = (*shape.columns, *REASON_COLUMNS)
     for column, name in enumerate(names, start=1):
         if name not in known:
-            raise place.refused(f"is not known; valid columns are {', '.join(COLUMNS)}", column)
+            raise place.refused(f"is not known; valid columns are {', '.join(shape.columns)}", column)
         if name in names[: column - 1]:
             raise place.refused("is named twice", column, names)
-    if missing := [name for name in REQUIRED if name not in names]:
+    if missing := [name for name in shape.required if name not in names]:
         raise place.refused(f"the file lacks the columns: {', '.join(missing)}")
     return names
 
@@ -160,7 +171,7 @@ def _wrong_quote(line: str, start: int) -> str:
 # ---- JSON -------------------------------------------------------------------------------------------------
 
 
-def _json_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, str]]:
+def _json_rows(path: Path, file: BinaryIO, shape: FileShape) -> Iterator[dict[str, str]]:
     is_empty = True
     for place, raw in _lines(path, file, first_row=1):
         is_empty = False
@@ -171,15 +182,15 @@ def _json_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, str]]:
             raise place.refused(str(fault)) from None
         if not isinstance(found, dict):
             raise place.refused("is not a JSON object")
-        yield dict(_json_values(place, found))
+        yield dict(_json_values(place, found, shape))
     if is_empty:
         raise ImportRefused(f"{path}: the file is empty")
 
 
-def _json_values(place: _Place, found: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _json_values(place: _Place, found: Mapping[str, object], shape: FileShape) -> Iterator[tuple[str, str]]:
     for column, (name, value) in enumerate(found.items(), start=1):
-        if name not in COLUMNS:
-            raise place.refused(f"is not known; valid columns are {', '.join(COLUMNS)}", column)
+        if name not in shape.columns:
+            raise place.refused(f"is not known; valid columns are {', '.join(shape.columns)}", column)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, str | int):

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "keys": "Rotate the gateway's own keys, and see which are needed.",
     "link": "Link a customer to a vault's customer.",
     "migrate": "Upgrade the store's schema.",
+    "move": "Move defaults and nicknames to methods in another vault.",
     "operations": "Find writes whose outcome is unknown.",
     "partner": "Partner apps: their keys, scopes and customers.",
     "payments": "Resolve payments that need an operator.",

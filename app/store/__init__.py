@@ -38,6 +38,7 @@ from app.store.key_uses import KeyUses
 from app.store.leases import Leases
 from app.store.link_health import LinkHealth
 from app.store.locks import Locks
+from app.store.moves import Moves
 from app.store.notifications import Notifications
 from app.store.observed_methods import ObservedMethods
 from app.store.outbox import Transaction
@@ -77,6 +78,7 @@ class Store:
         self.endpoint_deliveries = EndpointDeliveries(database)
         self.imports = Imports(database)
         self.payments = Payments(database)
+        self.moves = Moves(database)
 
     @classmethod
     def open(cls, url: str, *, tenant: str = "default", clock: Clock = utc_now) -> "Store":

@@ -47,7 +47,7 @@ _DROP_AT_VAULT: Final = tuple(
 )
 _DROP_ALL: Final = tuple(
     Statement("DELETE FROM {table} {mine}", table=table, mine=_MINE)
-    for table in ("choices", "nicknames", "methods", "link_conflicts")
+    for table in ("choices", "nicknames", "methods", "link_conflicts", "method_moves")
 )
 _DROP_WHOLE: Final = tuple(
     Statement("DELETE FROM {table} {mine}", table=table, mine=_MINE) for table in ("client_grants", "merged_customers")
@@ -255,12 +255,15 @@ def clear_default_choice(
     return removed
 
 
-def move_default_choice(tx: Transaction, customer_id: str, old: MethodAddress, new: MethodAddress) -> bool:
-    """Move choice and nickname from `old` to `new`, its replacement at the vault. True if the choice moved."""
+def move_default_choice(
+    tx: Transaction, customer_id: str, old: MethodAddress, new: MethodAddress, *, with_names: bool = True
+) -> bool:
+    """Move choice and, with `with_names`, nickname from `old` to `new`, its replacement. True if the choice moved."""
     storable(new.method_ref, new.customer_ref)
     addresses = {**values_of(old), **{f"new_{name}": value for name, value in values_of(new).items()}}
     is_moved = tx.count(_MOVE_CHOICE, customer_id=customer_id, **addresses) > 0
-    tx.execute(_MOVE_NICKNAME, customer_id=customer_id, **addresses)
+    if with_names:
+        tx.execute(_MOVE_NICKNAME, customer_id=customer_id, **addresses)
     tx.touch(Topic.CUSTOMER, customer_id)
     return is_moved
 

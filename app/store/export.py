@@ -8,6 +8,7 @@ from app.store.connection import Connection
 from app.store.directory_reads import directory_entry, former_customers
 from app.store.events import events_after
 from app.store.journal_reads import operation_results, operations_of_customer
+from app.store.moves import MethodMove
 from app.store.observed_methods import observed_methods_of
 from app.store.payment_attempts import attempts_of_customer
 from app.store.payments import payments_of_customer
@@ -53,6 +54,7 @@ class StoredCustomer:
     events: list[EventRecord]
     grants: list[Grant]
     webhooks: list[SentWebhooks]
+    moves: list[MethodMove]
 
 
 _OF_CUSTOMER: Final = "WHERE tenant = :tenant AND customer_id = :customer_id"
@@ -60,6 +62,7 @@ _CONFLICTS: Final = Query(
     LinkConflictRecord, "SELECT {columns} FROM link_conflicts {its} ORDER BY provider", its=_OF_CUSTOMER
 )
 _GRANTS: Final = Query(Grant, "SELECT {columns} FROM client_grants {its} ORDER BY client", its=_OF_CUSTOMER)
+_MOVES: Final = Query(MethodMove, "SELECT {columns} FROM method_moves {its} ORDER BY asked_at", its=_OF_CUSTOMER)
 _WEBHOOKS: Final = Query(
     SentWebhooks,
     "SELECT endpoint_id, count(*) AS events FROM endpoint_deliveries {its} AND state = 'DELIVERED'"
@@ -85,4 +88,5 @@ def stored_customer(db: Connection, customer_id: str) -> StoredCustomer | None:
         events=events_after(db, None, customer_id=customer_id, limit=_ALL),
         grants=db.all(_GRANTS, customer_id=customer_id),
         webhooks=db.all(_WEBHOOKS, customer_id=customer_id),
+        moves=db.all(_MOVES, customer_id=customer_id),
     )

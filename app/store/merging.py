@@ -22,6 +22,7 @@ MOVED_TABLES: Final = (
     "operations",
     "link_conflicts",
     "merged_customers",
+    "method_moves",
 )
 """Tables whose rows belong to a customer by `customer_id`, except `choices`, of which one is kept."""
 DROPPED_TABLES: Final = ("client_grants",)

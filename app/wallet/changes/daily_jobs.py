@@ -1,4 +1,5 @@
-"""Daily jobs, run by the leading process: events for expiring cards, and removal of data past its retention."""
+"""Daily jobs, run by the leading process: events for expiring cards, and moves of methods whose new one was seen,
+and removal of data past its retention."""
 
 import asyncio
 import logging
@@ -9,6 +10,7 @@ from typing import Final
 
 from app.store import Store
 from app.store.errors import StoreUnavailable
+from app.store.moves import MoveState
 from app.store.records import EventType, NewEvent, ObservedRecord
 from app.vault.rules.expiry import ExpiryClock
 
@@ -69,6 +71,7 @@ class DailyJobs:
         async for page in self._pages():
             events = [event for record in page if (event := self._event(record)) is not None]
             appended += len(await self._store.events.append_all(events)) if events else 0
+        await complete_moves(self._store)
         now = self._now()
         await self._store.journal.expire(now - self._keep.operations)
         await self._store.events.expire(now - self._keep.events)
@@ -112,6 +115,16 @@ class DailyJobs:
             once=f"{kind.value}|{record.provider.value}|{record.customer_ref}|{record.method_ref}|{record.expiry}",
             detail={"expiry": record.expiry},
         )
+
+
+async def complete_moves(store: Store) -> int:
+    """Complete the pairs of moving methods whose new one was seen since; returns their number."""
+    done, last = 0, None
+    while page := await store.moves.ready(after=last):
+        for move in page:
+            done += (await store.moves.complete(move)).state is MoveState.DONE
+        last = page[-1].old
+    return done
 
 
 def _month(month: tuple[int, int]) -> str:

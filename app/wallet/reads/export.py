@@ -122,6 +122,15 @@ class CustomerExporter:
                 }
                 for one in stored.observed
             ],
+            "movedPaymentMethods": [
+                {
+                    "from": self._id(one.old),
+                    "to": self._id(one.new),
+                    "askedAt": _plain(one.asked_at),
+                    "doneAt": _plain(one.done_at),
+                }
+                for one in stored.moves
+            ],
             "payments": [
                 {
                     **self._payment(one),

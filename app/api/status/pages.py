@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from prometheus_client.metrics_core import Metric
-from starlette.requests import Request
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -66,17 +65,24 @@ class StatusPages:
         self._page = HttpResponse(200, page.encode(), "text/html; charset=utf-8", headers)
 
     def routes(self) -> list[BaseRoute]:
-        routes: list[BaseRoute] = [Route(_PAGE, self._show), Mount(_FILES, StaticFiles(directory=self._folder))]
+        routes: list[BaseRoute] = [Mount(_FILES, StaticFiles(directory=self._folder))]
         if self._documentation is not None:
             routes.append(Mount(_DOCUMENTATION, StaticFiles(directory=self._documentation, html=True)))
         return routes
 
     def doors(self, policy: RequestPolicy) -> dict[str, Door]:
+        """The page too: its token is not for a page of another name that resolves to this address."""
+
+        async def page(
+            scope: Scope, watch: DisconnectWatch, headers: Mapping[str, str], record: RequestRecord
+        ) -> HttpResponse:
+            _require_get(scope)
+            return self._page
+
         async def data(
             scope: Scope, watch: DisconnectWatch, headers: Mapping[str, str], record: RequestRecord
         ) -> HttpResponse:
-            if scope["method"] not in ("GET", "HEAD"):
-                raise RequestRefused("METHOD_NOT_ALLOWED", headers={"allow": "GET, HEAD, OPTIONS"})
+            _require_get(scope)
             record.caller = caller = await policy.authenticate(headers)
             policy.charge(caller)
             if EXPLORE not in caller.scopes:
@@ -85,7 +91,9 @@ class StatusPages:
             report: Any = self.history.report()
             return HttpResponse(200, encode(report))
 
-        return {_DATA: data}
+        return {_PAGE: page, _DATA: data}
 
-    async def _show(self, _: Request) -> HttpResponse:
-        return self._page
+
+def _require_get(scope: Scope) -> None:
+    if scope["method"] not in ("GET", "HEAD"):
+        raise RequestRefused("METHOD_NOT_ALLOWED", headers={"allow": "GET, HEAD, OPTIONS"})

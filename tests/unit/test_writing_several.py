@@ -1,6 +1,7 @@
 """Adding several methods as one write: crashes at any point, and outcomes that differ between the items."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -116,6 +117,25 @@ async def test_items_of_one_call_that_are_missing_are_sent_again_alone(sandbox: 
         assert (again.operation and again.operation.id, states(again)) == (first.operation.id, [DONE, DONE])
         assert again.items[1].method == first.items[1].method
         assert len([row for row in sandbox.calls("jpmorgan") if row["method"] == "POST"]) == 1
+
+
+async def test_a_repeat_sets_the_default_that_could_not_be_set(sandbox: RunningSandbox, opened: Store) -> None:
+    """The default's method was added, another one was not: only these two remain to be done."""
+    async with bench_on(sandbox, opened) as bench:
+        command = adding(bench, P.CASELLE)
+        command = replace(command, items=command.items[::-1])
+        bench.at["answered:add:0"] = lambda: sandbox.fault("caselle", "drop_before", method="POST", times=1)
+        bench.at["prepared:default"] = lambda: sandbox.fault("caselle", "status", status=422, method="PUT", times=1)
+        first = await bench.writer.run(command, STAFF, soon())
+        assert states(first) == [DONE, NOT_DONE]
+        assert [problem.path for problem in first.problems] == [("items", "0", "make_default"), ("items", "1")]
+        bench.at.clear()
+        again = await bench.writer.run(command, STAFF, soon())
+        assert (states(again), again.problems, again.items[0].method) == ([DONE, DONE], (), first.items[0].method)
+        entry = await opened.directory.entry(ALEX.id)
+        assert entry is not None
+        assert entry.choice is not None
+        assert entry.choice.address == first.items[0].method
 
 
 async def test_methods_that_look_the_same_are_left_to_an_operator(sandbox: RunningSandbox, opened: Store) -> None:

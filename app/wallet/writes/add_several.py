@@ -136,12 +136,15 @@ class AddMethodsHandler(AddingHandler[AddMethods, AddMethodsIntent]):
             if at not in known
         }
         add = self._add_together if self._is_together(run, adds.values()) else self._add_each
-        return await self._done(run, ref, await add(run, adds, ref), known)
+        return await self._done(run, ref, await add(run, adds, ref), earlier)
 
     async def _earlier(self, run: Run) -> EarlierItems:
         page = await self.deps.store.journal.results(run.operation.id, first=MOST_ITEMS)
         done = [row for row in page.rows if row.state is OperationState.SUCCEEDED and row.method_ref is not None]
-        return EarlierItems(methods=tuple((row.row, row.method_ref) for row in done if row.method_ref is not None))
+        return EarlierItems(
+            methods=tuple((row.row, row.method_ref) for row in done if row.method_ref is not None),
+            no_default=next((row.row for row in done if row.error is not None), None),
+        )
 
     def _is_together(self, run: Run, adds: Collection[MethodToAdd]) -> bool:
         """As an earlier process has begun it, else in one call if the vault can."""
@@ -267,12 +270,12 @@ class AddMethodsHandler(AddingHandler[AddMethods, AddMethodsIntent]):
     # ---- after the adds ----
 
     async def _done(
-        self, run: Run, ref: CustomerRef, ended: dict[int, _Ended], earlier: Mapping[int, MethodRef]
+        self, run: Run, ref: CustomerRef, ended: dict[int, _Ended], earlier: EarlierItems
     ) -> CompletedWrite:
-        name = run.intent.provider
-        done = rows_summary({at: one.result for at, one in ended.items()}, [OperationState.SUCCEEDED] * len(earlier))
+        name, settled = run.intent.provider, [OperationState.SUCCEEDED] * len(earlier.methods)
+        done = rows_summary({at: one.result for at, one in ended.items()}, settled)
         items = {at: one.to_item(at) for at, one in ended.items()}
-        for at, method_ref in earlier.items():
+        for at, method_ref in earlier.methods:
             address = MethodAddress(name, ref, method_ref)
             items[at] = ItemResult(state=OperationState.SUCCEEDED, outcome=WriteOutcome.APPLIED, method=address)
         added = {at: one.added for at, one in ended.items() if one.added is not None}
@@ -282,7 +285,7 @@ class AddMethodsHandler(AddingHandler[AddMethods, AddMethodsIntent]):
         if done.state is OperationState.UNKNOWN:
             return done
         done = replace(done, events=tuple(method_event(EventType.METHOD_ADDED, one) for one in new.values()))
-        chosen = next((at for at in added if run.intent.items[at].make_default), None)
+        chosen = next((at for at in added if run.intent.items[at].make_default), earlier.no_default)
         if chosen is not None:
             return await self._with_default(run, done, items, chosen)
         return await self._with_kept_default(run, done, frozenset(new.values()), next(iter(new), None))
@@ -312,11 +315,22 @@ class AddMethodsHandler(AddingHandler[AddMethods, AddMethodsIntent]):
                 events=(),
             )
         items[at] = replace(items[at], problems=tuple(_at_item(at, one) for one in problems))
+        # The row keeps the problem, so that a repeat of the key sets the default too.
+        row = row_of(
+            at,
+            address.provider,
+            items[at].state,
+            items[at].outcome,
+            customer_ref=address.customer_ref,
+            method_ref=address.method_ref,
+            problem=items[at].problems[0] if problems else None,
+        )
         is_whole = done.state is OperationState.SUCCEEDED and not problems
         return replace(
             done,
             state=OperationState.SUCCEEDED if is_whole else OperationState.PARTIAL,
             result=replace(self._result(run, items), warnings=tuple(_at_item(at, one) for one in warnings)),
+            rows=(*(one for one in done.rows if one.row != at), row),
             apply=(*done.apply, *applies),
         )
 

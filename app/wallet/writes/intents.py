@@ -259,9 +259,11 @@ class HeldMethods(Note, frozen=True, kw_only=True, tag="heldMethods"):
 
 
 class EarlierItems(Note, frozen=True, kw_only=True, tag="earlierItems"):
-    """The items that an earlier run of the operation added, by number."""
+    """The items that an earlier run of the operation added, by number; `no_default` is the one that it could not make
+    the default."""
 
     methods: tuple[tuple[int, MethodRef], ...]
+    no_default: int | None = None
 
 
 class BackupMethods(Note, frozen=True, kw_only=True, tag="backupMethods"):

@@ -94,21 +94,6 @@ def test_loanpro_takes_a_card_and_an_account_in_one_put(gateway: RunningGateway,
     assert sent(sandbox, "loanpro") == []
 
 
-def test_loanpros_sample_of_a_primary_account_and_a_secondary_card(
-    gateway: RunningGateway, sandbox: RunningSandbox
-) -> None:
-    """Page "Link Payment Profile to Customer", third sample; the profiles that had the flags before lose them."""
-    account = {"method": loanpro_account(sandbox, accountType="CHECKING"), "makeDefault": True}
-    done = add(gateway, adding(account, loanpro_card(sandbox, isSecondary=True), customerId="cus_sam"))
-    assert (done["userErrors"], states(done)) == ([], [DONE, DONE])
-    shown = gateway.data(FLAGS)["customer"]["paymentMethods"]
-    flags = {one["id"]: (one["isProviderDefault"], one["isSecondary"], one["vaultTitle"]) for one in shown}
-    primary, secondary = (one["paymentMethod"]["id"] for one in done["items"])
-    assert flags.pop(primary) == (True, False, "Checking Account")
-    assert flags.pop(secondary) == (False, True, "Credit Card")
-    assert {each[:2] for each in flags.values()} <= {(False, False)}
-
-
 def test_jpmorgan_takes_several_cards_in_one_post(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     cards = [raw_card(sandbox), raw_card(sandbox, accountNumber="5555555555554444", brand="MASTERCARD"), sepa(sandbox)]
     sandbox.clear_calls()
@@ -168,7 +153,8 @@ def test_the_same_key_sends_only_what_was_not_added(gateway: RunningGateway, san
 def test_a_lost_reply_to_one_call_is_looked_up_for_every_item(
     gateway: RunningGateway, sandbox: RunningSandbox, kind: str
 ) -> None:
-    # A reset sandbox gives the same ids again, and this gateway knows those of Alex from another test.
+    # A reset sandbox gives the same ids again: those that this gateway knows from earlier tests are not candidates.
+    # Sam gets none at LoanPro before.
     value = adding(loanpro_card(sandbox), loanpro_account(sandbox), loanpro_card(sandbox), customerId="cus_sam")
     before = len(sandbox.held("loanpro", SAM.refs["loanpro"]))
     sandbox.fault("loanpro", kind, method="PUT", times=1)
@@ -181,6 +167,21 @@ def test_a_lost_reply_to_one_call_is_looked_up_for_every_item(
     assert len({one["paymentMethod"]["id"] for one in done["items"]}) == 3
     assert [one["paymentMethod"]["kind"] for one in done["items"]] == ["CARD", "BANK_ACCOUNT", "CARD"]
     assert len(sandbox.held("loanpro", SAM.refs["loanpro"])) == before + 3
+
+
+def test_loanpros_sample_of_a_primary_account_and_a_secondary_card(
+    gateway: RunningGateway, sandbox: RunningSandbox
+) -> None:
+    """Page "Link Payment Profile to Customer", third sample; the profiles that had the flags before lose them."""
+    account = {"method": loanpro_account(sandbox, accountType="CHECKING"), "makeDefault": True}
+    done = add(gateway, adding(account, loanpro_card(sandbox, isSecondary=True), customerId="cus_sam"))
+    assert (done["userErrors"], states(done)) == ([], [DONE, DONE])
+    shown = gateway.data(FLAGS)["customer"]["paymentMethods"]
+    flags = {one["id"]: (one["isProviderDefault"], one["isSecondary"], one["vaultTitle"]) for one in shown}
+    primary, secondary = (one["paymentMethod"]["id"] for one in done["items"])
+    assert flags.pop(primary) == (True, False, "Checking Account")
+    assert flags.pop(secondary) == (False, True, "Credit Card")
+    assert {each[:2] for each in flags.values()} <= {(False, False)}
 
 
 def test_after_an_unknown_item_the_rest_is_not_sent(gateway: RunningGateway, sandbox: RunningSandbox) -> None:

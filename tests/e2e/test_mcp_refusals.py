@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support import leaks
-from tests.support.agents import DOCUMENTS, FOR_AGENTS, SCOPES, agent
+from tests.support.agents import DOCUMENTS, FOR_AGENTS, SCOPES, SET_DEFAULT, agent
 from tests.support.gateway import GraphQLReply, RunningGateway
 from tests.support.gateways import StartGateway, patient
 from tests.support.partners import PartnerApp
@@ -228,3 +228,17 @@ def test_calls_that_name_no_tool_or_want_no_answer_count_too(
     acme = PartnerApp(start_gateway(rate={"partner": budget}), "acme", documents={"wallet": DOCUMENTS["wallet"]})
     statuses = [post(acme, json.dumps(message).encode()).status for _ in range(3)]
     assert [one == 429 for one in statuses] == [False, False, True]
+
+
+def test_a_throttled_repeat_does_not_say_that_the_write_failed(start_gateway: StartGateway) -> None:
+    budget = {"cost_per_s": 1000, "cost_burst": 1000, "requests_per_s": 0.001, "requests_burst": 1}
+    gateway = start_gateway(rate={"partner": budget})
+    acme = PartnerApp(gateway, "acme", scopes=SCOPES, documents={"set": SET_DEFAULT}, agents=("set",))
+    call = {"name": "SetDefault", "arguments": SETTING}
+    post(acme, json.dumps({**CALL, "method": "ping"}).encode())
+    outcomes = []
+    for meta in ({}, {"vaultgraph/idempotencyKey": "2718281828-2718281828"}):
+        found = post(acme, json.dumps({**CALL, "params": {**call, "_meta": meta}}).encode()).body["result"]
+        assert found["structuredContent"]["errors"][0]["extensions"]["code"] == "THROTTLED"
+        outcomes.append(found["structuredContent"]["outcome"])
+    assert outcomes == ["FAILED", "UNKNOWN"]

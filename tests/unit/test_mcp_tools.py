@@ -70,6 +70,7 @@ NULL = {"one": {}, "two": None}
         ({"two": write(None)}, {"data": {"two": {}}}, "SUCCEEDED", False),
         ({"two": write(None, "IDEMPOTENCY_IN_PROGRESS")}, {"data": {"two": {}}}, "PENDING", True),
         ({"two": write(None, "OUTCOME_UNKNOWN")}, {"data": {"two": {}}}, "UNKNOWN", True),
+        ({"two": write(None, "STORE_UNAVAILABLE")}, {"data": {"two": {}}}, "UNKNOWN", True),
         ({"two": None}, {"data": {"two": None}, "errors": [error("INTERNAL_SERVER_ERROR", "two")]}, "UNKNOWN", True),
         ({}, {"data": {"two": None}, "errors": [error("FORBIDDEN", "two")]}, "FAILED", True),
         ({}, {"data": {"two": None}, "errors": [error("A_NEW_CODE", "two")]}, "UNKNOWN", True),
@@ -94,6 +95,23 @@ def test_the_outcome_of_a_write(
     assert (result["outcome"], is_failure, result["idempotencyKey"]) == (outcome, is_error, "key")
     journalled = [(name, one.operation.state.value) for name, one in writes.items() if one and one.operation]
     assert [(one["field"], one["state"]) for one in result["operations"]] == journalled
+
+
+@pytest.mark.parametrize(
+    ("writes", "body", "outcome"),
+    [
+        ({}, {"data": {"two": None}, "errors": [error("FORBIDDEN", "two")]}, "UNKNOWN"),
+        ({}, {"errors": [error("BAD_USER_INPUT")]}, "UNKNOWN"),
+        ({"one": write("SUCCEEDED")}, {"data": NULL, "errors": [FULL]}, "UNKNOWN"),
+        ({"two": write("FAILED", "DECLINED")}, {"data": {"two": {}}}, "FAILED"),
+        ({"two": write(None, "NOT_FOUND")}, {"data": {"two": {}}}, "FAILED"),
+    ],
+)
+def test_a_repeat_that_did_not_run_says_nothing_about_the_call_before(
+    writes: dict[str, WriteResult | None], body: dict[str, Any], outcome: str
+) -> None:
+    result, is_failure = tool(TWO).result(body, "key", writes, is_repeat=True)
+    assert (result["outcome"], is_failure) == (outcome, True)
 
 
 def test_keys_are_put_where_the_variables_have_them() -> None:

@@ -117,17 +117,18 @@ class Answers:
             raise MCPError(types.INVALID_PARAMS, "The caller has no such tool.", {"code": refused.code})
         asked = ((context.params or {}).get("_meta") or {}).get(RETRY_WITH_KEY)
         key = str(uuid4()) if asked is None else asked
-        result, is_error = await self._run(tool, params.arguments or {}, key, message)
+        result, is_error = await self._run(tool, params.arguments or {}, key, message, is_repeat=asked is not None)
         if asked is not None and not result.get("operations"):  # the journal has no such key: it may be any text
             result.pop("idempotencyKey", None)
         text = types.TextContent(text=encode(result).decode())
         return types.CallToolResult(content=[text], structured_content=result, is_error=is_error)
 
     async def _run(
-        self, tool: AgentTool, arguments: dict[str, Any], key: Any, message: Message
+        self, tool: AgentTool, arguments: dict[str, Any], key: Any, message: Message, *, is_repeat: bool
     ) -> tuple[dict[str, Any], bool]:
         """The structured content of the result, and whether it is an error."""
         record, operations = message.record, self._operations
+        not_run = "UNKNOWN" if is_repeat else "FAILED"  # the earlier call with the key may have been applied
         is_running = False
         try:
             variables = self._checked(tool, arguments, key, message)
@@ -142,12 +143,12 @@ class Answers:
             outcome = await operations.run(prepared, record)
             body: dict[str, Any] = orjson.loads(encode(outcome.body))
             writes = prepared.context.writes if prepared.context is not None else None
-            return tool.result(body, key, writes or NO_WRITES)
+            return tool.result(body, key, writes or NO_WRITES, is_repeat=is_repeat)
         except RequestRefused as refused:
-            problem, state = refused, "FAILED"
+            problem, state = refused, not_run
             record.status = refused.status
         except Exception as error:  # noqa: BLE001 - a bug is logged, masked and answered
-            problem, state = masked(error, record.request_id), "UNKNOWN" if is_running else "FAILED"
+            problem, state = masked(error, record.request_id), "UNKNOWN" if is_running else not_run
             record.has_failed = True
         record.code = problem.code
         return tool.result(_body(problem, record), key, outcome=state)

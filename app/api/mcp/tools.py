@@ -26,6 +26,8 @@ _ADDITIVE: Final = ("add", "create", "import", "link", "open", "quote", "set")
 _UPPER: Final = re.compile("[A-Z]")
 _NOTHING_RAN: Final = frozenset({"BAD_USER_INPUT", "FORBIDDEN", "PAN_NOT_ALLOWED", "RESPONSE_TOO_LARGE"})
 """Codes of a root field that did not run."""
+_UNDECIDED: Final = frozenset({ProblemCode.OUTCOME_UNKNOWN, ProblemCode.STORE_UNAVAILABLE})
+"""Without the store it is not known what an earlier call with the key did, nor whether this one was committed."""
 _OUTCOMES: Final = ("SUCCEEDED", "PENDING", "PARTIAL", "FAILED", "UNKNOWN")
 _FAILURES: Final = ("FAILED", "PARTIAL", "UNKNOWN")
 Writes = Mapping[str, WriteResult | None]
@@ -104,15 +106,22 @@ class AgentTool:
         return made
 
     def result(
-        self, body: Mapping[str, Any], key: Any = None, writes: Writes = NO_WRITES, outcome: str | None = None
+        self,
+        body: Mapping[str, Any],
+        key: Any = None,
+        writes: Writes = NO_WRITES,
+        outcome: str | None = None,
+        *,
+        is_repeat: bool = False,
     ) -> tuple[dict[str, Any], bool]:
         """The structured content, and whether an agent must not take it for done. `body` is the response, to which a
-        write adds its key, its operations, and its outcome: the given one, else that of `writes`.
+        write adds its key, its operations, and its outcome: the given one, else that of `writes`. `is_repeat`: an
+        earlier call had the key, so that a field that did not run now may have been applied then.
         """
         made = {"data": None, **body}
         is_error = bool(body.get("errors"))
         if self.is_write:
-            made["outcome"] = outcome = outcome or self._outcome(made, writes)
+            made["outcome"] = outcome = outcome or self._outcome(made, writes, is_repeat)
             journalled = {name: one.operation for name, one in writes.items() if one is not None}
             made["operations"] = [
                 {"field": name, "id": one.id, "state": one.state.value} for name, one in journalled.items() if one
@@ -124,15 +133,16 @@ class AgentTool:
             )
         return made, is_error
 
-    def _outcome(self, body: Mapping[str, Any], writes: Writes) -> str:
+    def _outcome(self, body: Mapping[str, Any], writes: Writes, is_repeat: bool) -> str:
         """The state of all writes of the call."""
+        not_run = "UNKNOWN" if is_repeat else "FAILED"
         found = {"UNKNOWN" if one is None else _state(one) for one in writes.values()}
         codes = {
             error["path"][0]: error["extensions"].get("code") for error in body.get("errors", ()) if error.get("path")
         }
         for root in self.document.roots:
             if root.key in codes and root.key not in writes and (body["data"] or {}).get(root.key) is None:
-                found.add("FAILED" if codes[root.key] in _NOTHING_RAN else "UNKNOWN")
+                found.add(not_run if codes[root.key] in _NOTHING_RAN else "UNKNOWN")
         for state in ("UNKNOWN", "PENDING"):
             if state in found:
                 return state
@@ -140,7 +150,7 @@ class AgentTool:
             return "PARTIAL"
         if found:
             return found.pop()
-        return "SUCCEEDED" if body["data"] is not None else "FAILED"  # a variable left out every field; nothing ran
+        return "SUCCEEDED" if body["data"] is not None else not_run  # a variable left out every field; nothing ran
 
 
 def tools_of(documents: Iterable[DescribedDocument], scopes: frozenset[str]) -> dict[str, AgentTool]:
@@ -186,7 +196,7 @@ def _state(write: WriteResult) -> str:
     if write.operation is not None:
         return str(write.operation.state.value)
     codes = {one.code for one in write.problems}
-    if ProblemCode.OUTCOME_UNKNOWN in codes:
+    if not codes.isdisjoint(_UNDECIDED):
         return "UNKNOWN"
     if ProblemCode.IDEMPOTENCY_IN_PROGRESS in codes:
         return "PENDING"

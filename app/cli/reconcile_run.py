@@ -254,7 +254,8 @@ class Reconciliation:
         if link is not None and link.customer_ref == choice.customer_ref:
             (again,) = await self._read_batch(choice.provider, [choice.customer_ref])
             asked_at = again.asked_at
-            if again.unread is not None or any(one.method_ref == choice.method_ref for one in again.methods):
+            # A customer that the vault does not know has no list: with another tenant's credentials that is everyone.
+            if again.wallet is None or any(one.method_ref == choice.method_ref for one in again.methods):
                 return False
 
         def clear(tx: Transaction) -> bool:

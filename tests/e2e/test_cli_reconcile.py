@@ -118,6 +118,16 @@ def test_findings_and_what_apply_does_with_them(gateway: RunningGateway, sandbox
     assert {one["applied"] for one in gone} == {True}
     assert len({one["customer_id"] for one in gone}) == 1
 
+    method = gateway.on_loop(store.observed_methods.of_customer("cus_sam"))[0]
+    chosen = MethodAddress(method.provider, method.customer_ref, method.method_ref)
+    gateway.on_loop(store.directory.set_choice("cus_sam", chosen, set_by="staff:ann"))
+    vault = chosen.provider.name
+    sandbox.fault(chosen.provider.value, "rewrite", method="GET", **UNKNOWN[vault])
+    unknown = report(gateway, sandbox, 3, "--apply", "--vault", chosen.provider.value)
+    assert unknown["counts"]["CUSTOMER_GONE"] > 1
+    assert [one["applied"] for one in unknown["findings"] if one["code"] == "DEFAULT_GONE"] == [False]
+    assert gateway.on_loop(store.directory.choice("cus_sam")) is not None, "no list has shown that it is gone"
+
 
 def test_a_vault_that_does_not_answer_is_no_finding(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     sandbox.fault("caselle", "status", status=503)

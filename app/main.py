@@ -262,6 +262,7 @@ class Gateway:
             operations=self.store.journal,
             payment=self.store.payments.payment,
             merged_into=self.store.directory.merged_into,
+            consents=self.store.consents.of_customer,
             payment_attempts=self.store.payments.attempts,
             exporter=CustomerExporter(self.store, self.reader, self.ids),
             deleted_by_us=self._is_deleted_by_gateway,

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, Self
 
 import strawberry
 
-from app.store.records import PaymentAttempt, PaymentRecord
+from app.store.records import ConsentRecord, PaymentAttempt, PaymentRecord
 from app.vault.enums import CircuitState, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call, TraceHeaders
 from app.wallet.caller import Caller
@@ -80,6 +80,10 @@ async def _unnoted(default: DefaultInfo) -> bool:
     return False
 
 
+async def _no_consents(customer_id: str) -> list[ConsentRecord]:
+    return []
+
+
 async def _no_attempts(payment_id: str) -> list[PaymentAttempt]:
     return []
 
@@ -111,6 +115,7 @@ class Services:
     operations: OperationReader = field(default_factory=NoWrites)
     payment: Callable[[str], Awaitable[PaymentRecord | None]] = _no_payment
     merged_into: Callable[[str], Awaitable[str | None]] = _not_merged
+    consents: Callable[[str], Awaitable[list[ConsentRecord]]] = _no_consents
     payment_attempts: Callable[[str], Awaitable[list[PaymentAttempt]]] = _no_attempts
     exporter: Exporter = field(default_factory=_NoExports)
     circuit: Callable[[ProviderName], CircuitState] = _closed

@@ -15,6 +15,7 @@ from aiodataloader import DataLoader
 
 from app.errors import CircuitOpen
 from app.execution.selected import IS_DEFERRED
+from app.store.records import ConsentRecord, MethodAddress
 from app.vault.enums import CustomerRef, ProviderName, SourceState
 from app.vault.model import Card, VaultProfile
 from app.vault.provider import Call
@@ -70,6 +71,19 @@ class OwnerLoader(DataLoader[CustomerKey, "str | None"]):
             owners = await self._directory.store.owners_of(provider, [ref for name, ref in keys if name == provider])
             found.update({(provider, ref): owner for ref, owner in owners.items()})
         return [found.get(key) for key in keys]
+
+
+class ConsentLoader(DataLoader[str, Mapping[MethodAddress, ConsentRecord]]):
+    """Loads the consents of a customer's methods by customer id."""
+
+    def __init__(self, services: "Services", tasks: Tasks) -> None:
+        super().__init__()
+        self._services, self._tasks = services, tasks
+
+    async def batch_load_fn(self, ids: list[str]) -> list[Mapping[MethodAddress, ConsentRecord]]:
+        adopt(self._tasks)
+        found = [await self._services.consents(customer_id) for customer_id in ids]
+        return [{one.method: one for one in consents} for consents in found]
 
 
 @dataclass(slots=True, eq=False)
@@ -150,6 +164,10 @@ class Loaders:
     @cached_property
     def entries(self) -> EntryLoader:
         return EntryLoader(self._services.directory, self._tasks)
+
+    @cached_property
+    def consents(self) -> ConsentLoader:
+        return ConsentLoader(self._services, self._tasks)
 
     @cached_property
     def owners(self) -> OwnerLoader:

@@ -25,6 +25,7 @@ from app.store.backlog import Backlog, read_backlog
 from app.store.changelog import ChangeLog
 from app.store.clients import Clients
 from app.store.connection import Clock, Connection
+from app.store.consents import Consents
 from app.store.customer_search import CustomerSearch
 from app.store.database import Database, Engine, OnChange, make_engine, utc_now
 from app.store.directory import CustomerStore, erase_customer
@@ -79,6 +80,7 @@ class Store:
         self.imports = Imports(database)
         self.payments = Payments(database)
         self.moves = Moves(database)
+        self.consents = Consents(database)
 
     @classmethod
     def open(cls, url: str, *, tenant: str = "default", clock: Clock = utc_now) -> "Store":

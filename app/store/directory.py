@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from app.store import directory_reads
+from app.store.consents import move_consent
 from app.store.database import ReadMethod, Repository, WriteMethod
 from app.store.directory_reads import customer_by_external_id, links_of_customers, owners_of_refs, stored_choice
 from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict
@@ -47,7 +48,7 @@ _DROP_AT_VAULT: Final = tuple(
 )
 _DROP_ALL: Final = tuple(
     Statement("DELETE FROM {table} {mine}", table=table, mine=_MINE)
-    for table in ("choices", "nicknames", "methods", "link_conflicts", "method_moves")
+    for table in ("choices", "nicknames", "consents", "methods", "link_conflicts", "method_moves")
 )
 _DROP_WHOLE: Final = tuple(
     Statement("DELETE FROM {table} {mine}", table=table, mine=_MINE) for table in ("client_grants", "merged_customers")
@@ -258,12 +259,14 @@ def clear_default_choice(
 def move_default_choice(
     tx: Transaction, customer_id: str, old: MethodAddress, new: MethodAddress, *, with_names: bool = True
 ) -> bool:
-    """Move choice and, with `with_names`, nickname from `old` to `new`, its replacement. True if the choice moved."""
+    """Move choice, consent and, with `with_names`, nickname from `old` to `new`, its replacement. True if the choice
+    moved."""
     storable(new.method_ref, new.customer_ref)
     addresses = {**values_of(old), **{f"new_{name}": value for name, value in values_of(new).items()}}
     is_moved = tx.count(_MOVE_CHOICE, customer_id=customer_id, **addresses) > 0
     if with_names:
         tx.execute(_MOVE_NICKNAME, customer_id=customer_id, **addresses)
+    move_consent(tx, customer_id, old, new)
     tx.touch(Topic.CUSTOMER, customer_id)
     return is_moved
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from app.store.connection import Connection
+from app.store.consents import consents_of
 from app.store.directory_reads import directory_entry, former_customers
 from app.store.events import events_after
 from app.store.journal_reads import operation_results, operations_of_customer
@@ -13,6 +14,7 @@ from app.store.observed_methods import observed_methods_of
 from app.store.payment_attempts import attempts_of_customer
 from app.store.payments import payments_of_customer
 from app.store.records import (
+    ConsentRecord,
     DirectoryEntry,
     EventRecord,
     FormerCustomer,
@@ -50,6 +52,7 @@ class StoredCustomer:
     observed: list[ObservedRecord]
     payments: list[PaymentRecord]
     attempts: list[PaymentAttempt]
+    consents: list[ConsentRecord]
     operations: list[tuple[OperationRecord, tuple[ResultRow, ...]]]
     events: list[EventRecord]
     grants: list[Grant]
@@ -84,6 +87,7 @@ def stored_customer(db: Connection, customer_id: str) -> StoredCustomer | None:
         observed=observed_methods_of(db, customer_id),
         payments=payments_of_customer(db, customer_id, limit=_ALL),
         attempts=attempts_of_customer(db, customer_id),
+        consents=consents_of(db, customer_id),
         operations=[(one, operation_results(db, one.id, first=_ALL - 1).rows) for one in operations],
         events=events_after(db, None, customer_id=customer_id, limit=_ALL),
         grants=db.all(_GRANTS, customer_id=customer_id),

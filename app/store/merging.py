@@ -15,6 +15,7 @@ from app.vault.enums import ProviderName
 MOVED_TABLES: Final = (
     "links",
     "nicknames",
+    "consents",
     "methods",
     "payments",
     "events",

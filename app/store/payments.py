@@ -19,10 +19,10 @@ _CREATE: Final = Query(
     """
     INSERT INTO payments (
         tenant, id, customer_id, provider, customer_ref, method_ref, payment_ref, state, currency, amount, tax, fee,
-        total, reference, quote, created_at, updated_at
+        total, reference, quote, initiator, merchant_reason, created_at, updated_at
     ) VALUES (
         :tenant, :id, :customer_id, :provider, :customer_ref, :method_ref, :payment_ref, :state, :currency, :amount,
-        :tax, :fee, :total, :reference, :quote, :now, :now
+        :tax, :fee, :total, :reference, :quote, :initiator, :merchant_reason, :now, :now
     ) RETURNING {columns}
     """,
 )

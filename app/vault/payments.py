@@ -38,6 +38,21 @@ class PaymentState(StrEnum):
     DISPUTED = "DISPUTED"
 
 
+class PaymentInitiator(StrEnum):
+    """Whose request a payment is. No vault's payment call takes it."""
+
+    CUSTOMER = "CUSTOMER"
+    MERCHANT = "MERCHANT"
+
+
+class MerchantReason(StrEnum):
+    """Why a payment is made without the customer."""
+
+    RECURRING = "RECURRING"
+    INSTALLMENT = "INSTALLMENT"
+    UNSCHEDULED = "UNSCHEDULED"
+
+
 # ---- payments with a saved method -------------------------------------------------------------------------
 
 

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from app.store.records import LinkRecord, MethodAddress, OperationRecord, OperationState, WriteOutcome
+from app.store.records import Consent, LinkRecord, MethodAddress, OperationRecord, OperationState, WriteOutcome
 from app.vault.added_later import ADDED_LATER
 from app.vault.enums import BankAccountType, CardBrand, CustomerRef, ProviderName
 from app.vault.model import Address, AddressLabels, Expiry, NewMethod, NextAction, PersonName
+from app.vault.payments import MerchantReason, PaymentInitiator
 from app.vault.secret import Secret
 from app.wallet.caller import Caller
 from app.wallet.problems import WriteProblem
@@ -69,6 +70,7 @@ class AddMethod:
     provision: bool = False
     on_duplicate: OnDuplicate = OnDuplicate.RETURN_EXISTING
     card_on_file_reference: str | None = None
+    consent: Consent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +220,8 @@ class ImportMethods:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotePayment:
-    """Amounts are integers of the currency's minor unit. `method_id` None means the customer's default."""
+    """Amounts are integers of the currency's minor unit. `method_id` None means the customer's default, `initiator`
+    None the customer."""
 
     customer_id: str
     idempotency_key: str
@@ -227,6 +230,8 @@ class QuotePayment:
     reference: str
     tax: int = 0
     method_id: str | None = None
+    initiator: PaymentInitiator | None = field(default=None, metadata=ADDED_LATER)
+    merchant_reason: MerchantReason | None = field(default=None, metadata=ADDED_LATER)
 
 
 MOST_BACKUP_METHODS: Final = 5

@@ -13,6 +13,7 @@ from app.vault.rules.etag import is_etag
 from app.wallet.commands import AddMethod, AddMethods, DeleteMethod, IfDefault, OnDuplicate, SetDefault, UpdateMethod
 from app.wallet.problems import WriteProblem, invalid
 from resolvers.inputs.add_method import AddMethodInput
+from resolvers.inputs.consent import ConsentInput
 from resolvers.inputs.fields import KEY, OPTIONAL_KEY, given, optional, text, words
 from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_labels, to_name
 from resolvers.scalars import IdempotencyKey
@@ -33,6 +34,7 @@ class AddPaymentMethodInput:
         is_optional=True, max_length=_NICKNAME_LENGTH, description="The customer's name for it; stored by the gateway."
     )
     billing_address: AddressInput | None = optional("The address that belongs to it, for vaults that store one.")
+    consent: ConsentInput | None = optional("The agreement under which it is stored.")
     status: RequestedStatus | None = optional(
         f"ACTIVE if absent. INACTIVE: {_ADDS_INACTIVE} only, else UNSUPPORTED_BY_PROVIDER."
     )
@@ -50,6 +52,9 @@ class AddPaymentMethodInput:
         default=OnDuplicate.RETURN_EXISTING, description="What to do if the vault already has it."
     )
 
+    def problems(self) -> list[WriteProblem]:
+        return consent_problems(self)
+
     def to_command(self) -> AddMethod:
         reference = words(self.card_on_file_reference)
         more = {"provision": self.provision, "card_on_file_reference": reference, "on_duplicate": self.on_duplicate}
@@ -63,6 +68,7 @@ class AddPaymentMethodItemInput:
         is_optional=True, max_length=_NICKNAME_LENGTH, description="The customer's name for it; stored by the gateway."
     )
     billing_address: AddressInput | None = optional("The address that belongs to it, for vaults that store one.")
+    consent: ConsentInput | None = optional("The agreement under which it is stored.")
     status: RequestedStatus | None = optional(
         f"ACTIVE if absent. INACTIVE: {_ADDS_INACTIVE} only, else UNSUPPORTED_BY_PROVIDER."
     )
@@ -80,6 +86,11 @@ class AddPaymentMethodsInput:
         default=OnDuplicate.RETURN_EXISTING, description="What to do with a method that the vault already has."
     )
 
+    def problems(self) -> list[WriteProblem]:
+        return [
+            problem for place, one in enumerate(self.items) for problem in consent_problems(one, "items", str(place))
+        ]
+
     def to_command(self) -> AddMethods:
         return AddMethods(
             customer_id=self.customer_id,
@@ -87,6 +98,11 @@ class AddPaymentMethodsInput:
             items=tuple(_add_command(self, one, on_duplicate=self.on_duplicate) for one in self.items),
             on_duplicate=self.on_duplicate,
         )
+
+
+def consent_problems(one: "AddPaymentMethodInput | AddPaymentMethodItemInput", *path: str) -> list[WriteProblem]:
+    consent = given(one.consent)
+    return [] if consent is None else list(consent.problems(*path, "consent"))
 
 
 def _add_command(
@@ -104,6 +120,7 @@ def _add_command(
         secret_field=chosen.secret_field,
         nickname=words(one.nickname),
         make_default=one.make_default,
+        consent=consent.to_consent() if (consent := given(one.consent)) is not None else None,
         **more,
     )
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import strawberry
 
+from app.vault.payments import MerchantReason, PaymentInitiator
 from app.wallet.commands import MOST_BACKUP_METHODS, CapturePayment, MostTotal, QuotePayment
 from app.wallet.money import BadAmount, to_minor
 from app.wallet.problems import WriteProblem, invalid
@@ -33,12 +34,24 @@ class QuotePaymentInput:
     reference: str | None = text(
         is_optional=True, description="Your reference, for example an invoice number; Caselle needs none."
     )
+    initiator: PaymentInitiator | None = optional(
+        "Whose request it is; CUSTOMER if absent. Stored and shown by the gateway: no vault's payment call takes it."
+    )
+    merchant_reason: MerchantReason | None = optional(
+        "Why it is made without the customer: with `initiator: MERCHANT`, and only then. No vault's payment call takes "
+        "it."
+    )
 
     def problems(self) -> list[WriteProblem]:
         """Problems that can be found without a vault."""
         found: list[WriteProblem] = []
         if given(self.using.default_of_customer) is False:
             found.append(invalid("Name a payment method, or send true.", "using", "default_of_customer"))
+        is_merchants = given(self.initiator) is PaymentInitiator.MERCHANT
+        if is_merchants and given(self.merchant_reason) is None:
+            found.append(invalid("Say why the merchant initiates the payment.", "merchant_reason"))
+        elif not is_merchants and given(self.merchant_reason) is not None:
+            found.append(invalid("Only a payment that the merchant initiates has a reason.", "merchant_reason"))
         tax = given(self.tax_amount)
         found += amount_problems(self.amount, "amount", 1)
         if tax is not None:
@@ -57,6 +70,8 @@ class QuotePaymentInput:
             currency=self.amount.currency,
             reference=(given(self.reference) or "").strip(),
             method_id=given(self.using.payment_method_id),
+            initiator=given(self.initiator),
+            merchant_reason=given(self.merchant_reason),
         )
 
 

@@ -33,7 +33,9 @@ WRITE_METHODS = "payment_methods:write"
 class MethodMutations:
     @scoped(WRITE_METHODS, calls=12, description="Store a payment method in the vault that issued its token.")
     async def add_payment_method(self, info: Info, input: AddPaymentMethodInput) -> AddPaymentMethodPayload | None:
-        return AddPaymentMethodPayload(result=await run(info, input, lambda: _closed_route(info, input)))
+        return AddPaymentMethodPayload(
+            result=await run(info, input, input.problems, lambda: _closed_route(info, input))
+        )
 
     @scoped(
         WRITE_METHODS,
@@ -42,7 +44,9 @@ class MethodMutations:
         "has its own result.",
     )
     async def add_payment_methods(self, info: Info, input: AddPaymentMethodsInput) -> AddPaymentMethodsPayload | None:
-        return AddPaymentMethodsPayload(result=await run(info, input, lambda: _closed_routes(info, input)))
+        return AddPaymentMethodsPayload(
+            result=await run(info, input, input.problems, lambda: _closed_routes(info, input))
+        )
 
     @scoped(WRITE_METHODS, calls=8, description="Update the fields of a payment method that its vault can change.")
     async def update_payment_method(

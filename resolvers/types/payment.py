@@ -9,6 +9,7 @@ import strawberry
 from app.store.records import MethodAddress, PaymentRecord, PaymentState
 from app.store.records import PaymentAttempt as StoredAttempt
 from app.vault.enums import AuthStatus, ProviderName
+from app.vault.payments import MerchantReason, PaymentInitiator
 from app.wallet.money import to_decimal
 from resolvers.context import Info
 from resolvers.directives import ListSize
@@ -35,6 +36,25 @@ register(
         "REVERSED": "It was taken and reversed.",
         "RETURNED": "The payer's bank returned it.",
         "DISPUTED": "The payer disputes it (chargeback).",
+    },
+)
+
+
+register(
+    PaymentInitiator,
+    "Whose request a payment is.",
+    {
+        "CUSTOMER": "The customer's: they take part in this payment.",
+        "MERCHANT": "The merchant's, with a stored method, under an earlier agreement.",
+    },
+)
+register(
+    MerchantReason,
+    "Why a payment is made without the customer. Open enum: clients must tolerate values added later.",
+    {
+        "RECURRING": "One of a series at regular intervals, without an agreed end, for example a subscription.",
+        "INSTALLMENT": "One of an agreed number of parts of one purchase.",
+        "UNSCHEDULED": "At no fixed time, for example a top-up when a balance is low.",
     },
 )
 
@@ -80,6 +100,12 @@ class Payment(Node):
     state: PaymentState = strawberry.field(description="How far it is, or how it ended.")
     provider: ProviderName = strawberry.field(description="The vault that takes the money.")
     reference: str = strawberry.field(description="Your reference, as given in the quote; empty if there was none.")
+    initiator: PaymentInitiator | None = strawberry.field(
+        description="Whose request it is, as the quote said; null for payments from before this was stored."
+    )
+    merchant_reason: MerchantReason | None = strawberry.field(
+        description="Why the merchant initiated it; null if the customer did."
+    )
     auth_status: AuthStatus = strawberry.field(description="NOT_APPLICABLE: no vault that pays has 3-D Secure.")
     decline_code: str | None = strawberry.field(description="The vault's code for a decline; null if it gave none.")
     created_at: datetime = strawberry.field(description="When it was quoted.")
@@ -100,6 +126,8 @@ class Payment(Node):
             state=record.state,
             provider=record.method.provider,
             reference=record.reference,
+            initiator=record.initiator,
+            merchant_reason=record.merchant_reason,
             auth_status=AuthStatus.NOT_APPLICABLE,
             decline_code=record.decline_code,
             created_at=record.created_at,

@@ -36,6 +36,7 @@ from resolvers.needs import Part, needs
 from resolvers.scalars import CountryCode, Last4
 from resolvers.scopes import scoped
 from resolvers.types.auth import GraphThreeDSecure
+from resolvers.types.consent import GraphConsent
 from resolvers.types.node import Node
 from resolvers.types.profile import KEEPERS_NAMES
 
@@ -90,6 +91,12 @@ def _group_key(root: "PaymentMethod", info: Info) -> strawberry.ID | None:
 def _as_of(root: "PaymentMethod", info: Info) -> datetime:
     """Resolved per response: the method object is shared while its vault's reply stays the same."""
     return info.context.loaders.as_of(root.entry.customer.id, root.provider)
+
+
+async def _consent(root: "PaymentMethod", info: Info) -> GraphConsent | None:
+    found = await info.context.loaders.consents.load(root.entry.customer.id)
+    stored = found.get(root.source.address)
+    return None if stored is None else GraphConsent.of(stored.consent)
 
 
 def _profile_updated_at(root: "PaymentMethod", info: Info) -> datetime | None:
@@ -152,6 +159,11 @@ class PaymentMethod(Node):
         resolver=_profile_updated_at,
         description="When the vault last changed the customer's record, and so the latest time at which this method "
         f"may have changed; {KEEPERS_NAMES} only.",
+    )
+    consent: GraphConsent | None = scoped(
+        "customers:read",
+        resolver=_consent,
+        description="The agreement under which it was stored, if the caller that added it recorded one.",
     )
     as_of: datetime = strawberry.field(resolver=_as_of, description="When its vault returned this data.")
     is_stale: bool = strawberry.field(description="The vault could not be read now: this is its last known data.")

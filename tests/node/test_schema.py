@@ -35,6 +35,7 @@ VALUES = {
     "Address": "a value of its payment method",
     "CustomerExport": "a document, made for one request",
     "ExpiringPaymentMethod": "an observation; its method has an id",
+    "Consent": "a value of its payment method",
     "Mandate": "a value of its bank account; caches must not share it between customers",
     "Money": "a value",
     "NextAction": "shown once",

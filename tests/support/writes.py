@@ -28,6 +28,7 @@ SAMPLES: dict[str, Any] = {
     "Date": "2026-01-31",
     "Last4": "4242",
     "CountryCode": "US",
+    "DateTime": "2026-05-01T12:00:00Z",
     "CurrencyCode": "USD",
     "Decimal": "10.00",
     "URL": "https://shop.example/back",

@@ -130,7 +130,7 @@ def test_other_fields_of_a_method_are_plain_attributes(kind: str) -> None:
     # A thirtieth attribute would make every card five times as large, so rarely selected fields are resolved.
     seldom = {"customer", "statusDetail", "isSecondary", "groupKey", "asOf", "profileUpdatedAt", "vaultTitle"}
     others = {"Card": {"threeDSecure", "bin", "processor"}, "BankAccount": {"mandates"}}.get(kind, set())
-    assert resolved == {"authStatus", "etag", "providerRef"} | seldom | others
+    assert resolved == {"authStatus", "consent", "etag", "providerRef"} | seldom | others
     assert sum(one.init for one in dataclasses.fields(class_of(concrete))) < 30
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -127,6 +128,17 @@ async def test_operation_of_an_earlier_version_is_finished(
             assert ended.result.get("problems", []) == []
         if operation.state is OperationState.PENDING:
             assert ended.intent["of"]["version"] == VERSION
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+async def test_items_of_several_have_their_versions_upgraded(version: int) -> None:
+    item = {**RECORDINGS["version-2", "add"]["intent"]["of"], "version": version}
+    asked = {"mutation": "addPaymentMethods", "version": version, "provider": "caselle", "refs": item["refs"]}
+    kept: Any = SimpleNamespace(
+        mutation="addPaymentMethods", intent={"by": "Tests", "of": {**asked, "items": [item]}, "notes": {}, "done": {}}
+    )
+    (read,) = read_intent(kept).to_json()["of"]["items"]
+    assert (read["version"], read["consent"], read["nickname"]) == (VERSION, None, "Mine")
 
 
 async def test_absence_is_not_conclusive_before_the_time_stored_by_version_0(

@@ -9,6 +9,7 @@ from app.store.records.clients import (
     NewDocument,
     Publication,
 )
+from app.store.records.consents import Consent, ConsentChannel, ConsentRecord
 from app.store.records.directory import (
     ChoiceRecord,
     CustomerRecord,

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.store.records.directory import MethodAddress
 from app.vault.enums import PaymentMethodKind
+from app.vault.payments import MerchantReason, PaymentInitiator
 from app.vault.payments import PaymentState as PaymentState
 
 
@@ -28,6 +29,8 @@ class NewPaymentRecord:
     total: int | None = None
     payment_ref: str | None = None
     payment_id: str | None = None
+    initiator: PaymentInitiator | None = None
+    merchant_reason: MerchantReason | None = None
     quote: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -35,7 +38,7 @@ class NewPaymentRecord:
 class PaymentRecord:
     """`refunded` is the refunded amount, None if unknown; `refunds` are single refunds by the id of their report.
 
-    `capture_id` is the operation that sent the capture, if any.
+    `capture_id` is the operation that sent the capture, if any. `initiator` is None for payments of earlier versions.
     """
 
     id: str
@@ -53,6 +56,8 @@ class PaymentRecord:
     refunded: int | None = None
     refunds: Mapping[str, int] = field(default_factory=dict)
     capture_id: str | None = None
+    initiator: PaymentInitiator | None = None
+    merchant_reason: MerchantReason | None = None
     quote: Mapping[str, Any]
     created_at: datetime
     updated_at: datetime

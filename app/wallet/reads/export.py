@@ -115,6 +115,10 @@ class CustomerExporter:
                 }
                 for address in names
             ],
+            "consents": [
+                {"paymentMethodId": self._id(one.method), **_plain(one.consent), "recordedAt": _plain(one.recorded_at)}
+                for one in stored.consents
+            ],
             "observedPaymentMethods": [
                 {
                     "paymentMethodId": self._id(MethodAddress(one.provider, one.customer_ref, one.method_ref)),

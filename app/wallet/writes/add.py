@@ -43,6 +43,7 @@ class AddMethodHandler(AddingHandler[AddMethod, AddMethodIntent]):
         reference = command.card_on_file_reference
         return {
             **({} if reference is None else {"card_on_file_reference": reference}),
+            **({} if command.consent is None else {"consent": command.consent}),
             "customer_id": command.customer_id,
             "method": method_digest(command.method),
             "nickname": command.nickname,

@@ -82,7 +82,12 @@ class AddMethodsHandler(AddingHandler[AddMethods, AddMethodsIntent]):
 
     def digest(self, command: AddMethods) -> Mapping[str, Any]:
         items = [
-            {"method": method_digest(one.method), "nickname": one.nickname, "make_default": one.make_default}
+            {
+                "method": method_digest(one.method),
+                "nickname": one.nickname,
+                "make_default": one.make_default,
+                **({} if one.consent is None else {"consent": one.consent}),
+            }
             for one in command.items
         ]
         return {"customer_id": command.customer_id, "on_duplicate": command.on_duplicate, "items": items}

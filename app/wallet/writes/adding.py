@@ -3,13 +3,14 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from msgspec import structs
 
 from app.errors import FieldFault, OutcomeUnknown, VaultError
+from app.store.consents import set_consent
 from app.store.directory import set_holder_name, set_method_nickname
-from app.store.records import MethodAddress, OperationState
+from app.store.records import Consent, MethodAddress, OperationState
 from app.vault.added_later import named_values
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderName
 from app.vault.model import BeforeAdd, NewCard, NewMethod, NextAction, VaultWallet, holder_of
@@ -36,6 +37,8 @@ from app.wallet.writes.wallets import unfit_as_default
 C = TypeVar("C")
 IntentT = TypeVar("IntentT", bound=Intent)
 Run = WriteRun[Any]
+_CLOCK_SKEW: Final = timedelta(minutes=5)
+"""How far a caller's clock may be ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class AddingHandler(WriteHandler[C, IntentT], Generic[C, IntentT]):
             look=describe_new_method(command.method, key),
             token=token_of_new(vault, command.method, key),
             holder_name=holder_of(command.method) if vault.capabilities.hides_holder_names else None,
+            consent=command.consent,
             replaces_others=isinstance(command.method, NewCard) and bool(command.method.replace_existing),
         )
 
@@ -86,9 +90,15 @@ class AddingHandler(WriteHandler[C, IntentT], Generic[C, IntentT]):
     ) -> tuple[WriteProblem, ...]:
         return (
             *nickname_problems(command.nickname),
+            *self._consent_problems(command.consent),
             *problems_of_faults(_faults(vault, new), lambda fault: path_in(intent, fault)),
             *_unfit_as_default(command),
         )
+
+    def _consent_problems(self, consent: Consent | None) -> tuple[WriteProblem, ...]:
+        if consent is None or consent.agreed_at <= self.deps.utc_now() + _CLOCK_SKEW:
+            return ()
+        return (invalid("This is in the future.", "consent", "agreed_at"),)
 
     # ---- one add ----
 
@@ -291,6 +301,9 @@ def keeps_names(run: Run, address: MethodAddress, intent: AddMethodIntent) -> It
     nickname, holder_name = intent.nickname, intent.holder_name
     if nickname:
         yield lambda tx: set_method_nickname(tx, run.customer_id, address, nickname)
+    if (consent := intent.consent) is not None:
+        by = run.progress.by
+        yield lambda tx: set_consent(tx, run.customer_id, address, consent, recorded_by=by)
     if holder_name:
         yield lambda tx: set_holder_name(tx, run.customer_id, address, holder_name)
 

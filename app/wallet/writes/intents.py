@@ -4,8 +4,8 @@ One struct per mutation. They are stored as JSON, and a later version of the gat
 operations. So `VERSION` rises with every change of a struct in this module, and `upgrades` gets a function that
 converts the previous version's JSON.
 
-No secret and no name is stored, except a nickname, and the holder's name for a vault that hides it: both are kept
-beside the method once it exists. Erasure strips intents.
+No secret and no name is stored, except a nickname, the holder's name for a vault that hides it, and who gave a consent:
+they are kept beside the method once it exists. Erasure strips intents.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import Struct, ValidationError, convert, field, to_builtins
 
-from app.store.records import MethodAddress, OperationRecord, PaymentState
+from app.store.records import Consent, MethodAddress, OperationRecord, PaymentState
 from app.vault.enums import CardBrand, CustomerRef, MethodRef, PaymentMethodKind, ProviderName, WalletKind
-from app.vault.payments import Amounts, PaymentRef
+from app.vault.payments import Amounts, MerchantReason, PaymentInitiator, PaymentRef
 from app.wallet.commands import IfDefault, MergedCustomer, OnDuplicate
 from app.wallet.writes.deps import VaultRef
 from app.wallet.writes.stored_result import to_address
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 
 # ---- requests ---------------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ VERSION: Final = 4
 class Intent(Struct, frozen=True, kw_only=True, tag_field="mutation", forbid_unknown_fields=True):
     """`refs` are the vault customers whose writes are serialised with this one."""
 
-    version: Literal[4] = VERSION
+    version: Literal[5] = VERSION
     refs: tuple[VaultRef, ...] = ()
 
     @property
@@ -72,6 +72,7 @@ class AddMethodIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethod")
     token: str | None
     holder_name: str | None
     replaces_others: bool
+    consent: Consent | None
 
 
 class AddMethodsIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethods"):
@@ -182,6 +183,8 @@ class QuotePaymentIntent(Intent, frozen=True, kw_only=True, tag="quotePayment"):
     currency: str
     reference: str
     payment_id: str
+    initiator: PaymentInitiator
+    merchant_reason: MerchantReason | None
 
 
 class CapturePaymentIntent(Intent, frozen=True, kw_only=True, tag="capturePayment"):

@@ -20,11 +20,11 @@ from app.store.records import (
 from app.store.ulids import PAYMENT, new_id
 from app.vault.enums import DefaultState, MethodRef, ProviderCapability, ProviderName
 from app.vault.model import PaymentMethod
-from app.vault.payments import NewPayment, PayingVault, Quote
+from app.vault.payments import NewPayment, PayingVault, PaymentInitiator, Quote
 from app.vault.provider import Call
 from app.vault.rules.payment_amounts import adds_up, differences
 from app.wallet.commands import Actor, QuotePayment, WriteResult
-from app.wallet.problems import ProblemCode, WriteProblem, not_found, unsupported
+from app.wallet.problems import ProblemCode, WriteProblem, invalid, not_found, unsupported
 from app.wallet.reads.build_wallet import default_for_payment
 from app.wallet.writes.backup_methods import (
     kind_of,
@@ -51,6 +51,8 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
         self, tx: Connection, command: QuotePayment, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[QuotePaymentIntent]:
         entry = self.entry_of(tx, command.customer_id, actor)
+        if actor.is_end_user and command.initiator is PaymentInitiator.MERCHANT:
+            raise WriteRefused(invalid("A customer's own request is not the merchant's.", "initiator"))
         named = command.method_id  # None: the default, determined by a fresh read
         address = self.method_in(entry, named, _USING, "payment_method_id") if named is not None else None
         if address is not None:
@@ -63,6 +65,8 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
                 currency=command.currency,
                 reference=command.reference,
                 payment_id=new_id(PAYMENT),
+                initiator=command.initiator or PaymentInitiator.CUSTOMER,
+                merchant_reason=command.merchant_reason,
             ),
             customer_id=entry.customer.id,
             entry=entry,
@@ -104,6 +108,8 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
             payment_ref=facts.payment_ref,
             quote={"kind": new.method_kind.value},
             payment_id=run.intent.payment_id,
+            initiator=run.intent.initiator,
+            merchant_reason=run.intent.merchant_reason,
         )
 
         def apply(tx: Transaction) -> None:

@@ -133,5 +133,26 @@ def _from_3(mutation: str, kept: Json) -> Json:
     return {**kept, "of": {**kept["of"], **paid, "version": 4}}
 
 
-UPGRADES: Final[Mapping[int, Callable[[str, Json], Json]]] = {0: _from_0, 1: _from_1, 2: _from_2, 3: _from_3}
+# ---- version 4 --------------------------------------------------------------------------------------------
+
+
+def _from_4(mutation: str, kept: Json) -> Json:
+    """An added method had no consent, and every payment was the customer's."""
+    asked = {**kept["of"], "version": 5}
+    if mutation == "addPaymentMethod":
+        asked["consent"] = None
+    elif mutation == "addPaymentMethods":
+        asked["items"] = [{**item, "consent": None, "version": 5} for item in asked["items"]]
+    elif mutation == "quotePayment":
+        asked |= {"initiator": "CUSTOMER", "merchant_reason": None}
+    return {**kept, "of": asked}
+
+
+UPGRADES: Final[Mapping[int, Callable[[str, Json], Json]]] = {
+    0: _from_0,
+    1: _from_1,
+    2: _from_2,
+    3: _from_3,
+    4: _from_4,
+}
 """By version: upgrades its JSON to the next version."""

@@ -115,9 +115,9 @@ class EraseCustomerInput:
 )
 class MergeCustomersInput:
     from_id: strawberry.ID = strawberry.field(
-        name="from", description="The id of the customer that ends. Its external id leads to `into` from then on."
+        description="The id of the customer that ends. Its external id leads to `intoId` from then on."
     )
-    into_id: strawberry.ID = strawberry.field(name="into", description="The id of the customer that stays.")
+    into_id: strawberry.ID = strawberry.field(description="The id of the customer that stays.")
     idempotency_key: IdempotencyKey = strawberry.field(description=KEY)
     keep_default_of: MergedCustomer | None = optional(
         "Whose default is kept. Required if both customers have chosen one."

@@ -13,6 +13,7 @@ from resolvers.inputs.customers import (
     MergeCustomersInput,
     UnlinkProviderCustomerInput,
 )
+from resolvers.inputs.rules import text_problems
 from resolvers.lookup import refuse_merged
 from resolvers.mutations.run import run
 from resolvers.scopes import scoped
@@ -50,6 +51,8 @@ class CustomerMutations:
     )
     async def export_customer(self, info: Info, input: ExportCustomerInput) -> ExportCustomerPayload | None:
         context, customer_id = info.context, input.customer_id
+        if faults := text_problems(input, context.services.return_origins):
+            return ExportCustomerPayload(result=WriteResult(problems=tuple(faults)), export=None)
         with_refs = context.caller.has_any([READ_REFS])
         entry = await context.entry(customer_id)
         found = None

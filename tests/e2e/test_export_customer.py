@@ -27,7 +27,7 @@ def test_an_export_is_complete_or_says_what_is_missing(start_gateway: StartGatew
     card = methods(gateway, "LOANPRO")[-1]["id"]
     run(gateway, UPDATE, {"id": card, "nickname": "Blue"})
     run(gateway, SET_DEFAULT, {"customerId": "cus_alex", "paymentMethodId": card})
-    kim = {"from": "cus_kim", "into": "cus_alex", "idempotencyKey": new_key()}
+    kim = {"fromId": "cus_kim", "intoId": "cus_alex", "idempotencyKey": new_key()}
     assert codes(run(gateway, MERGE, kim)) == []
     sandbox.clear_calls()
     done = export(gateway)

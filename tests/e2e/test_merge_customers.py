@@ -25,7 +25,7 @@ EVENTS = "query ($id: ID!) { customer(id: $id) { events(first: 100) { edges { no
 
 
 def merging(**more: Any) -> dict[str, Any]:
-    return {"from": "cus_alex", "into": "cus_kim", "idempotencyKey": new_key(), **more}
+    return {"fromId": "cus_alex", "intoId": "cus_kim", "idempotencyKey": new_key(), **more}
 
 
 def as_user(gateway: RunningGateway, customer: str) -> dict[str, str]:
@@ -88,7 +88,7 @@ def test_conflicts_are_named_and_nothing_is_half_merged(start_gateway: StartGate
     both = {link["provider"] for link in before[0]["customer"]["links"]} & {
         link["provider"] for link in before[1]["customer"]["links"]
     }
-    refused = run(gateway, MERGE, merging(into="cus_sam"))
+    refused = run(gateway, MERGE, merging(intoId="cus_sam"))
     assert codes(refused) == ["LINK_CONFLICT"] * len(both) + ["DEFAULT_REQUIRED"]
     assert [error["path"] for error in refused["userErrors"]][-1] == ["input", "keepDefaultOf"]
     assert (refused["operation"], refused["customer"]) == (None, None)
@@ -97,13 +97,13 @@ def test_conflicts_are_named_and_nothing_is_half_merged(start_gateway: StartGate
     for provider in both - {"LOANPRO"}:
         run(gateway, UNLINK, {"customerId": "cus_sam", "provider": provider, "reason": "Test"})
     store = gateway.gateway.store
-    assert codes(run(gateway, MERGE, merging(into="cus_sam"))) == ["LINK_CONFLICT", "DEFAULT_REQUIRED"]
-    assert codes(run(gateway, MERGE, merging(into="cus_alex"))) == ["INVALID_INPUT"]
-    assert codes(run(gateway, MERGE, merging(into="cus_nobody"))) == ["NOT_FOUND"]
+    assert codes(run(gateway, MERGE, merging(intoId="cus_sam"))) == ["LINK_CONFLICT", "DEFAULT_REQUIRED"]
+    assert codes(run(gateway, MERGE, merging(intoId="cus_alex"))) == ["INVALID_INPUT"]
+    assert codes(run(gateway, MERGE, merging(intoId="cus_nobody"))) == ["NOT_FOUND"]
     run(gateway, UNLINK, {"customerId": "cus_sam", "provider": "LOANPRO", "reason": "Test"})
     assert theirs != mine
     assert gateway.on_loop(store.directory.choice("cus_sam")) is None, "unlinking removed it"
-    assert codes(run(gateway, MERGE, merging(into="cus_sam"))) == []
+    assert codes(run(gateway, MERGE, merging(intoId="cus_sam"))) == []
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("FROM", "cus_alex"), ("INTO", "cus_sam")])
@@ -118,8 +118,8 @@ def test_the_caller_says_whose_default_stays(
     chosen = {one: methods(gateway, customer=one)[-1]["id"] for one in ("cus_alex", "cus_sam")}
     for customer, method in chosen.items():
         run(gateway, SET_DEFAULT, {"customerId": customer, "paymentMethodId": method})
-    assert codes(run(gateway, MERGE, merging(into="cus_sam"))) == ["DEFAULT_REQUIRED"]
-    done = run(gateway, MERGE, merging(into="cus_sam", keepDefaultOf=keep))
+    assert codes(run(gateway, MERGE, merging(intoId="cus_sam"))) == ["DEFAULT_REQUIRED"]
+    done = run(gateway, MERGE, merging(intoId="cus_sam", keepDefaultOf=keep))
     assert codes(done) == []
     assert done["customer"]["defaultMethod"]["id"] == chosen[kept]
     assert set(chosen.values()) <= set(ids(done["customer"]["paymentMethods"]))

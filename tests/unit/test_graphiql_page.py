@@ -43,9 +43,14 @@ def test_the_fallback_loads_pinned_files_of_one_cdn() -> None:
 def test_the_page_opens_on_an_example_that_is_valid(bundled: bool) -> None:
     shown = settings_in(graphiql.page("/graphql", "a-token", bundled=bundled))
     assert (shown["url"], shown["token"]) == ("/graphql", "a-token")
-    assert validate(schema._schema, parse(shown["query"])) == []
-    assert json.loads(shown["variables"]) == {"id": "cus_alex"}
-    assert max(len(line) for line in shown["query"].splitlines()) <= 48, "it fits its pane"
+    assert json.loads(shown["examples"][0]["variables"]) == {"id": "cus_alex"}
+    for example in shown["examples"]:
+        document = parse(example["query"])
+        assert validate(schema._schema, document) == [], example["query"]
+        (operation,) = document.definitions
+        declared = {one.variable.name.value for one in getattr(operation, "variable_definitions", None) or ()}
+        assert declared == set(json.loads(example["variables"] or "{}"))
+    assert max(len(line) for line in shown["examples"][0]["query"].splitlines()) <= 48, "it fits its pane"
 
 
 def test_nothing_ends_the_settings_early() -> None:

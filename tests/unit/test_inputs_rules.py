@@ -113,7 +113,7 @@ def test_the_walk_reaches_what_it_should() -> None:
     assert len(named) > 45
 
 
-WRITES = [name for name in mutations() if name != "createTokenization"]  # which asks a vault and writes nothing
+WRITES = [name for name in mutations() if name not in ("createTokenization", "exportCustomer")]  # those only read
 
 
 @pytest.mark.parametrize("mutation", WRITES)

@@ -123,7 +123,7 @@ def test_the_gateway_completes_pending_pairs(moving: Moving) -> None:
     assert "METHOD_NOT_SEEN" in seen.stdout, seen.stderr
     assert moving.choice() == old
     gateway.on_loop(gateway.gateway.sweep.sweep())
-    assert moving.choice() == new
+    eventually(lambda: moving.choice() == new, "the moved default, once the cached one is dropped")
 
 
 def test_a_missing_link_is_made_and_the_rules_default_is_kept(moving: Moving) -> None:

@@ -207,7 +207,7 @@ BOMBS = {
 def test_no_bomb_takes_long(name: str) -> None:
     """Each is refused, or found harmless, with work in proportion to its length."""
     codes("{viewer{partner}}")  # what is made once is there
-    assert calls_made(lambda: codes(BOMBS[name])) < 8_000 + 40 * len(BOMBS[name])
+    assert calls_made(lambda: codes(BOMBS[name])) < 10_000 + 40 * len(BOMBS[name])
 
 
 def test_the_known_bomb_is_refused_after_little_work() -> None:

@@ -265,10 +265,10 @@ class SnapshotCache:
                         await countdown.future
                     finally:
                         timer.cancel()
+                self._leave([read for read, own_s in waited.items() if own_s == deadline_s], countdown)
                 if not countdown.left:
                     break
                 countdown.future = loop.create_future()
-                self._leave([read for read, own_s in waited.items() if own_s == deadline_s], countdown)
         finally:
             if countdown.left:
                 self._leave(waited, countdown)

@@ -133,7 +133,7 @@ register(
     enums.BankVerification,
     "Whether the account was verified to exist and to be the customer's.",
     {
-        "NOT_VERIFIED": "Nobody has verified it.",
+        "NOT_VERIFIED": "It was not verified.",
         "PENDING": "Verification has started and is not finished.",
         "VERIFIED": "Verified.",
         "FAILED": "Verification failed.",
@@ -198,7 +198,7 @@ register(
     enums.DefaultReason,
     "The rule that determined the effective default.",
     {
-        "EXPLICIT_CHOICE": "Somebody set it.",
+        "EXPLICIT_CHOICE": "It was set as the default.",
         "KEPT": "It was the default by another rule when a method was added, and remains it.",
         "ONLY_USABLE_METHOD": "No other method can pay.",
         "ONLY_PROVIDER_DEFAULT": "It is the only method that is the default in its vault.",

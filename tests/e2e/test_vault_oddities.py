@@ -256,8 +256,8 @@ def test_everything_read_is_shown_and_the_rest_is_reported(
     sandbox.fault("caselle", "rewrite", method="GET", body=many(110))
     assert result(some) == (100, False, "PARTIAL", 110, True), "list_limit leaves 10 out"
     assert result(some, first=99) == (99, True, "OK", 110, False), "as the client asked"
-    told = some.query('{ customer(id: "cus_alex") { paymentMethods { id } } }').body["extensions"]["sources"]
-    assert [(row["provider"], row["state"], row["truncated"]) for row in told] == [("CASELLE", "PARTIAL", True)]
+    rows = some.query('{ customer(id: "cus_alex") { paymentMethods { id } } }').body["extensions"]["sources"]
+    assert [(row["provider"], row["state"], row["truncated"]) for row in rows] == [("CASELLE", "PARTIAL", True)]
 
 
 PAGE = """query ($first: Int!, $after: String) { customer(id: "cus_alex") {

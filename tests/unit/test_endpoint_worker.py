@@ -206,9 +206,9 @@ async def test_an_endpoint_that_is_gone_is_disabled_at_once(store: Store) -> Non
         found = await store.endpoints.endpoint(added.id)
         assert found is not None
         assert found.disabled_reason is DisabledReason.GONE
-        (told,) = await store.events.after(None, types=[EventType.OPERATOR_COMMAND])
-        assert (told.actor, told.outcome) == ("gateway", "GONE")
-        assert told.detail == {"command": "endpoints disable", "endpoint": added.id, "partner": None}
+        (recorded,) = await store.events.after(None, types=[EventType.OPERATOR_COMMAND])
+        assert (recorded.actor, recorded.outcome) == ("gateway", "GONE")
+        assert recorded.detail == {"command": "endpoints disable", "endpoint": added.id, "partner": None}
 
 
 async def test_a_week_of_failures_only_disables_an_endpoint(store: Store, clock: HandClock) -> None:

@@ -96,9 +96,9 @@ async def test_a_list_that_reaches_the_limit_says_so_in_sources() -> None:
         assert rows == {"LOANPRO": ("OK", False), "ALOHA": cut, "JPMORGAN": ("OK", False), "CASELLE": cut}
         assert found["isComplete"] is False
         assert world.context is not None
-        told = world.context.response_extensions()["sources"]
-        assert [(row["provider"], row["truncated"]) for row in told] == [("ALOHA", True), ("CASELLE", True)]
-        assert "paymentMethodsConnection" in told[0]["message"]
+        rows = world.context.response_extensions()["sources"]
+        assert [(row["provider"], row["truncated"]) for row in rows] == [("ALOHA", True), ("CASELLE", True)]
+        assert "paymentMethodsConnection" in rows[0]["message"]
     for variables in ({"first": 2}, {"filter": {"providers": ["LOANPRO"]}}):
         assert (await world.data(CUT, variables))["customer"]["isComplete"] is True, variables
         assert world.context.response_extensions() == {}

@@ -163,7 +163,7 @@ class AddMethodsHandler(AddingHandler[AddMethods, AddMethodsIntent]):
 
     async def _add_each(self, run: Run, adds: Mapping[int, MethodToAdd], ref: CustomerRef) -> dict[int, _Ended]:
         """One after the other: each looks at the vault's list before it. After an unknown outcome no further item is
-        sent, because it could not be told apart."""
+        sent, because it could not be distinguished."""
         ended: dict[int, _Ended] = {}
         for at, one in adds.items():
             found: list[OneAdded] = []

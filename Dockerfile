@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # The newest Python for which every dependency of requirements/run.txt has wheels.
-FROM python:3.14-slim-bookworm AS build
+FROM python:3.14.7-slim-bookworm@sha256:23c59390fc717bf09f9336908199a0ae75d9c4264bf296123f94ad772fea3b52 AS build
 WORKDIR /src
 # Node.js bundles GraphiQL while the wheel is built; nothing of it reaches the final stage.
 # hadolint ignore=DL3008
@@ -14,7 +14,7 @@ COPY app ./app
 COPY resolvers ./resolvers
 RUN /opt/vaultgraph/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
-FROM python:3.14-slim-bookworm
+FROM python:3.14.7-slim-bookworm@sha256:23c59390fc717bf09f9336908199a0ae75d9c4264bf296123f94ad772fea3b52
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/vaultgraph vaultgraph
 COPY --from=build /opt/vaultgraph /opt/vaultgraph
 # Without docstrings and assertions (PYTHONOPTIMIZE below) a process is 6 MB smaller, and 2 MB without the columns of

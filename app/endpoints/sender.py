@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
-from aiohttp.client_exceptions import ClientConnectorCertificateError, ClientSSLError
+from aiohttp.client_exceptions import ClientConnectorCertificateError, ClientConnectorDNSError, ClientSSLError
 
 from app.endpoints.addresses import AddressRefused, EndpointRefused, PublicResolver, host_of
 from app.http.retry import retry_after_s
@@ -61,8 +61,9 @@ class WebhookSender:
         except (ClientConnectorCertificateError, ClientSSLError):
             return SendResult(error="TLS")
         except aiohttp.ClientConnectorError as error:
-            is_refused = isinstance(error.os_error, AddressRefused)
-            return SendResult(error="ADDRESS_REFUSED" if is_refused else "CONNECT")
+            if isinstance(error.os_error, AddressRefused):
+                return SendResult(error="ADDRESS_REFUSED")
+            return SendResult(error="DNS" if isinstance(error, ClientConnectorDNSError) else "CONNECT")
         except AddressRefused:
             return SendResult(error="ADDRESS_REFUSED")
         except (aiohttp.ClientError, OSError, ValueError):

@@ -1,6 +1,8 @@
 """Which URLs and addresses a webhook may be sent to, at registration and at the moment of the connection."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -137,6 +139,34 @@ async def test_a_name_that_is_not_resolved_has_one_look_up_however_many_wait() -
     await resolver.addresses("slow.example", 443)
     assert asked[2:] == ["slow.example"], "each delivery after it looks again"
     await resolver.close()
+
+
+async def test_names_whose_servers_are_silent_do_not_delay_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over, system = threading.Event(), socket.getaddrinfo
+
+    def getaddrinfo(host: str, *more: object, **options: object) -> object:
+        if host.startswith("silent"):
+            is_over.wait(30)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return system(host, *more, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    waiting, impatient = PublicResolver(allow_loopback=True), PublicResolver(look_up_s=0.01)
+    silent = [asyncio.ensure_future(waiting.addresses(f"silent{number}.example", 443)) for number in range(70)]
+    try:
+        await asyncio.sleep(0)
+        assert "127.0.0.1" in await waiting.addresses("localhost", 443)
+        assert not any(one.done() for one in silent)
+        with pytest.raises(EndpointRefused, match="resolved"):
+            await check_url("https://silent.example/", impatient)
+        sender = WebhookSender(impatient, timeout_s=10)
+        assert await sender.send("https://silent.example/", {}, b"{}") == SendResult(error="DNS")
+        await sender.close()
+    finally:
+        is_over.set()
+    found = await asyncio.gather(*silent, return_exceptions=True)
+    assert {type(one) for one in found} == {socket.gaierror}
+    await waiting.close()
 
 
 async def test_the_connection_goes_to_the_checked_address_without_another_look_up() -> None:

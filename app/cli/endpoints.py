@@ -1,6 +1,7 @@
 """`vaultgraph endpoints`: webhook endpoints of partners and staff, and the deliveries to them."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -104,10 +105,13 @@ def add(source: ConfigLocation, url: str, events: tuple[list[str], ...], partner
 @JSON
 @source_options
 def list_endpoints(source: ConfigLocation, as_json: bool) -> None:
-    async def work(store: Store) -> list[dict[str, Any]]:
-        return [_row(one) for one in await store.endpoints.all()]
+    settings = store_settings(source)
+    keys = _keys_if_valid(settings)
 
-    print_rows(_COLUMNS, run_with_store(store_settings(source), work), as_json=as_json)
+    async def work(store: Store) -> list[dict[str, Any]]:
+        return [_row(one, keys) for one in await store.endpoints.all()]
+
+    print_rows(_COLUMNS, run_with_store(settings, work), as_json=as_json)
 
 
 @command.command(help="Show one endpoint, and how many deliveries it has in each state.")
@@ -115,12 +119,15 @@ def list_endpoints(source: ConfigLocation, as_json: bool) -> None:
 @JSON
 @source_options
 def show(source: ConfigLocation, endpoint_id: str, as_json: bool) -> None:
+    settings = store_settings(source)
+    keys = _keys_if_valid(settings)
+
     async def work(store: Store) -> dict[str, Any]:
-        row = _row(await _endpoint(store, endpoint_id))
+        row = _row(await _endpoint(store, endpoint_id), keys)
         counts = await store.endpoint_deliveries.counts(endpoint_id)
         return {**row, "deliveries": {state.value.lower(): count for state, count in counts.items()}}
 
-    found = run_with_store(store_settings(source), work)
+    found = run_with_store(settings, work)
     if as_json:
         print_json(found)
         return
@@ -166,10 +173,12 @@ def rotate_secret(source: ConfigLocation, endpoint_id: str, old_valid_for_h: flo
 
     async def work(store: Store) -> None:
         before = await _endpoint(store, endpoint_id)
-        former = keys.keys.get(before.secret_key)
-        if former is None:
-            raise CommandFailed("these settings lack the digest key of its secret: see `vaultgraph keys status`")
-        old = former.open(endpoint_id, before.secret)
+        old = _opened(before, keys) if old_valid_for_h else None
+        if old is None and old_valid_for_h:
+            raise CommandFailed(
+                "its secret cannot be decrypted with these digest keys: add its key (`vaultgraph keys status`), or "
+                "replace it without the previous one: --old-valid-for-h 0"
+            )
 
         def save(tx: Transaction) -> None:
             rotate_endpoint_secret(
@@ -177,15 +186,16 @@ def rotate_secret(source: ConfigLocation, endpoint_id: str, old_valid_for_h: flo
                 endpoint_id,
                 secret=keys.first.seal(endpoint_id, secret),
                 secret_key=keys.first_name,
-                old_secret=keys.first.seal(endpoint_id, old),
-                old_until=until,
+                old_secret=None if old is None else keys.first.seal(endpoint_id, old),
+                old_until=None if old is None else until,
             )
             note(tx, "endpoints rotate-secret", endpoint=endpoint_id, old_secret_until=until.isoformat("T", "seconds"))
 
         await store.transaction(save)
 
     run_with_store(settings, work)
-    click.echo(f"Deliveries are signed with the previous secret too until {until:%Y-%m-%d %H:%M} UTC.")
+    if old_valid_for_h:
+        click.echo(f"Deliveries are signed with the previous secret too until {until:%Y-%m-%d %H:%M} UTC.")
     _show(secret)
 
 
@@ -269,7 +279,17 @@ def replay(
 
 
 def _keys(settings: Settings) -> SecretKeys:
-    return KeyRing(settings.digest_key.reveal(), SecretCipher)
+    try:
+        return KeyRing(settings.digest_key.reveal(), SecretCipher)
+    except ValueError as error:
+        raise CommandFailed(f"digest_key: {error}") from None
+
+
+def _keys_if_valid(settings: Settings) -> SecretKeys | None:
+    """None: endpoints are listed without their secrets' state."""
+    with suppress(CommandFailed):
+        return _keys(settings)
+    return None
 
 
 def _change(source: ConfigLocation, endpoint_id: str, what: str, change: Callable[[Transaction], bool]) -> None:
@@ -307,14 +327,28 @@ def _show(secret: Secret) -> None:
     click.echo(f"Its secret, shown only once: {secret.reveal()}")
 
 
-def _row(record: EndpointRecord) -> dict[str, Any]:
-    state = "failing" if record.failing_since else "enabled"
+def _opened(record: EndpointRecord, keys: SecretKeys) -> Secret | None:
+    """The endpoint's secret; None if it cannot be decrypted."""
+    key = keys.keys.get(record.secret_key)
+    try:
+        return None if key is None else key.open(record.id, record.secret)
+    except ValueError:
+        return None
+
+
+def _state(record: EndpointRecord, keys: SecretKeys | None) -> str:
+    if record.disabled_at is not None:
+        return f"disabled ({(record.disabled_reason or DisabledReason.OPERATOR).value})"
+    if keys is not None and _opened(record, keys) is None:
+        return "secret unreadable"
+    return "failing" if record.failing_since else "enabled"
+
+
+def _row(record: EndpointRecord, keys: SecretKeys | None) -> dict[str, Any]:
     return {
         "id": record.id,
         "owner": record.client or "staff",
-        "state": f"disabled ({(record.disabled_reason or DisabledReason.OPERATOR).value})"
-        if record.disabled_at
-        else state,
+        "state": _state(record, keys),
         "events": sorted(record.types),
         "url": record.url,
         "failing_since": record.failing_since,

@@ -34,7 +34,8 @@ _LEASE: Final = timedelta(seconds=60)
 _IDLE_S: Final = 0.5
 _GATHER_S: Final = 0.02  # commits come in bursts: one look for all of them
 _SLOW_EVERY_S: Final = 5.0
-_IN_FLIGHT: Final = 64
+_IN_FLIGHT: Final = 64  # shared fairly by the endpoints with work; each may always send one
+_UNREADABLE: Final = "SECRET_UNREADABLE"
 _MOST_DOUBLINGS: Final = 30
 
 
@@ -85,6 +86,7 @@ class EndpointWorker:
         self._slow_at = 0.0
         self._wake = Wake()
         self._running: Counter[str] = Counter()
+        self._unreadable: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
@@ -127,8 +129,12 @@ class EndpointWorker:
             key = self._keys.keys.get(endpoint.secret_key)
             if key is None or endpoint.secret_key == first:
                 continue
-            old = None if endpoint.old_secret is None else key.open(endpoint.id, endpoint.old_secret)
-            secret = self._keys.first.seal(endpoint.id, key.open(endpoint.id, endpoint.secret))
+            try:
+                old = None if endpoint.old_secret is None else key.open(endpoint.id, endpoint.old_secret)
+                secret = self._keys.first.seal(endpoint.id, key.open(endpoint.id, endpoint.secret))
+            except ValueError:
+                self._log_unreadable(endpoint)
+                continue
             sealed = None if old is None else self._keys.first.seal(endpoint.id, old)
             await self._store.endpoints.reseal(endpoint, secret=secret, old_secret=sealed, secret_key=first)
 
@@ -140,14 +146,20 @@ class EndpointWorker:
             while await deliveries.fan_out(retry_for=self._pace.retry_for):
                 pass
             work = await deliveries.work()
+        share = max(1, _IN_FLIGHT // max(1, len(self._running.keys() | set(work.due))))
         for endpoint_id in work.due:
-            free = min(self._pace.concurrency - self._running[endpoint_id], _IN_FLIGHT - len(self._tasks))
+            free = min(self._pace.concurrency, share) - self._running.get(endpoint_id, 0)
             if free <= 0:
                 continue
             endpoint = await self._store.endpoints.endpoint(endpoint_id)
-            if endpoint is None or endpoint.secret_key not in self._keys.keys:  # `keys status` shows the missing key
+            if endpoint is None:
                 continue
-            for claimed in await deliveries.claim(endpoint_id, self._name, lease=_LEASE, limit=free):
+            has_key = endpoint.secret_key in self._keys.keys
+            if not has_key:  # processes with the key have until the delivery expires
+                self._log_unreadable(endpoint)
+            for claimed in await deliveries.claim(
+                endpoint_id, self._name, lease=_LEASE, limit=free, only_expired=not has_key
+            ):
                 self._start(endpoint, claimed)
 
     async def wait(self) -> None:
@@ -182,8 +194,15 @@ class EndpointWorker:
             self._on_attempt("withheld")
             return
         body, sent_at = self._body(claimed.event), int(datetime.now(UTC).timestamp())
-        headers = signed_headers(self._secrets(endpoint), delivery.event_id, sent_at, body)
-        result = await self._sender.send(endpoint.url, headers, body)
+        try:
+            secrets = self._secrets(endpoint)
+        except (KeyError, ValueError):
+            self._log_unreadable(endpoint)
+            result = SendResult(error=_UNREADABLE)
+        else:
+            self._unreadable.discard(endpoint.id)
+            headers = signed_headers(secrets, delivery.event_id, sent_at, body)
+            result = await self._sender.send(endpoint.url, headers, body)
         if result.is_delivered and result.status is not None:
             await self._store.endpoint_deliveries.done(delivery, self._name, result.status)
             self._on_attempt("delivered")
@@ -193,11 +212,20 @@ class EndpointWorker:
             await self._retry(endpoint, delivery, result)
 
     def _secrets(self, endpoint: EndpointRecord) -> list[Secret]:
-        """The secret, then the former one while it is valid."""
+        """The secret, then the former one while it is valid. Raises KeyError without their key, and ValueError."""
         until = endpoint.old_secret_until
         former = endpoint.old_secret if until is not None and self._store.now() < until else None
         key = self._keys.keys[endpoint.secret_key]
         return [key.open(endpoint.id, one) for one in (endpoint.secret, former) if one is not None]
+
+    def _log_unreadable(self, endpoint: EndpointRecord) -> None:
+        """Once, until it can be read again."""
+        if endpoint.id not in self._unreadable:
+            self._unreadable.add(endpoint.id)
+            _log.error("the secret of the endpoint %s cannot be decrypted; see `vaultgraph keys status`", endpoint.id)
+
+    def _disable_after(self, result: SendResult) -> timedelta | None:
+        return None if result.error == _UNREADABLE else self._pace.disable_after
 
     async def _retry(self, endpoint: EndpointRecord, delivery: EndpointDelivery, result: SendResult) -> None:
         now = self._store.now()
@@ -208,7 +236,7 @@ class EndpointWorker:
             at=at,
             status=result.status,
             error=result.error or "",
-            disable_after=self._pace.disable_after,
+            disable_after=self._disable_after(result),
         )
         self._on_attempt("failed")
         if is_disabled:
@@ -224,7 +252,7 @@ class EndpointWorker:
                 self._name,
                 status=result.status,
                 error=result.error or "",
-                disable_after=self._pace.disable_after,
+                disable_after=self._disable_after(result),
             )
             return is_disabled or (result.is_gone and disable_endpoint(tx, endpoint.id, reason))
 

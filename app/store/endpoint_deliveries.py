@@ -109,6 +109,7 @@ _CLAIM: Final = Query(
     WITH due AS MATERIALIZED (
         SELECT delivery.event_id FROM endpoint_deliveries AS delivery
         WHERE delivery.tenant = :tenant AND delivery.endpoint_id = :endpoint_id AND {_DUE}
+        AND (:has_time_left OR delivery.expires_at <= :now)
         AND NOT EXISTS (
             SELECT 1 FROM endpoint_deliveries AS earlier WHERE earlier.tenant = delivery.tenant
             AND earlier.endpoint_id = delivery.endpoint_id AND earlier.customer_id = delivery.customer_id
@@ -244,14 +245,18 @@ def _may_have(target: _Target, customer_id: str, granted: Collection[_Grant]) ->
 
 
 def claim_endpoint_deliveries(
-    tx: Transaction, endpoint_id: str, worker: str, *, lease: timedelta, limit: int
+    tx: Transaction, endpoint_id: str, worker: str, *, lease: timedelta, limit: int, only_expired: bool = False
 ) -> list[ClaimedDelivery]:
-    """Due deliveries, one per customer, with what their endpoint's owner may see now."""
+    """Due deliveries, one per customer, with what their endpoint's owner may see now.
+
+    `only_expired`: those whose time for retries is over.
+    """
     now = tx.now()
     target = tx.one(_TARGET, id=endpoint_id)
     if target is None:  # it, or its partner, was disabled meanwhile
         return []
-    claimed = tx.all(_CLAIM, endpoint_id=endpoint_id, worker=worker, now=now, until=now + lease, limit=limit)
+    values = {"endpoint_id": endpoint_id, "worker": worker, "now": now, "until": now + lease, "limit": limit}
+    claimed = tx.all(_CLAIM, has_time_left=not only_expired, **values)
     granted: Collection[_Grant] = ()
     if claimed and target.client is not None and not target.sees_all_customers:
         granted = set(tx.all(_GRANTS, clients=[target.client], customers=[one.customer_id for one in claimed]))
@@ -281,9 +286,12 @@ def retry_endpoint_delivery(
     at: datetime,
     status: int | None,
     error: str,
-    disable_after: timedelta,
+    disable_after: timedelta | None,
 ) -> bool:
-    """Release it, due again at `at`; the customer's later events wait. True if its endpoint is disabled now."""
+    """Release it, due again at `at`; the customer's later events wait. True if its endpoint is disabled now.
+
+    `disable_after`: see `note_failure`.
+    """
     if tx.count(_RETRY, **_key(delivery), worker=worker, at=at, status=status, error=error):
         tx.execute(_HOLD_BACK, endpoint_id=delivery.endpoint_id, customer_id=delivery.customer_id, at=at)
     return note_failure(tx, delivery.endpoint_id, disable_after)
@@ -296,7 +304,7 @@ def bury_endpoint_delivery(
     *,
     status: int | None,
     error: str,
-    disable_after: timedelta,
+    disable_after: timedelta | None,
 ) -> bool:
     """Dead-letter it; the customer's later events continue. True if its endpoint is disabled now."""
     _close(tx, delivery, worker, EndpointDeliveryState.DEAD, status, error)

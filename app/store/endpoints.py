@@ -146,8 +146,13 @@ def note_success(tx: Transaction, endpoint_id: str) -> None:
     tx.execute(_WORKED, id=endpoint_id)
 
 
-def note_failure(tx: Transaction, endpoint_id: str, disable_after: timedelta) -> bool:
-    """True if it is disabled now, because there were only failures for `disable_after`."""
+def note_failure(tx: Transaction, endpoint_id: str, disable_after: timedelta | None) -> bool:
+    """True if it is disabled now, because there were only failures for `disable_after`.
+
+    None: nothing was sent, so the failure does not count.
+    """
+    if disable_after is None:
+        return False
     found = tx.one(_FAILED, id=endpoint_id, now=tx.now())
     if found is None or found.failing_since is None or tx.now() - found.failing_since < disable_after:
         return False

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
 
 from app.endpoints.signing import SecretCipher, new_secret
 from app.store import Store
@@ -250,3 +251,20 @@ def test_what_cannot_be_an_endpoint_is_refused_by_its_rule(gateway: RunningGatew
     assert "no event" in run(gateway, "add", "https://127.0.0.1/", "--events", "MUTATION", expected=2)
     assert "no partner" in run(gateway, "add", "http://127.0.0.1:1/", *events, "--partner", "nobody", expected=1)
     assert table(gateway, "list") == []
+
+
+def test_a_secret_whose_key_is_gone_is_shown_and_can_be_replaced(gateway: RunningGateway) -> None:
+    with Receiver() as receiver:
+        endpoint, before = add(gateway, receiver.url)
+        other = {"VAULTGRAPH_DIGEST_KEY": "another digest key which is long enough 0123456789"}
+        (row,) = json.loads(run(gateway, "list", "--json", **other))
+        assert row["state"] == "secret unreadable"
+        assert table(gateway, "show", endpoint)["state"] == "enabled"
+        refused = run(gateway, "rotate-secret", endpoint, expected=1, **other)
+        assert "cannot be decrypted" in refused
+        after = run(gateway, "rotate-secret", endpoint, "--old-valid-for-h", "0").split()[-1]
+        happen(gateway)
+        eventually(lambda: len(receiver.seen) == 1)
+        Verifier(after).verify(receiver.seen[0].body, receiver.seen[0].headers)
+        with pytest.raises(WebhookVerificationError):
+            Verifier(before).verify(receiver.seen[0].body, receiver.seen[0].headers)

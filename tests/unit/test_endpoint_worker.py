@@ -1,5 +1,8 @@
 """The worker of webhook endpoints, on both databases and over real HTTP: order, retries, claims, grants, keys."""
 
+import asyncio
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -29,6 +32,7 @@ from app.wallet.ids import Ids
 from app.wallet.keys import KeyRing, key_name
 from tests.support.receiver import OK, Answer, Receiver, Webhook
 from tests.support.stores import HandClock
+from tests.support.waiting import eventually
 
 KEY = "a digest key for tests, which is long enough 0123456789"
 NEXT_KEY = "the digest key after it, which is long enough 0123456789"
@@ -368,3 +372,71 @@ async def test_secrets_are_encrypted_anew_under_the_first_key(store: Store) -> N
             await settle(worker)
         (webhook,) = receiver.seen
         Verifier(secret.reveal()).verify(webhook.body, webhook.headers)
+
+
+@pytest.mark.parametrize("is_key_configured", [False, True])
+async def test_a_secret_that_cannot_be_decrypted_dead_letters_and_is_replayed_later(
+    store: Store, clock: HandClock, is_key_configured: bool
+) -> None:
+    """Without its key, and with a key of its name that does not decrypt it. The other endpoint is not affected."""
+    with Receiver() as receiver:
+        added, secret = await endpoint(store, receiver.url)
+        others, _ = await endpoint(store, receiver.url)
+        broken = keys().first.seal("another endpoint", secret) if is_key_configured else added.secret
+        stored_key = key_name(KEY if is_key_configured else NEXT_KEY)
+        assert await store.endpoints.reseal(added, secret=broken, old_secret=None, secret_key=stored_key)
+        event = await happen(store)
+        outcomes: list[str] = []
+        async with working(store, on_attempt=outcomes.append) as worker:
+            for _ in range(100):
+                await worker._now_and_then()
+                await worker.work_once()
+                await worker.wait()
+                found = {one.endpoint_id: one for one in await store.endpoint_deliveries.page(added.id)}[added.id]
+                if found.state is EndpointDeliveryState.DEAD:
+                    break
+                assert found.next_attempt_at is not None
+                clock.advance(seconds=max((found.next_attempt_at - clock()).total_seconds(), 3600))
+            assert (found.state, found.error) == (EndpointDeliveryState.DEAD, "SECRET_UNREADABLE")
+            assert timedelta(days=3) <= clock() - found.created_at < timedelta(days=3, hours=7)
+            assert (receiver.ids, outcomes.count("dead")) == ([event], 1), "the other endpoint's"
+            stored = await store.endpoints.endpoint(added.id)
+            assert stored is not None
+            assert (stored.failing_since, stored.disabled_at) == (None, None), "it is not the receiver's failure"
+            sealed = keys().first.seal(added.id, secret)
+            await store.endpoints.reseal(stored, secret=sealed, old_secret=None, secret_key=key_name(KEY))
+            assert await store.transaction(replay, added.id, event)
+            await settle(worker)
+        assert receiver.ids == [event, event]
+        Verifier(secret.reveal()).verify(receiver.seen[1].body, receiver.seen[1].headers)
+        assert await states(store, others.id) == {event: ("DELIVERED", 1, None)}
+
+
+async def test_slow_endpoints_leave_room_for_the_others(store: Store) -> None:
+    is_open = threading.Event()
+
+    def answer(webhook: Webhook) -> Answer:
+        if webhook.path != "/hook/fast":
+            is_open.wait(30)
+        return OK
+
+    with Receiver(answer) as receiver:
+        for number in range(10):
+            await endpoint(store, f"{receiver.url}/{number}")
+        for number in range(8):
+            await happen(store, f"cus_{number}")
+        async with working(store, pace={"concurrency": 8}) as worker:
+            try:
+                await worker.work_once()
+                assert Counter(worker._running.values()) == {6: 10}, "the fair share of 64"
+                await endpoint(store, f"{receiver.url}/fast")
+                event = await happen(store, "cus_z")
+                await worker.work_once()
+                await asyncio.to_thread(eventually, lambda: ("/hook/fast", event) in seen(receiver))
+                assert not is_open.is_set()
+            finally:
+                is_open.set()
+
+
+def seen(receiver: Receiver) -> list[tuple[str, str]]:
+    return [(one.path, one.id) for one in receiver.seen]

@@ -27,7 +27,7 @@ NUMBER = "4242424242424242"
 pytestmark = [pytest.mark.xdist_group("node"), pytest.mark.timeout(500)]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def built() -> Path:
     """The app, generated, type-checked and bundled as its README says."""
     require_node()

@@ -71,6 +71,19 @@ def caselle_methods() -> list[dict[str, Any]]:
     return [first, second, account]
 
 
+def caselle_customer() -> dict[str, Any]:
+    """The reply to setting the default: the customer, whose default is now the second card."""
+    return {
+        "uid": "@ID@",
+        "reference_id": "@ID@",
+        "name": "Load Customer",
+        "email": None,
+        "created_at": "2026-08-14T10:43:52Z",
+        "updated_at": "2026-08-14T10:43:52Z",
+        "default_saved_payment_method_uid": "spm_02",
+    }
+
+
 def _card(number: int, is_primary: int) -> dict[str, Any]:
     child = {
         "id": number,

@@ -82,6 +82,7 @@ _COLUMNS: Final = (
     "p50 / p99 ms",
     "over the vaults ms",
     "CPU us",
+    "over five vault calls us",
     "calls",
     "RSS MB",
     "foreign CPU",
@@ -156,12 +157,12 @@ class Comparison:
             yield number
 
     def _loads(self, ground: Ground, questions: Mapping[str, Question]) -> Iterator[str]:
-        scripts = {}
+        scripts = {party.name: self._script(party, questions[party.name], ground) for party in self._parties}
+        reads = {party.name: self._script(party, WALLET, ground) for party in self._parties}
         for party in self._parties:
-            question = questions[party.name]
-            length = len(party.ask(question.body(1)))
-            scripts[party.name] = question.write_script(ground.folder, party.headers, length)
             self._warm(party, scripts[party.name], ground)
+            if self.case.is_writing:
+                self._warm(party, reads[party.name], ground)
         floor_ms = 0.0
         if self.case.delay_ms:
             floor_ms = _SEQUENTIAL_CALLS * call_ms(ground.vaults)
@@ -169,11 +170,18 @@ class Comparison:
         yield _head(_COLUMNS)
         for clients in self.case.clients:
             samples: dict[str, list[Sample]] = {party.name: [] for party in self._parties}
+            five_calls: dict[str, list[Sample]] = {party.name: [] for party in self._parties}
             for _ in self._rounds():
                 for party in self._parties:
                     load = partial(self._load, party, scripts[party.name], ground, clients)
                     samples[party.name].append(self._least_disturbed(load))
-            yield from _rows(clients, samples, floor_ms if clients == 1 else 0)
+                    if self.case.is_writing:
+                        load = partial(self._load, party, reads[party.name], ground, clients)
+                        five_calls[party.name].append(self._least_disturbed(load))
+            yield from _rows(clients, samples, five_calls, floor_ms if clients == 1 else 0)
+
+    def _script(self, party: Party, question: Question, ground: Ground) -> Path:
+        return question.write_script(ground.folder, party.headers, len(party.ask(question.body(1))))
 
     def _load(self, party: Party, script: Path, ground: Ground, clients: int) -> Sample:
         meter = Meter(party.pid, ground.counter)
@@ -252,7 +260,9 @@ def _size(value: Any) -> str:
     return f"{len(value)} of " if isinstance(value, list) else ""
 
 
-def _rows(clients: int, samples: dict[str, list[Sample]], floor_ms: float) -> Iterator[str]:
+def _rows(
+    clients: int, samples: dict[str, list[Sample]], five_calls: dict[str, list[Sample]], floor_ms: float
+) -> Iterator[str]:
     names = list(samples)
     ours = next((name for name in names if name.startswith("ours")), names[0])
     middle = statistics.median
@@ -260,11 +270,14 @@ def _rows(clients: int, samples: dict[str, list[Sample]], floor_ms: float) -> It
         ratios = [mine.per_s / (base.per_s or math.nan) for mine, base in zip(found, samples[ours], strict=True)]
         p50_ms = middle(one.p50_ms for one in found)
         over = f"{p50_ms - floor_ms:.1f}" if floor_ms else "-"
+        cpu_us = middle(one.cpu_us for one in found)
+        read = five_calls[name]
+        over_us = f"{cpu_us - middle(one.cpu_us for one in read):.0f}" if read else "-"
         yield (
             f"| {clients} | {name} | {middle(one.per_s for one in found):.0f} "
             f"({min(one.per_s for one in found):.0f}-{max(one.per_s for one in found):.0f}) | {middle(ratios):.2f} | "
             f"{p50_ms:.1f} / {middle(one.p99_ms for one in found):.1f} | {over} | "
-            f"{middle(one.cpu_us for one in found):.0f} | {middle(one.calls for one in found):.1f} | "
+            f"{cpu_us:.0f} | {over_us} | {middle(one.calls for one in found):.1f} | "
             f"{max(one.rss_mb for one in found):.0f} | {100 * max(one.foreign for one in found):.0f} % | "
             f"{sum(one.bad for one in found)} |"
         )

@@ -61,6 +61,7 @@ def write(
         profile=edit(_text(bodies.jpmorgan_profile(), "$1")),
         status=edit(_text(bodies.jpmorgan_status(), "$1")),
         caselle=edit(_text(bodies.caselle_methods())),
+        chosen=edit(_text(bodies.caselle_customer(), "$1")),
     )
     path = folder / "nginx.conf"
     path.write_text(text, "utf-8")
@@ -164,6 +165,7 @@ http {{
     location /aloha/ {{ {answer} '{aloha}'; {end} }}
     location ~ ^/jpmorgan/.*consumer-profiles/(\\w+)/payment-methods/ {{ {answer} '{status}'; {end} }}
     location ~ ^/jpmorgan/.*consumer-profiles/(\\w+)$ {{ {answer} '{profile}'; {end} }}
+    location ~ ^/caselle/.*customers/(\\w+)/default-payment-method$ {{ {answer} '{chosen}'; {end} }}
     location /caselle/ {{ {answer} '{caselle}'; {end} }}
     location ~ /oauth2/token$ {{
       return 200 '{{"access_token":"stub","expires_in":86400,"token_type":"Bearer"}}';

@@ -19,8 +19,8 @@ Cases (default: all):
     large-hit   the same from the cache
 
 Parties: ours (the default settings), ours-aiohttp, apollo, yoga, hive (all but the mutation), tailcall (only uncached
-and slow), and yoga-fetch, which is not in the default. A party that cannot be started, and a case that a party does not
-support, is reported and skipped.
+and slow). Not in the default: ours-traced (the log as JSON, and traces of 10 % of the requests sent to a collector) and
+yoga-fetch.
 
 Two cores: gateways on core 0, one at a time under load; the vaults' stub (nginx) and the load (wrk) on core 1. Needs
 Linux, `wrk`, `nginx` with its Lua module (Debian: wrk, nginx-light, libnginx-mod-http-lua), Node.js,

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from app.store import Store, migrate
 from bench.compare import stub
 from bench.compare.ground import Ground, Party, free_port, process, ready
 from bench.compare.questions import CUSTOMERS
+from tests.support.otlp import collecting
 
 
 @contextmanager
@@ -25,7 +26,9 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
     folder, port = ground.folder_of(name), free_port()
     tokens = development.DevTokens.open(folder)
     settings = folder / "vaultgraph.toml"
-    settings.write_text(settings_of(ground, folder, tokens.jwks_path, port, name.partition("-")[2] or "lean"))
+    is_traced = name == "ours-traced"
+    transport = "lean" if is_traced else name.partition("-")[2] or "lean"
+    settings.write_text(settings_of(ground, folder, tokens.jwks_path, port, transport))
     asyncio.run(_link_customers(f"sqlite:///{folder / 'vaultgraph.db'}"))
     headers, other = (
         {"authorization": f"Bearer {tokens.mint(name=caller, valid_for_s=14_400)}"} for caller in ("bench", "other")
@@ -38,8 +41,18 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
         command = [sys.executable, "-m", "bench.compare.serve"]
         environ["PYTHONPATH"] = str(Path.cwd())
     command += ["serve", "--config", settings]
-    with process(command, environ, folder) as pid:
-        yield ready(Party(name, f"http://127.0.0.1:{port}/graphql", pid, headers, other), folder)
+    with collecting() if is_traced else nullcontext() as collector:
+        if collector is not None:
+            environ |= {
+                "VAULTGRAPH_LOG__FORMAT": "json",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+                "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+                "OTEL_TRACES_SAMPLER_ARG": "0.1",
+            }
+        with process(command, environ, folder) as pid:
+            yield ready(Party(name, f"http://127.0.0.1:{port}/graphql", pid, headers, other), folder)
+        if collector is not None and not collector.spans:
+            raise RuntimeError("the gateway sent no spans")
 
 
 _SMALLER: Final = {"PYTHONNODEBUGRANGES": "1"}

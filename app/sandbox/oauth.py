@@ -15,9 +15,9 @@ from app.sandbox.base import Emulator, Json, Switch
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 LIFETIME_SWITCH: Final = Switch(
-    ("3600", "1", "2", "5", "10", "30", "60", "300", "86400"), "Lifetime of an access token, in seconds."
+    ("3600", "1", "2", "5", "10", "30", "60", "300", "86400"), "Lifetime of an access token in seconds."
 )
-REVOKE_SWITCH: Final = Switch(("no", "now"), "`now` revokes all access tokens, once.")
+REVOKE_SWITCH: Final = Switch(("no", "now"), "`now` revokes every access token issued so far, once.")
 
 
 class TokenRefused(Exception):

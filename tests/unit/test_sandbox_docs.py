@@ -1,4 +1,4 @@
-"""`docs/sandbox.md` lists every fault kind and every switch as the emulators declare it."""
+"""`docs/sandbox.md` lists every fault kind and every switch of the emulators."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ def test_every_fault_kind_has_its_row() -> None:
     assert [kind for kind in FaultKind if f"\n| `{kind}` |" not in DOCS] == []
 
 
-def test_every_switch_has_its_row() -> None:
+def test_every_switch_is_listed() -> None:
     rows = [
-        f"| {emulator.name} | `{name}` | {' '.join(f'`{value}`' for value in switch.allowed)} | {switch.about} |"
+        f"| {emulator.name} | {' '.join(f'`{name}`' for name in emulator.switches)} |"
         for emulator in the_four(SandboxClock())
-        for name, switch in emulator.switches.items()
     ]
-    shown = [line for line in DOCS.splitlines() if line.startswith(("| loanpro", "| aloha", "| jpmorgan", "| caselle"))]
-    assert shown == rows
+    assert [
+        line for line in DOCS.splitlines() if line.startswith(("| loanpro", "| aloha", "| jpmorgan", "| caselle"))
+    ] == rows

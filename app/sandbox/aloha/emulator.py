@@ -39,13 +39,15 @@ class _AlohaReply:
 class AlohaEmulator(Emulator):
     name: ClassVar[str] = "aloha"
     switches: ClassVar[Mapping[str, Switch]] = {
-        "DUPLICATE_TOKEN": Switch(("new_account", "same_account", "reject"), "Saving a token again."),
-        "PAYMENTS_SHAPE": Switch(("array", "single_or_array", "single"), "Shape of lists."),
-        "EMPTY_PAYMENTS": Switch(("not_found", "empty_array"), "A list when nothing is saved."),
-        "DUPLICATE_EMAIL_STATUS": Switch(("400", "409"), "Status of DuplicateKey."),
-        "ENABLE_PAYMENT_DELETE": Switch(("0", "1"), "The undocumented DELETE of one payment."),
+        "DUPLICATE_TOKEN": Switch(("new_account", "same_account", "reject"), "Result of saving a token again."),
+        "PAYMENTS_SHAPE": Switch(
+            ("array", "single_or_array", "single"), "Shape of the list reply: the help page shows one object."
+        ),
+        "EMPTY_PAYMENTS": Switch(("not_found", "empty_array"), "List reply when nothing is saved."),
+        "DUPLICATE_EMAIL_STATUS": Switch(("400", "409"), "The HTTP status of DuplicateKey."),
+        "ENABLE_PAYMENT_DELETE": Switch(("0", "1"), "Whether the undocumented DELETE of one payment exists."),
         "ENABLED_PROVIDERS": Switch(("2,4,6", "2", "4", "6", "2,4", "2,6", "4,6"), "The company's payment providers."),
-        "PAST_EXPIRATION": Switch(("accept", "reject"), "Saving a token with a past expiry."),
+        "PAST_EXPIRATION": Switch(("accept", "reject"), "Whether a token with a past expiry date can be saved."),
     }
 
     def demo_state(self) -> Json:

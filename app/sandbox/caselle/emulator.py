@@ -49,19 +49,19 @@ class CaselleEmulator(JsonApiEmulator):
     error_type: ClassVar[str] = CaselleRefusal.media_type
     switches: ClassVar[Mapping[str, Switch]] = {
         "LIST_SHAPE": Switch(("bare", "wrapped"), 'Lists as a bare array, or as `{"value": [...]}`.'),
-        "PAGE_SIZE": Switch(("none", "1", "2", "5", "50"), "Page size of lists; pages are wrapped."),
+        "PAGE_SIZE": Switch(("none", "1", "2", "5", "50"), "Page size of saved method lists; pages are wrapped lists."),
         "PAGE_HINT": Switch(
             ("next_link", "relative", "has_more", "silent"),
-            "What marks a page that is not the last.",
+            "What marks a page as not the last: an absolute or relative `@odata.nextLink`, `has_more`, or nothing.",
         ),
         "DEFAULT_MARKER": Switch(
             ("both", "list", "customer"),
-            "Where the default is shown.",
+            "Where the default is shown: `is_default` in lists, the customer's uid, or both.",
         ),
-        "DEFAULT_ANSWER": Switch(("customer", "empty"), "Reply to setting the default."),
+        "DEFAULT_ANSWER": Switch(("customer", "empty"), "Setting the default: 200 with the customer, or 204."),
         "CAPTURE_AMOUNTS": Switch(
             ("required", "optional"),
-            "Fee and total in a capture.",
+            "Whether a capture must repeat fee and total: pages disagree, one sends the quote's body again.",
         ),
         "TOKEN_EXPIRES_IN": LIFETIME_SWITCH,
         "REVOKE_TOKENS": REVOKE_SWITCH,

@@ -33,13 +33,15 @@ class JpMorganEmulator(JsonApiEmulator):
     switches: ClassVar[Mapping[str, Switch]] = {
         "PROFILE_ID": Switch(
             ("generated", "external"),
-            "`consumerProfileId`: six characters, or the external id.",
+            "`consumerProfileId` of a new profile: six characters, or the upper-cased external id.",
         ),
-        "PAN_LENGTH": Switch(("13_to_19", "exactly_16"), "Card number lengths."),
-        "FIRST_SIX": Switch(("omitted", "shown"), "`first6CardNumber` of cards."),
+        "PAN_LENGTH": Switch(
+            ("13_to_19", "exactly_16"), "Card number lengths: those of the networks, or of the schema."
+        ),
+        "FIRST_SIX": Switch(("omitted", "shown"), "Whether cards show `first6CardNumber`."),
         "ADDRESSES_AFTER_DEFAULT": Switch(
             ("kept", "in_use"),
-            "Addresses after a default was set.",
+            "Addresses after a default was set: all, or those that a payment method uses. The samples disagree.",
         ),
         "TOKEN_EXPIRES_IN": LIFETIME_SWITCH,
         "REVOKE_TOKENS": REVOKE_SWITCH,

@@ -30,19 +30,21 @@ class LoanProEmulator(Emulator):
     switches: ClassVar[Mapping[str, Switch]] = {
         "LINK_RESPONSE": Switch(
             ("expanded_newest_last", "deferred", "expanded_newest_first"),
-            "Payment profiles in the reply of a PUT.",
+            "Reply of a customer PUT that changes payment profiles: all of them, or none; pages disagree.",
         ),
-        "PRIMARY_CONFLICT": Switch(("reject", "last_wins"), "A second primary or secondary profile."),
-        "ALLOW_DUPLICATE_TOKEN": Switch(("1", "0"), "One token in several active profiles."),
-        "FLAGS": Switch(("ints", "strings"), "Flags as 1 or as '1'."),
-        "CARD_DETAILS": Switch(("full", "none"), "Number, brand, expiry and holder of cards."),
-        "TOKEN_ECHO": Switch(("encoded", "decoded", "none"), "A profile's token in replies."),
-        "PAGE_SIZE": Switch(("none", "1", "2", "5", "50"), "Page size of lists, with or without `nopaging`."),
+        "PRIMARY_CONFLICT": Switch(("reject", "last_wins"), "Effect of a second primary or secondary profile."),
+        "ALLOW_DUPLICATE_TOKEN": Switch(("1", "0"), "Whether a token may be linked to several active profiles."),
+        "FLAGS": Switch(("ints", "strings"), "Whether isPrimary, isSecondary and active come as 1 or as '1'."),
+        "CARD_DETAILS": Switch(("full", "none"), "Whether LMS shows a card's number, brand, expiry and holder."),
+        "TOKEN_ECHO": Switch(("encoded", "decoded", "none"), "Form of a profile's token in LMS replies."),
+        "PAGE_SIZE": Switch(
+            ("none", "1", "2", "5", "50"), "Page size of payment profile lists, with or without `nopaging`."
+        ),
         "PAGE_HINT": Switch(
             ("summary", "next_link", "silent"),
-            "What marks a page that is not the last.",
+            "What marks a page as not the last: `summary.total`, `__next`, or nothing.",
         ),
-        "SEARCH_DELAY_S": Switch(("0", "1", "2", "5", "10", "60"), "Lag of the search index."),
+        "SEARCH_DELAY_S": Switch(("0", "1", "2", "5", "10", "60"), "Lag of the search index in seconds."),
     }
 
     def demo_state(self) -> Json:

@@ -1,5 +1,6 @@
 """One handler for all loggers, in two formats; the state of dependencies, once per change."""
 
+import asyncio
 import json
 import logging
 import subprocess
@@ -166,3 +167,31 @@ def test_a_dependency_is_logged_when_its_state_changes(caplog: pytest.LogCapture
         "redis works again",
     ]
     assert [record.__dict__["state"] for record in caplog.records] == ["down", "up"]
+
+
+async def test_one_success_is_enough_for_a_dependency_that_is_rarely_used(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    recovered = asyncio.Event()
+
+    class Watching(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.__dict__["state"] == "up":
+                recovered.set()
+
+    once, unstable = (Dependency(name, "calls fail", clock=lambda: now) for name in ("once", "unstable"))
+    log, watching = logging.getLogger("vaultgraph.dependency"), Watching()
+    log.addHandler(watching)
+    try:
+        with caplog.at_level(logging.INFO, log.name):
+            once.failed("refused")
+            unstable.failed("refused")
+            now = 4.99
+            unstable.worked()  # would count before `once`, which starts to wait later
+            unstable.failed("refused")
+            once.worked()
+            assert not once.is_up
+            await asyncio.wait_for(recovered.wait(), 30)
+    finally:
+        log.removeHandler(watching)
+    assert once.is_up
+    assert not unstable.is_up

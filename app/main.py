@@ -19,7 +19,7 @@ from app.api.audit import Audit
 from app.api.auth.compose import build_callers
 from app.api.auth.key_uses import KeyUseRecorder
 from app.api.compose import agent_endpoint, endpoint_limits, limits_of, origin_policy, socket_limits
-from app.api.cors import Cors
+from app.api.cors import Cors, HostChecked
 from app.api.documents.compose import DocumentServices
 from app.api.endpoint import GraphQLEndpoint
 from app.api.health import Probe, healthz, readyz
@@ -362,7 +362,7 @@ class Gateway:
         if is_development or self.settings.metrics_token:
             routes.append(Route("/metrics", self.metrics_page))
         if (folder := graphiql.assets_folder()) is not None and is_development:
-            routes.append(Mount(graphiql.ASSETS_PATH, StaticFiles(directory=folder)))
+            routes.append(Mount(graphiql.ASSETS_PATH, HostChecked(StaticFiles(directory=folder), origins)))
         self.status = StatusPages(
             self._shared_metrics or self.metrics,
             self.metrics_page.refresh,
@@ -370,7 +370,7 @@ class Gateway:
             token=self._page_token,
             is_development=is_development,
         )
-        routes += self.status.routes()
+        routes += self.status.routes(origins)
         self._endpoint.doors |= self.status.doors(policy)
         return GatewayApp(Cors(self._endpoint, origins), routes, self._lifespan, self._endpoint.doors)
 

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.negotiation import is_json_body
 from app.api.problems import RequestRefused
+from app.api.response import HttpResponse, encode
 from app.server.addresses import is_loopback
 
 # A page of another origin cannot send these without a preflight, and no proxy adds them.
@@ -102,6 +103,23 @@ class OriginPolicy:
         if self._serves is not None:
             return self._serves(_host(headers.get("host", "")))
         return not self._hosts or _host(headers.get("host", "")) in self._hosts
+
+
+class HostChecked:
+    """An ASGI application outside the GraphQL endpoint, such as static files, behind the policy's check of Host."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]], policy: OriginPolicy) -> None:
+        self._app = app
+        self._policy = policy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if self._policy.limits_hosts:
+                self._policy.check_host(Headers(scope=scope))
+        except RequestRefused as refused:
+            await HttpResponse(refused.status, encode({"errors": refused.as_errors()})).send(send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class Cors(CORSMiddleware):

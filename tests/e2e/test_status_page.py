@@ -49,8 +49,9 @@ def test_its_data_needs_the_scope_explore(start_gateway: StartGateway) -> None:
 
 def test_its_token_is_not_for_pages_of_other_hosts(start_gateway: StartGateway) -> None:
     gateway = start_gateway(has_page_token=True)
-    rebound = gateway.request("GET", "/", headers={"host": "rebound.example"})
-    assert (rebound.status, rebound.codes) == (403, ["FORBIDDEN"])
+    for path in ("/", "/status/status.js"):
+        rebound = gateway.request("GET", path, headers={"host": "rebound.example"})
+        assert (rebound.status, rebound.codes) == (403, ["FORBIDDEN"]), path
     shown = gateway.request("GET", "/", headers={"authorization": "", "accept": "text/html"})
     assert shown.status == 200
     assert b'"token": "' in shown.raw

@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import pairwise
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
 from math import ceil
 from typing import Any, Final, NamedTuple
 
@@ -12,35 +11,24 @@ from prometheus_client.metrics_core import Metric
 
 MINUTES: Final = 60
 _EVERY_S: Final = 15.0
-_COUNTERS: Final = frozenset(
-    {
-        "vaultgraph_upstream_calls_total",
-        "vaultgraph_upstream_seconds_bucket",
-        "vaultgraph_requests_total",
-        "vaultgraph_snapshot_reads_total",
-    }
-)
 _ANSWERED: Final = frozenset({"ok", "client_error"})
-_NOT_COUNTED: Final = frozenset({"cancelled"})
+_NOT_COUNTED: Final = "cancelled"
 _NO_CALL: Final = frozenset({"fresh", "joined"})
 """Reads that caused no call to a vault."""
 
 Series = tuple[str, frozenset[tuple[str, str]]]
 """The name of a sample and its labels."""
 
+Line = tuple[str, str]
+"""What the report counts by minute: calls and errors of a vault, requests by outcome, reads with and without a call."""
 
-class _Sample(NamedTuple):
+
+class _Increases(NamedTuple):
+    """What has happened since the sample before. `buckets`: of a vault's histogram, by upper bound in seconds."""
+
     at: float
-    values: Mapping[Series, float]
-
-
-class _Change(NamedTuple):
-    """An increase of one counter. `minute` counts from the start of the report's hour."""
-
-    minute: int
-    name: str
-    labels: dict[str, str]
-    by: float
+    lines: Mapping[Line, float]
+    buckets: Mapping[str, Mapping[float, float]]
 
 
 class StatusHistory:
@@ -57,7 +45,8 @@ class StatusHistory:
         self._families = families
         self._vaults = vaults
         self._clock = clock
-        self._samples: deque[_Sample] = deque(maxlen=int(MINUTES * 60 / _EVERY_S) + 1)
+        self._last: Mapping[Series, float] | None = None
+        self._samples: deque[_Increases] = deque(maxlen=int(MINUTES * 60 / _EVERY_S) + 1)
 
     async def run(self) -> None:
         """Sample until cancelled."""
@@ -66,9 +55,33 @@ class StatusHistory:
             await asyncio.sleep(_EVERY_S)
 
     def sample(self) -> None:
-        """Remember the counters as they are now."""
-        values = {series: value for series, value in self._values().items() if series[0] in _COUNTERS}
-        self._samples.append(_Sample(self._clock(), values))
+        """Remember what the counters have gained. Only that is kept, so that a report adds few numbers."""
+        now = self._values()
+        self._samples.append(self._increases(now))
+        self._last = now
+
+    def _increases(self, now: Mapping[Series, float]) -> _Increases:
+        lines: dict[Line, float] = defaultdict(float)
+        buckets: dict[str, dict[float, float]] = defaultdict(lambda: defaultdict(float))
+        before = now if self._last is None else self._last
+        for (name, labels), value in now.items():
+            by = value - before.get((name, labels), 0.0)
+            if by <= 0:
+                continue
+            match name:
+                case "vaultgraph_upstream_calls_total":
+                    found = dict(labels)
+                    if found["outcome"] != _NOT_COUNTED:
+                        lines["calls", found["vault"]] += by
+                        lines["errors", found["vault"]] += 0.0 if found["outcome"] in _ANSWERED else by
+                case "vaultgraph_upstream_seconds_bucket":
+                    found = dict(labels)
+                    buckets[found["vault"]][float(found["le"])] += by
+                case "vaultgraph_requests_total":
+                    lines["requests", dict(labels)["outcome"]] += by
+                case "vaultgraph_snapshot_reads_total":
+                    lines["reads", "without call" if dict(labels)["source"] in _NO_CALL else "with call"] += by
+        return _Increases(self._clock(), lines, buckets)
 
     def _values(self) -> dict[Series, float]:
         return {
@@ -80,18 +93,13 @@ class StatusHistory:
     def report(self) -> dict[str, Any]:
         """The content of `/status.json`. Lists have one item per minute, the oldest first; null means unknown."""
         now = self._values()
-        changes = list(self._changes(now))
+        hour = _Hour(self._increases(now), self._samples)
 
         def state(name: str, **labels: str) -> float | None:
             return now.get((name, frozenset(labels.items())))
 
-        def of(name: str, **labels: str) -> list[_Change]:
-            wanted = labels.items()
-            return [one for one in changes if one.name == name and wanted <= one.labels.items()]
-
-        reads = of("vaultgraph_snapshot_reads_total")
-        without_call = sum(one.by for one in reads if one.labels["source"] in _NO_CALL)
-        all_reads = sum(one.by for one in reads)
+        without_call, with_call = sum(hour["reads", "without call"]), sum(hour["reads", "with call"])
+        all_reads = without_call + with_call
         return {
             "version": next((dict(labels)["version"] for name, labels in now if name == "vaultgraph_build_info"), None),
             "workers": state("vaultgraph_workers"),
@@ -102,14 +110,14 @@ class StatusHistory:
                     "name": name,
                     "displayName": shown,
                     "circuit": _circuit(now, name),
-                    **_calls(of("vaultgraph_upstream_calls_total", vault=name)),
-                    **_latency(of("vaultgraph_upstream_seconds_bucket", vault=name)),
+                    "calls": hour["calls", name],
+                    "errors": hour["errors", name],
+                    "p95Ms": [_p95(buckets) for buckets in hour.buckets[name]],
                 }
                 for name, shown in self._vaults.items()
             ],
             "requests": {
-                outcome: _per_minute(of("vaultgraph_requests_total", outcome=outcome))
-                for outcome in ("ok", "refused", "shed", "failed", "disconnected")
+                outcome: hour["requests", outcome] for outcome in ("ok", "refused", "shed", "failed", "disconnected")
             },
             "cacheHitRate": without_call / all_reads if all_reads else None,
             "journal": {
@@ -122,15 +130,31 @@ class StatusHistory:
             },
         }
 
-    def _changes(self, now: Mapping[Series, float]) -> Iterator[_Change]:
-        """What changed since the first sample of the hour, with the values of `now` as the last sample."""
-        last = _Sample(self._clock(), {series: value for series, value in now.items() if series[0] in _COUNTERS})
+
+class _Hour(dict[Line, list[int]]):
+    """Increases by minute, of the hour up to `last`. A call that the gateway itself gave up is no call.
+
+    `buckets`: per vault and minute, of its histogram.
+    """
+
+    def __init__(self, last: _Increases, samples: Iterable[_Increases]) -> None:
+        super().__init__()
+        self.buckets: dict[str, list[dict[float, float]]] = defaultdict(lambda: [{} for _ in range(MINUTES)])
         start = last.at - MINUTES * 60
-        for before, after in pairwise([*self._samples, last]):
-            minute = ceil((after.at - start) / 60) - 1
-            for series, value in after.values.items() if minute >= 0 else ():
-                if (by := value - before.values.get(series, 0.0)) > 0:
-                    yield _Change(minute, series[0], dict(series[1]), by)
+        for one in [*samples, last]:
+            minute = ceil((one.at - start) / 60) - 1
+            if minute < 0:
+                continue
+            for line, by in one.lines.items():
+                self[line][minute] += int(by)
+            for vault, counts in one.buckets.items():
+                found = self.buckets[vault][minute]
+                for upto, by in counts.items():
+                    found[upto] = found.get(upto, 0.0) + by
+
+    def __missing__(self, line: Line) -> list[int]:
+        self[line] = [0] * MINUTES
+        return self[line]
 
 
 def _is_up(value: float | None) -> bool | None:
@@ -145,33 +169,8 @@ def _circuit(now: Mapping[Series, float], vault: str) -> str | None:
     return None
 
 
-def _per_minute(changes: Iterable[_Change]) -> list[int]:
-    counts = [0] * MINUTES
-    for one in changes:
-        counts[one.minute] += int(one.by)
-    return counts
-
-
-def _calls(changes: list[_Change]) -> dict[str, Any]:
-    """Calls and failed calls. A call that the gateway itself gave up (`cancelled`) is neither."""
-    counted = [one for one in changes if one.labels["outcome"] not in _NOT_COUNTED]
-    return {
-        "calls": _per_minute(counted),
-        "errors": _per_minute(one for one in counted if one.labels["outcome"] not in _ANSWERED),
-    }
-
-
-def _latency(changes: list[_Change]) -> dict[str, Any]:
-    """`p95Ms`: an upper bound of the 95th percentile, from the histogram's buckets; null in a minute without calls."""
-    by_minute: list[dict[float, float]] = [{} for _ in range(MINUTES)]
-    for one in changes:
-        upto = float(one.labels["le"])
-        by_minute[one.minute][upto] = by_minute[one.minute].get(upto, 0.0) + one.by
-    return {"p95Ms": [_p95(buckets) for buckets in by_minute]}
-
-
 def _p95(buckets: Mapping[float, float]) -> float | None:
-    """`buckets` are cumulative: calls that took at most so many seconds."""
+    """The 95th percentile in ms, or a bit more. `buckets` are cumulative: calls that took at most so many seconds."""
     total = max(buckets.values(), default=0.0)
     if not total:
         return None

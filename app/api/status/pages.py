@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from app.api.cors import HostChecked, OriginPolicy
 from app.api.disconnect import DisconnectWatch
 from app.api.limits.limiter import EXPLORE
 from app.api.problems import RequestRefused
@@ -64,10 +65,12 @@ class StatusPages:
         headers = {"content-security-policy": _CSP, "x-frame-options": "DENY"}
         self._page = HttpResponse(200, page.encode(), "text/html; charset=utf-8", headers)
 
-    def routes(self) -> list[BaseRoute]:
-        routes: list[BaseRoute] = [Mount(_FILES, StaticFiles(directory=self._folder))]
+    def routes(self, origins: OriginPolicy) -> list[BaseRoute]:
+        """Static files, under the host names of everything else."""
+        routes: list[BaseRoute] = [Mount(_FILES, HostChecked(StaticFiles(directory=self._folder), origins))]
         if self._documentation is not None:
-            routes.append(Mount(_DOCUMENTATION, StaticFiles(directory=self._documentation, html=True)))
+            documentation = StaticFiles(directory=self._documentation, html=True)
+            routes.append(Mount(_DOCUMENTATION, HostChecked(documentation, origins)))
         return routes
 
     def doors(self, policy: RequestPolicy) -> dict[str, Door]:

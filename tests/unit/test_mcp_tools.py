@@ -126,6 +126,25 @@ def test_keys_are_put_where_the_variables_have_them() -> None:
     assert (query.variables({}, "k"), query.result({"data": {}}, "k")) == ({}, ({"data": {}}, False))
 
 
+def test_a_default_of_the_document_does_not_give_every_call_the_same_key() -> None:
+    made = tool(
+        'mutation D($key: IdempotencyKey! = "fixed-1", '
+        '$a: DeletePaymentMethodInput! = {id: "x", idempotencyKey: "fixed-2"}, '
+        '$b: DeletePaymentMethodInput! = {id: "x"}) {'
+        f" one: deletePaymentMethod(input: $a) {{ {SELECTED} }} two: deletePaymentMethod(input: $b) {{ {SELECTED} }}"
+        f' three: deletePaymentMethod(input: {{id: "y", idempotencyKey: $key}}) {{ {SELECTED} }} }}'
+    )
+    properties = made.input_schema["properties"]
+    assert {name: one["default"] for name, one in properties.items()} == {"a": {"id": "x"}, "b": {"id": "x"}}
+    for arguments in ({}, {"a": {"id": "x"}}, {"a": {"id": "x"}, "b": {"id": "x"}}):
+        assert made.check.faults(arguments) == []
+        assert made.variables(arguments, "k") == {
+            "key": "k",
+            "a": {"id": "x", "idempotencyKey": "k.1"},
+            "b": {"id": "x", "idempotencyKey": "k.2"},
+        }
+
+
 def test_names_are_unique_short_and_stable() -> None:
     name, long = "query A { viewer { partner } }", f"query {'B' * 80} {{ viewer {{ partner }} }}"
     old, new = Published(name, "old", 1), Published(name, "new", 2)

@@ -27,6 +27,7 @@ from graphql import (
     VariableNode,
     Visitor,
     get_named_type,
+    get_nullable_type,
     is_specified_scalar_type,
     type_from_ast,
     value_from_ast_untyped,
@@ -96,7 +97,20 @@ class JsonSchemas:
 
     def _input(self, kind: Any, description: str | None, default: ValueNode | None) -> JsonSchema:
         made = described(self._value(kind), description)
-        return made if default is None else {**made, "default": value_from_ast_untyped(default)}
+        return made if default is None else {**made, "default": self._visible(kind, value_from_ast_untyped(default))}
+
+    def _visible(self, kind: Any, value: Any) -> Any:
+        """A default without the fields that are hidden."""
+        named = get_nullable_type(kind)
+        if isinstance(named, GraphQLList) and isinstance(value, list):
+            return [self._visible(named.of_type, one) for one in value]
+        if not isinstance(named, GraphQLInputObjectType) or not isinstance(value, dict):
+            return value
+        return {
+            name: self._visible(named.fields[name].type, one)
+            for name, one in value.items()
+            if not self._is_hidden(named.name, name, named.fields[name].type)
+        }
 
     def _value(self, kind: Any) -> JsonSchema:
         return self._present(kind.of_type) if isinstance(kind, GraphQLNonNull) else nullable(self._present(kind))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from graphql import GraphQLInputObjectType, GraphQLNonNull, get_named_type
+from graphql import GraphQLInputObjectType, GraphQLNonNull, get_named_type, value_from_ast_untyped
 
 from app.api.documents.described import DescribedDocument
 from app.api.documents.json_schema import JsonSchema, nullable
@@ -98,10 +98,22 @@ class AgentTool:
         """Where the variables hold idempotency keys."""
         return [*self.document.paths_to(KEY)]
 
+    @cached_property
+    def _defaults(self) -> Mapping[str, Any]:
+        """The document's defaults of variables that are objects."""
+        found = {
+            one.variable.name.value: value_from_ast_untyped(one.default_value)
+            for one in self.document.operation.variable_definitions or ()
+            if one.default_value is not None
+        }
+        return {name: value for name, value in found.items() if isinstance(value, Mapping)}
+
     def variables(self, arguments: Mapping[str, Any], key: str) -> dict[str, Any]:
         """The arguments with idempotency keys: `key`, and for further ones in the same call `key.1`, `key.2`."""
         made = dict(arguments)
         for number, path in enumerate(self.key_paths):
+            if path[0] in self._defaults:  # else the key of the document's default would be every call's
+                made.setdefault(path[0], self._defaults[path[0]])
             _put(made, path, key if number == 0 else f"{key}.{number}")
         return made
 

@@ -89,8 +89,8 @@ class Metrics:
                 ),
                 _Count(
                     "vaultgraph_requests",
-                    "Requests to /graphql, /mcp and /openapi.json by outcome and kind of caller.",
-                    ("outcome", "caller"),
+                    "Requests to /graphql, /mcp and /openapi.json by outcome, kind of caller and transport.",
+                    ("outcome", "caller", "transport"),
                     self._requests,
                 ),
                 _Count(
@@ -158,9 +158,9 @@ class Metrics:
         self._calls[provider, route, outcome] += 1
         self._call_seconds[(provider,)].add(seconds)
 
-    def on_request(self, outcome: str, seconds: float, caller: str, code: str | None) -> None:
-        """`outcome`: see `RequestRecord.outcome`. `caller`: its kind, or anonymous. `code`: the first error's."""
-        self._requests[outcome, caller] += 1
+    def on_request(self, outcome: str, seconds: float, caller: str, code: str | None, transport: str) -> None:
+        """`outcome`, `transport`: see `RequestRecord`. `caller`: its kind, or anonymous. `code`: the first error's."""
+        self._requests[outcome, caller, transport] += 1
         if code is not None:
             self._errors[(code,)] += 1
         self._request_seconds.add(seconds)

@@ -33,7 +33,7 @@ class RequestRecord(Struct):  # created in C, without a Python call: one per req
     """One request, filled while it is served. For a batch, `prepared` has several operations.
 
     `status` stays None if the client disconnected before the response. `code` is the first error's. `has_failed` is
-    True if the gateway failed internally, whatever the status. `transport`: http, sse, multipart or websocket.
+    True if the gateway failed internally, whatever the status. `transport`: http, sse, multipart, websocket or mcp.
     """
 
     request_id: str = ""
@@ -99,7 +99,8 @@ class RequestObserver:
         seconds, outcome = perf_counter() - record.began_at, record.outcome
         caller, prepared = record.caller, record.prepared
         if record.transport != "websocket":
-            self._metrics.on_request(outcome, seconds, "anonymous" if caller is None else caller.kind, record.code)
+            kind = "anonymous" if caller is None else caller.kind
+            self._metrics.on_request(outcome, seconds, kind, record.code, record.transport)
         for one in prepared:
             self._metrics.on_operation(
                 one.operation.name.value if one.operation.name else None,

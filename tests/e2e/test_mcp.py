@@ -45,6 +45,8 @@ async def test_the_tools_are_the_callers_documents(acme: PartnerApp, mode: str) 
         tools = await tools_of(client)
         assert client.session.server_info.name == "vaultgraph"
         assert client.session.protocol_version == ("2026-07-28" if mode == "auto" else "2025-11-25")
+    page = acme.gateway.request("GET", "/metrics").raw
+    assert b'vaultgraph_requests_total{caller="partner",outcome="ok",transport="mcp"}' in page
     assert [*tools] == ["Add", "Delete", "SetDefault", "Wallet"]  # Bin needs a scope, Hidden the flag
     wallet = tools["Wallet"]
     assert wallet.description == "The wallet of one customer."

@@ -41,7 +41,7 @@ def test_counts_follow_the_traffic(start_gateway: StartGateway, sandbox: Running
     assert {outcome for outcome, _, vault in calls if vault == "caselle"} == {"unavailable"}
     assert {outcome for outcome, _, vault in calls if vault != "caselle"} == {"ok"}
     assert not any("37" in route or "88420" in route for _, route, _ in calls), "routes, not paths"
-    assert seen["vaultgraph_requests_total"] == {("staff", "ok"): 3, ("staff", "refused"): 1}
+    assert seen["vaultgraph_requests_total"] == {("staff", "ok", "http"): 3, ("staff", "refused", "http"): 1}
     assert seen["vaultgraph_operations_total"] == {("unnamed", "ok", "query"): 3}
     assert seen["vaultgraph_errors_total"] == {("GRAPHQL_PARSE_FAILED",): 1}
     assert seen["vaultgraph_operation_seconds_count"] == {("unnamed",): 3}
@@ -110,7 +110,7 @@ def test_an_internal_error_is_no_success(start_gateway: StartGateway, monkeypatc
     reply = gateway.query("query Broken " + WALLET)
     assert [one["extensions"]["code"] for one in reply.body["errors"]] == ["INTERNAL_SERVER_ERROR"]
     seen = scraped(gateway)
-    assert seen["vaultgraph_requests_total"] == {("staff", "failed"): 1}
+    assert seen["vaultgraph_requests_total"] == {("staff", "failed", "http"): 1}
     assert seen["vaultgraph_errors_total"] == {("INTERNAL_SERVER_ERROR",): 1}
 
 

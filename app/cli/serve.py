@@ -4,6 +4,7 @@ import asyncio
 import gc
 import socket
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -42,6 +43,8 @@ def command(source: ConfigLocation, workers: int | None) -> None:
             raise SettingsError("mode development runs one worker: set mode to production, or workers to 1")
     if not settings.store.url:
         usable_folder(settings.data_dir)
+    if settings.mcp.enabled:  # at the first request its import would stall all others; workers share it
+        import_module("app.api.mcp.server")
     if workers > 1:
         _supervise(source, settings, workers)
     else:

@@ -30,6 +30,13 @@ settings = load_settings(None, mode="development", data_dir=sys.argv[1], **keys)
 status = asyncio.run(start(Gateway(settings)))
 print(json.dumps([status, *sorted(sys.modules)]))
 """
+_SERVE = """
+import json, os, sys
+import app.cli.serve
+app.cli.serve._run = lambda source, settings: print(json.dumps(sorted(sys.modules)))
+os.environ.update(VAULTGRAPH_MODE="development", VAULTGRAPH_MCP__ENABLED=sys.argv[2])
+app.cli.serve.command(["--data-dir", sys.argv[1]])
+"""
 _WORDS = """
 import click
 import app.errors
@@ -118,6 +125,12 @@ async def test_alembic_comes_only_where_something_has_to_be_migrated(tmp_path: P
     assert ("alembic" in modules) is not is_migrated
     if is_migrated:
         assert _needless(modules) == set()
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_the_sdk_of_mcp_is_loaded_before_serving_if_it_is_enabled(tmp_path: Path, is_enabled: bool) -> None:
+    modules = _loaded(_SERVE, str(tmp_path), str(is_enabled).lower())
+    assert ("mcp.server.lowlevel" in modules, "app.api.mcp.server" in modules) == (is_enabled, is_enabled)
 
 
 def test_without_docstrings_the_gateway_starts_and_says_the_same(tmp_path: Path) -> None:

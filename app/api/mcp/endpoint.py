@@ -48,7 +48,10 @@ _HEAD: Final = 1_000  # bytes of a response in which its kind is found
 
 
 class AgentEndpoint:
-    """`run` runs in the background: it starts the SDK at the first request. `url` is the public address of /mcp."""
+    """`run` runs in the background: it starts the SDK at the first request. `url` is the public address of /mcp.
+
+    Import `app.api.mcp.server` before serving: the import holds the interpreter for half a second.
+    """
 
     def __init__(
         self,

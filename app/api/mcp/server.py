@@ -1,6 +1,6 @@
 """The SDK's server, and what it asks for: the caller's tools, and the result of one call.
 
-Imported at the first request to /mcp: the SDK takes 0.5 s and 40 MB. Source: https://py.sdk.modelcontextprotocol.io
+`vaultgraph serve` imports it at start if MCP is enabled: the SDK takes 0.5 s and 40 MB. Source: https://py.sdk.modelcontextprotocol.io
 """
 
 import logging

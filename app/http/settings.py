@@ -15,56 +15,48 @@ class BreakerSettings(Section, frozen=True):
     window_s: Positive = 10.0
     """Length of the window."""
     failure_ratio: Share = 0.5
-    """The share of failures that opens it."""
+    """Share of failures that opens it."""
     open_for_s: Positive = 5.0
     """How long an open circuit blocks calls."""
 
 
 class ProviderSettings(Section, frozen=True):
-    """What every vault has. With a `proxy`, `transport` is always aiohttp."""
+    """What every vault has."""
 
     enabled: bool = False
-    """A vault that is not enabled is shown as `DISABLED`, and needs no other setting."""
+    """A vault that is not enabled is `DISABLED`, and needs no settings."""
     base_url: str = ""
     """Required."""
     deadline_s: Positive = 3.0
-    """How long a read may take."""
+    """Time limit of a read."""
     write_deadline_s: Positive = 8.0
-    """How long a write may take."""
+    """Time limit of a write."""
     concurrency: Count = 64
-    """Calls at the same time, per process."""
+    """Calls at a time per process."""
     queue_limit: CountOrNone = 1000
-    """Calls that may wait in the queue."""
+    """Calls that may wait."""
     queue_wait_s: ZeroOrMore = 1.0
-    """How long a call may wait; then the vault's row is `THROTTLED`."""
+    """How long a call may wait; then `THROTTLED`."""
     retries: CountOrNone = 2
-    """How often a failed read is repeated."""
+    """Repetitions of a failed read."""
     retry_budget_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.1
     """Retries as a share of all calls, at most."""
     fresh_for_s: ZeroOrMore = 5.0
-    """TTL of the cache: how long a reply is served without a call; 0 calls every time."""
+    """How long a cached reply needs no call; 0 calls every time."""
     stale_if_error_for_s: ZeroOrMore = 600.0
-    """Stale-if-error: how long a reply is served, marked as stale, if the vault fails."""
+    """How long a cached reply is served, marked as stale, if the vault fails."""
     max_body_bytes: Count = 8_000_000
     """Longer replies are refused."""
     max_methods: Count = 1_000
-    """Payment methods of one customer that are read, over all pages of the list; if there are more, the row is
-    `PARTIAL` and `truncated`.
-    """
+    """Payment methods read per customer; with more, the row is `PARTIAL` and `truncated`."""
     transport: Literal["lean", "aiohttp"] = "lean"
-    """The gateway's own HTTP/1.1 client; or `aiohttp`, a general one, if a vault needs it: [decision
-    10](decisions/0010-lean-by-default.md) says when.
-    """
+    """The gateway's HTTP/1.1 client, or `aiohttp` if a vault [needs it](decisions/0010-lean-by-default.md)."""
     proxy: str = ""
-    """URL of an HTTP proxy for this vault and its token endpoint, without credentials: `http://proxy.internal:3128`.
-    The vault is then called over aiohttp, as `vaultgraph check` says.
-    """
+    """HTTP proxy for the vault and its token endpoint, without credentials; implies `aiohttp`."""
     ca_file: str = ""
-    """PEM file with the authorities that are trusted for this vault's URLs and its token endpoint, instead of the
-    public ones.
-    """
+    """PEM file with the authorities trusted for the vault, instead of the public ones."""
     client_cert_file: str = ""
-    """PEM file with the certificate that the gateway presents there; `vaultgraph check` shows when it expires."""
+    """PEM file with the gateway's certificate; `vaultgraph check` shows its expiry."""
     client_key_file: str = ""
-    """PEM file with its key, without a password, readable only by its owner."""
+    """PEM file with its key, without a password, readable by its owner only."""
     breaker: BreakerSettings = BreakerSettings()

@@ -47,46 +47,40 @@ class DefaultSettings(Section, frozen=True):
     """Stored defaults."""
 
     clear_after_s: ZeroOrMore = 300.0
-    """A stored default is cleared if two complete lists at least this far apart both lack it
-    ([defaults](defaults.md)).
-    """
+    """Least time between the two complete lists that must lack a stored default before it is [cleared](defaults.md)."""
 
 
 class ExecutionSettings(Section, frozen=True):
     """How documents are executed."""
 
     plans: bool = True
-    """Runs repeated documents by compiled plans; responses are the same without them."""
+    """Runs repeated documents by compiled plans, with the same responses."""
 
 
 class WatchSettings(Section, frozen=True):
-    """Detection of changes made outside the gateway: the rate of recording observed changes, the polling of vaults
-    without webhooks for subscribers, and the daily jobs.
-    """
+    """Detection of changes made outside the gateway."""
 
     notes_per_s: Positive = 20.0
-    """Changes noticed by reads that are stored per second, at most."""
+    """Changes noticed by reads that are stored per second."""
     every_s: Positive = 30.0
-    """Polling interval for vaults that send no webhooks, for customers with subscribers."""
+    """Polling interval for customers with subscribers, at vaults without webhooks."""
     calls_per_s: Positive = 5.0
-    """Polling calls per second, at most; with many subscribers a round takes longer."""
+    """Polling calls per second."""
     sweep_every_s: Positive = 86_400.0
-    """How often expiries are detected and old records removed."""
+    """Interval of expiry detection and clean-up."""
 
 
 class StoreSettings(Section, frozen=True):
-    """Where the gateway stores what it must not lose, and what processes share."""
+    """The gateway's state."""
 
     url: Secret = Secret("")
-    """`postgresql://...`, or `sqlite:///file`; empty means SQLite in `data_dir`."""
+    """`postgresql://...` or `sqlite:///file`; empty means SQLite in `data_dir`."""
     redis_url: Secret = Secret("")
-    """Redis or Valkey, if several processes run."""
+    """Redis or Valkey, for several processes."""
     poll_s: Positive = 0.25
-    """How often a process looks for what others have committed; PostgreSQL also notifies it at once."""
+    """How often a process looks for others' commits."""
     shared_snapshots: bool = False
-    """Processes share vaults' replies, encrypted, through `store.redis_url` ([many
-    machines](operations/many-machines.md#shared-snapshots)).
-    """
+    """Shares vaults' replies, encrypted, [through Redis](operations/many-machines.md#shared-snapshots)."""
 
     def __post_init__(self) -> None:
         if self.shared_snapshots and not self.redis_url:
@@ -101,53 +95,48 @@ class IssuerSettings(Section, frozen=True):
     """
 
     issuer: str = ""
-    """Required unless `partners_only`; the `iss` of tokens."""
+    """Required unless `partners_only`; the tokens' `iss`."""
     audience: list[str] = []
-    """Required unless `partners_only`; one of them must be in `aud`."""
+    """Required unless `partners_only`; `aud` must have one."""
     jwks_url: str = ""
     """URL of the issuer's key set; https."""
     jwks_path: str = ""
-    """Or a file with the key set."""
+    """File of the key set, instead of the URL."""
     algorithms: list[Literal["RS256", "ES256"]] = field(default_factory=lambda: ["RS256", "ES256"])
-    """Accepted signing algorithms; a key determines its own."""
+    """Accepted signing algorithms."""
     scope_claim: Word = "scope"
     """The claim with scopes: a list, or words separated by spaces."""
     role_claim: Word = "roles"
     """The claim with roles."""
     scopes_by_role: dict[str, list[str]] = {}
-    """Role to scopes."""
+    """The scopes of each role."""
     customer_claim: Word = "customer_id"
-    """The claim with a Vaultgraph customer id: such a token is an end user's, who sees that customer only."""
+    """The claim with a customer id: this makes the token an end user's, for that customer only."""
     staff_claim: Word = "vaultgraph_staff"
-    """The claim that identifies staff and backends: a token with neither this nor a customer is refused."""
+    """The claim of staff and backends; tokens with neither this nor a customer are refused."""
     staff_values: list[Word] = field(default_factory=lambda: ["true"])
-    """Accepted values of that claim, in its text or list; the JSON value `true` counts as `true`."""
+    """Accepted values of the staff claim; JSON `true` counts as `true`."""
     end_user_scopes: list[str] = field(default_factory=lambda: ["customers:read", "payment_methods:read"])
-    """The scopes of an end user's token that names none."""
+    """Scopes of end users' tokens that name none."""
 
 
 class AuthSettings(IssuerSettings, frozen=True):
-    """Tokens of staff and end users. The section itself describes one issuer; `issuers` are further ones, by name.
-
-    A token is checked by the rules of the issuer that it names.
-    """
+    """Tokens of staff and end users, of one issuer. A token is checked by the rules of the issuer that it names."""
 
     issuers: dict[str, IssuerSettings] = {}
-    """Further issuers, a section each: see below."""
+    """[Further issuers](running.md#several-issuers), a section each."""
     jwks_max_age_s: AtLeastOne = 600.0
-    """How long fetched keys are used before they are fetched again: a withdrawn key is rejected after that."""
+    """How long fetched keys, and so withdrawn ones, are accepted."""
     jwks_keep_s: AtLeastOne = 86_400.0
-    """How long they are used while the issuer cannot be reached: the longest time that a withdrawn key can be
-    accepted.
-    """
+    """How long they are accepted while the issuer cannot be reached."""
     jwks_min_interval_s: Annotated[float, Meta(ge=0.1)] = 10.0
-    """Minimum time between fetches caused by an unknown key."""
+    """Minimum time between fetches for unknown keys."""
     leeway_s: Annotated[float, Meta(ge=0, le=300)] = 30.0
     """Permitted clock difference."""
     max_token_bytes: Annotated[int, Meta(ge=256, le=16_000)] = 8_192
-    """Longer tokens are refused without parsing."""
+    """Longer tokens are refused."""
     partners_only: bool = False
-    """No tokens are accepted, only API keys of partners."""
+    """Accepts partners' API keys only, no tokens."""
 
     def __post_init__(self) -> None:
         if not all(_ISSUER_NAME.fullmatch(name) for name in self.issuers):
@@ -164,42 +153,40 @@ class AuthSettings(IssuerSettings, frozen=True):
 
 
 class ApiSettings(Section, frozen=True):
-    """Connections, limits of requests, and access from browsers. [Limits](limits.md) explains each number."""
+    """Connections, browsers, and the [limits](limits.md) of requests."""
 
     cors_origins: list[CorsOrigin] = []
-    """Origins from which a browser may call, such as `https://app.example`; `*` for any."""
+    """Origins of browsers' calls (`https://app.example`); `*` for any."""
     cors_headers: list[HeaderName] = []
-    """Request headers that pages may send, beside those of GraphQL clients and tracing (`baggage`, `sentry-trace`,
-    ...).
-    """
+    """Request headers permitted to browsers, beside the usual ones."""
     hosts: list[str] = []
     """Accepted host names; empty for any."""
     trusted_proxies: list[Network] = []
     """Addresses and networks whose `X-Forwarded-For` and `Forwarded` are trusted."""
     connections: Count = 8_000
-    """Connections at the same time, WebSockets included."""
+    """Connections, WebSockets included."""
     connections_per_address: Count = 100
-    """Of them from one address (an IPv6 /64), until a request on the connection is authenticated."""
+    """Connections per address (IPv6: /64) until authenticated."""
     connections_per_caller: Count = 2_000
-    """Of them whose last request came from one caller."""
+    """Connections per caller of their last request."""
     keep_alive_s: Positive = 75.0
     """How long an idle connection is kept."""
     head_timeout_s: Positive = 10.0
-    """How long a request's head may take to arrive."""
+    """Time for a request's head to arrive."""
     body_bytes: Annotated[int, Meta(ge=1_000)] = 256_000
     """Size of a request's body."""
     body_timeout_s: Positive = 10.0
-    """How long a body may take to arrive."""
+    """Time for the body to arrive."""
     send_timeout_s: Positive = 10.0
-    """How long a client may take to read a response."""
+    """Time for the client to read a response."""
     recheck_s: Positive = 10.0
-    """Time after which an expired token or a withdrawn key ends its open streams and sockets."""
+    """Time after which expired or withdrawn credentials end open streams."""
     json_depth: Annotated[int, Meta(ge=8, le=500)] = 64
-    """How deep JSON may nest."""
+    """Nesting of JSON."""
     max_in_flight: Count = 4_000
-    """Requests at the same time; above this, 503 at once."""
+    """Requests at a time; above this, 503."""
     batch_items: Annotated[int, Meta(ge=0, le=100)] = 0
-    """Operations in one batch; 0 refuses batches."""
+    """Operations in a batch; 0 refuses batches."""
     compress_from_bytes: CountOrNone = 1_024
     """Responses from this size on are compressed; 0 for never."""
     document_characters: Annotated[int, Meta(ge=100)] = 60_000
@@ -207,65 +194,62 @@ class ApiSettings(Section, frozen=True):
     tokens: Annotated[int, Meta(ge=10)] = 4_000
     """Tokens in a document."""
     depth: Count = 16
-    """How deep a selection may nest."""
+    """Nesting of a selection."""
     aliases: CountOrNone = 60
     """Aliases in a document."""
     fields: Count = 400
-    """Selected fields, fragments counted where they are used."""
+    """Selected fields, with those of fragments."""
     root_fields: Count = 50
-    """Fields at the root of a query."""
+    """Root fields of a query."""
     mutation_fields: Count = 5
-    """Fields at the root of a mutation."""
+    """Root fields of a mutation."""
     directives: CountOrNone = 50
     """Directives in a document."""
     definitions: Count = 100
-    """Operations and fragments in a document."""
+    """Operations and fragments."""
     variables: CountOrNone = 100
-    """Variables of one operation."""
+    """Variables of an operation."""
     comparisons: Annotated[int, Meta(ge=100)] = 5_000
-    """Comparisons of fields with the same response name."""
+    """Comparisons of fields with equal response names."""
     list_items: Count = 1_000
-    """Items in one list of the input."""
+    """Items in one input list."""
     variable_values: Count = 20_000
-    """Values in all variables together."""
+    """Values in all variables."""
     variable_depth: Count = 16
-    """How deep variables may nest."""
+    """Nesting of variables."""
     cost: Count = 400
-    """What one operation may cost, in calls to vaults."""
+    """Cost of an operation, in vault calls."""
     response_fields: Annotated[int, Meta(ge=100)] = 100_000
-    """Fields in one response."""
+    """Fields in a response."""
     response_bytes: Annotated[int, Meta(ge=10_000)] = 16_000_000
-    """Size of one response."""
+    """Size of a response."""
     socket_connections: CountOrNone = 2_000
     """WebSocket connections."""
     socket_connections_per_address: Count = 50
-    """Of them from one address that are not authenticated yet."""
+    """WebSockets per address until authenticated."""
     socket_connections_per_caller: Count = 200
-    """And of one caller."""
+    """WebSockets per caller."""
     socket_init_timeout_s: Positive = 3.0
-    """How long a connection may take to authenticate."""
+    """Time for a WebSocket to authenticate."""
     socket_operations: Count = 50
-    """Operations at the same time on one connection."""
+    """Operations at a time per WebSocket."""
     socket_operations_per_caller: Count = 200
-    """And of one caller on all connections."""
+    """Operations at a time per caller."""
 
 
 class DocumentSettings(Section, frozen=True):
-    """Which documents callers with a token may run; partners run only documents published for them.
-
-    `ids_only` needs `automatic` off, which accepts any text.
-    """
+    """What callers with a token may run. Partners run only [documents](documents.md) published for them."""
 
     automatic: bool = True
     """Automatic persisted queries for staff and end users."""
     automatic_bytes: CountOrNone = 16_000_000
     """Memory for their texts."""
     automatic_client_share: Share = 0.05
-    """The share of it that one client may fill."""
+    """One client's share of that memory."""
     ids_only: bool = False
-    """Only published documents can be run, no text."""
+    """Runs published documents only; needs `automatic` off."""
     own_client: Annotated[str, Meta(max_length=100)] = ""
-    """The publisher whose documents staff and end users may run by id."""
+    """The publisher of documents for staff and end users."""
 
     def __post_init__(self) -> None:
         if self.ids_only and self.automatic:
@@ -275,25 +259,25 @@ class DocumentSettings(Section, frozen=True):
 
 
 class McpSettings(Section, frozen=True):
-    """`POST /mcp`: published documents as tools of language models."""
+    """Published documents as tools of [language models](agents.md)."""
 
     enabled: bool = True
-    """`POST /mcp`: published documents as tools ([agents](agents.md))."""
+    """Serves `POST /mcp`."""
     url: Annotated[str, Meta(pattern="^(https?://[^?#]+)?$", max_length=500)] = ""
-    """Its public address, if `Host` and `X-Forwarded-Proto` do not give it."""
+    """Its public address, if the request's headers do not give it."""
 
 
 class BudgetSettings(Section, frozen=True):
-    """Token buckets of one client, for requests and for cost in vault calls: refill per second, and capacity."""
+    """Token buckets of one caller, for requests and for cost in vault calls: refill per second, and capacity."""
 
     requests_per_s: Positive = 10_000
-    """Requests per second of one staff or backend caller."""
+    """Requests per second of one caller."""
     requests_burst: AtLeastOne = 20_000
-    """Burst of these requests."""
+    """Burst of requests."""
     cost_per_s: Positive = 100_000
-    """Cost per second, in calls to vaults."""
+    """Cost per second of one caller, in vault calls."""
     cost_burst: AtLeastOne = 200_000
-    """Burst of this cost."""
+    """Burst of cost."""
 
 
 class PartnerBudgetSettings(BudgetSettings, frozen=True):
@@ -311,7 +295,7 @@ class EndUserBudgetSettings(BudgetSettings, frozen=True):
 
 
 class RateSettings(Section, frozen=True):
-    """Budgets by kind of caller. A backend calls as staff for all its users, an end user for one person."""
+    """Token buckets of each caller: requests, and cost in vault calls. Backends call as staff."""
 
     staff: BudgetSettings = BudgetSettings()
     partner: PartnerBudgetSettings = PartnerBudgetSettings()
@@ -319,29 +303,29 @@ class RateSettings(Section, frozen=True):
 
 
 class EndpointSettings(Section, frozen=True):
-    """Outgoing webhooks. [Their page](outgoing-webhooks.md) explains them."""
+    """[Outgoing webhooks](outgoing-webhooks.md)."""
 
     timeout_s: Annotated[float, Meta(gt=0, le=20)] = 10.0
-    """How long an endpoint may take for its answer; 20 at most."""
+    """Time for an endpoint's answer; at most 20."""
     concurrency: Count = 8
-    """Requests in flight to one endpoint from one process."""
+    """Requests in flight to one endpoint per process."""
     first_retry_s: Positive = 5.0
-    """The pause after the first failure; it doubles with each further one."""
+    """Pause after the first failure; doubles with each further one."""
     longest_retry_s: Positive = 21_600.0
-    """The longest pause, also for `Retry-After`."""
+    """Longest pause, also for `Retry-After`."""
     retry_for_s: ZeroOrMore = 259_200.0
-    """How long a delivery is tried again; then it is dead-lettered."""
+    """Time until a delivery is dead-lettered."""
     disable_after_s: Positive = 604_800.0
-    """An endpoint is disabled after that time of failures only."""
+    """Time without success until an endpoint is disabled."""
     allow_loopback: bool = False
-    """Endpoints on this machine are allowed, over http too; refused in production, set by `dev`."""
+    """Allows http endpoints on this machine; refused in production."""
 
 
 class LogSettings(Section, frozen=True):
-    """The log on standard error. At `info` it has a line for each request, at `debug` one for each vault call too."""
+    """The [log](operations/logs.md) on standard error."""
 
     level: LogLevel = "info"
-    """Least that is logged: `debug`, `info`, `warning` or `error` ([logs](operations/logs.md))."""
+    """Least that is logged: `debug` (vault calls), `info` (requests), `warning`, `error`."""
     format: LogFormat = "console"
     """`console` or `json`."""
 
@@ -356,43 +340,39 @@ class GatewaySettings(Section, frozen=True):
     """
 
     mode: Literal["production", "development"] = "production"
-    """`development` adds GraphiQL, introspection hints and http URLs; `vaultgraph dev` sets it."""
+    """`development` adds GraphiQL, introspection hints and http URLs."""
     data_dir: Path = Path("vaultgraph-data")
-    """The directory of the embedded store."""
+    """Directory of the embedded store."""
     host: str = "127.0.0.1"
-    """The address to listen on; the image sets `0.0.0.0`."""
+    """Address to listen on; the image sets `0.0.0.0`."""
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     """The port to listen on; 0 chooses a free one."""
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
-    """Worker processes, one per core; `serve --workers` overrides it ([scaling](operations/scaling.md)). Development
-    has one.
-    """
+    """Worker processes, [one per core](operations/scaling.md); 1 in development."""
     id_key: Secrets = Secrets()
-    """Required; 32 or more random characters (at least 8 different ones), or a list of such keys."""
+    """Required; 32 or more random characters (8 different ones), or a list of such keys."""
     digest_key: Secrets = Secrets()
-    """Required; 32 or more random characters, different from `id_key`, or a list of such keys."""
+    """Required; like `id_key`, but different from it."""
     metrics_token: Secret = Secret("")
-    """Bearer token required at `/metrics` if set."""
+    """Bearer token for `/metrics`."""
     grace_s: ZeroOrMore = 10.0
-    """How long requests in flight may take after the process gets a signal to stop."""
+    """Time for requests in flight after a signal to stop."""
     request_deadline_s: Positive = 3.0
-    """Total time limit of one read."""
+    """Time limit of a read."""
     provider_precedence: list[str] = []
-    """Which vault's default is used if several vaults have one and the customer chose none."""
+    """Whose default is used if several vaults have one and the customer chose none."""
     list_limit: Count = 1_000
-    """Payment methods that one list or page shows; longer lists are cut and say so
-    ([reading](reading.md#large-wallets)).
-    """
+    """Payment methods in one list or page; [longer lists are cut](reading.md#large-wallets)."""
     expiring_soon_days: CountOrNone = 30
     """Days before expiry from which a card is `EXPIRING_SOON`; 0 for never."""
     snapshot_bytes: CountOrNone = 64_000_000
-    """Size of the in-memory cache of vault replies; least recently used are evicted first."""
+    """Cache of vault replies in memory; least recently used are evicted."""
     raw_cards: bool = False
     """Allows card numbers for J.P. Morgan from callers with `pan:write`: this widens your PCI scope."""
     network_tokens: bool = False
     """Allows network tokens for J.P. Morgan."""
     return_origins: list[Origin] = []
-    """Origins to which hosted pages may send shoppers back."""
+    """Origins to which hosted pages may return shoppers."""
     store: StoreSettings = StoreSettings()
     watch: WatchSettings = WatchSettings()
     default: DefaultSettings = DefaultSettings()

@@ -4,7 +4,7 @@ import ast
 import inspect
 import json
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from textwrap import dedent
@@ -19,9 +19,8 @@ from app.vault.secret import Secret, Secrets
 _LINK: Final = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 _PAGE_HEAD: Final = """# Every setting
 
-`vaultgraph schema settings --markdown` prints this page. [Running](running.md) says where settings are read from.
-Durations are in seconds, sizes in bytes. A dash means that the default is empty; the setting is required only if its
-row says so. `VAULT` stands for the name of each vault.
+`vaultgraph schema settings --markdown` prints this page; [Running](running.md) says where settings are read from.
+Durations are in seconds, sizes in bytes. A dash is an empty default. `VAULT` is the name of each vault.
 """
 
 
@@ -42,22 +41,21 @@ def plain(text: str) -> str:
 
 def settings_page() -> str:
     """The page `docs/configuration.md`."""
-    return "\n".join(
-        [
-            _PAGE_HEAD,
-            *_tables(Settings(), "", "The gateway"),
-            *_tables(ProviderSettings(), "VAULT.", "Every vault"),
-            *_vaults(),
-        ]
-    )
+    return "\n".join([_PAGE_HEAD, *_tables()])
 
 
-def _vaults() -> Iterator[str]:
-    """What each vault has beyond the common settings."""
-    common = set(ProviderSettings.__struct_fields__)
+def _tables() -> Iterator[str]:
+    """One for the settings without a section, one for each section, one for each vault."""
+    settings = Settings()
+    sections = {name for name in settings.__struct_fields__ if isinstance(getattr(settings, name), Section)}
+    yield from _table(settings, "", "The gateway", sections)
+    for name in settings.__struct_fields__:
+        if name in sections and not isinstance(section := getattr(settings, name), ProviderSettings):
+            yield from _table(section, f"{name}.", f"`{name}`")
+    yield from _table(ProviderSettings(), "VAULT.", "Every vault")
     for spec in specs().values():
-        section = spec.settings()
-        yield from _table(section, f"{spec.name}.", spec.display_name, set(section.__struct_fields__) - common)
+        common = ProviderSettings.__struct_fields__
+        yield from _table(spec.settings(), f"{spec.name}.", spec.display_name, common)
 
 
 def _own_descriptions(kind: type[Section]) -> Iterator[tuple[str, str]]:
@@ -72,26 +70,26 @@ def _own_descriptions(kind: type[Section]) -> Iterator[tuple[str, str]]:
                 yield name, " ".join(text.split())
 
 
-def _tables(section: Section, path: str, heading: str) -> Iterator[str]:
-    """The section itself, then the sections in it, but for those of vaults."""
-    inner = {name: value for name in section.__struct_fields__ if isinstance(value := getattr(section, name), Section)}
-    yield from _table(section, path, heading, set(section.__struct_fields__) - inner.keys())
-    for name, value in inner.items():
-        if not isinstance(value, ProviderSettings):
-            yield from _tables(value, f"{path}{name}.", f"`{path}{name}`")
-
-
-def _table(section: Section, path: str, heading: str, names: Set[str]) -> Iterator[str]:
+def _table(section: Section, path: str, heading: str, omitted: Collection[str] = ()) -> Iterator[str]:
     yield f"## {heading}\n"
     if path and (about := inspect.getdoc(type(section))):
         yield f"{' '.join(about.split())}\n"
-    if names:
-        texts = descriptions(type(section))
-        yield "| setting | default | meaning |\n|---|---|---|"
-        for name in section.__struct_fields__:
-            if name in names:
-                yield f"| `{path}{name}` | {_shown(getattr(section, name))} | {texts[name]} |"
-        yield ""
+    yield "| setting | default | meaning |\n|---|---|---|"
+    yield from _rows(section, path, omitted)
+    yield ""
+
+
+def _rows(section: Section, path: str, omitted: Collection[str] = ()) -> Iterator[str]:
+    """A row for each setting, those of nested sections included."""
+    texts = descriptions(type(section))
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if name in omitted:
+            continue
+        if isinstance(value, Section):
+            yield from _rows(value, f"{path}{name}.")
+        else:
+            yield f"| `{path}{name}` | {_shown(value)} | {texts[name]} |"
 
 
 def _shown(value: Any) -> str:

@@ -15,8 +15,7 @@ class AlohaPaymentProvider(StrEnum):
 
 
 class AlohaSettings(ProviderSettings, frozen=True):
-    """HTTP Basic plus `X-Api-CompanyCode`. `payment_providers` are those that the company is set up for; an
-    empty list for a company that has none of the three."""
+    """HTTP Basic, and `X-Api-CompanyCode`."""
 
     username: str = ""
     """Required."""
@@ -25,6 +24,4 @@ class AlohaSettings(ProviderSettings, frozen=True):
     company_code: str = ""
     """Required; `X-Api-CompanyCode`."""
     payment_providers: list[AlohaPaymentProvider] = field(default_factory=lambda: list(AlohaPaymentProvider))
-    """The payment providers that the company uses; `[]` if it has none of them
-    ([Aloha](vaults/aloha.md#a-call-that-replaces-everything)).
-    """
+    """Those that the company uses; `[]` if none of these ([why](vaults/aloha.md#a-call-that-replaces-everything))."""

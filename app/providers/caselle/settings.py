@@ -5,10 +5,7 @@ from app.vault.secret import Secret, Secrets
 
 
 class CaselleSettings(ProviderSettings, frozen=True):
-    """OAuth2 client credentials by HTTP Basic, plus `X-Payment-Account-Uid`.
-
-    A webhook may be signed with any secret of `webhook_secret`: during rotation there are two.
-    """
+    """OAuth2 client credentials by HTTP Basic, and `X-Payment-Account-Uid`."""
 
     token_url: str = ""
     """Required."""
@@ -21,4 +18,4 @@ class CaselleSettings(ProviderSettings, frozen=True):
     payment_account_uid: str = ""
     """Required; `X-Payment-Account-Uid`."""
     webhook_secret: Secrets = Secrets()
-    """Signs its webhooks; a list during a rotation. Enables `/webhooks/caselle/{payment account}`."""
+    """Signs webhooks; a list during rotation. Enables `/webhooks/caselle/{payment account}`."""

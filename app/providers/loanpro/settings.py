@@ -5,10 +5,10 @@ from app.vault.secret import Secret
 
 
 class LoanProSettings(ProviderSettings, frozen=True):
-    """LMS headers `Authorization: Bearer` and `Autopal-Instance-Id`; the Secure Payments pair creates OBO tokens."""
+    """LMS headers `Authorization: Bearer` and `Autopal-Instance-Id`; Secure Payments for hosted capture."""
 
     api_token: Secret = Secret("")
-    """Required; the LMS token, without `Bearer`."""
+    """Required; LMS token without `Bearer`."""
     instance_id: str = ""
     """Required; `Autopal-Instance-Id`."""
     secure_payments_url: str = ""

@@ -49,6 +49,8 @@ sbom:  ## dist/sbom.cdx.json: a CycloneDX bill of materials of what an installat
 audit:  ## published advisories about these packages; fails also if a package could not be checked
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements/run.txt
 
-release: release-tools sbom  ## the wheel, its bill of materials, the advisory check
+release: release-tools sbom  ## the wheel, its bill of materials, and notes with the advisory check; fails on an advisory
 	$(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist .
-	$(MAKE) audit
+	rm -f dist/audit.json
+	-$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off -f json -o dist/audit.json -r requirements/run.txt
+	$(BIN)/python scripts/release_notes.py dist CHANGELOG.md

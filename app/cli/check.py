@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from app.cli.check_parts import check_parts
-from app.cli.options import SANDBOX_URL, ConfigLocation, source_options
+from app.cli.options import CALLS_PER_S, SANDBOX_URL, ConfigLocation, source_options
 from app.cli.output import JSON, print_rows
 from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultReplyUnreadable
 from app.http.tls import client_certificate_end
@@ -36,7 +36,7 @@ _TOKEN_ENDPOINT: Final = ("The token endpoint", "No access token")  # prefix of 
 @click.option("--links", "checks_links", is_flag=True, help="Check links instead of credentials.")
 @click.option(
     "--calls-per-s",
-    type=click.FloatRange(min=0.1),
+    type=CALLS_PER_S,
     default=5.0,
     help="Calls per second that --links makes to each vault.",
 )

@@ -9,7 +9,7 @@ import click
 
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note, some_of
-from app.cli.options import ConfigLocation, source_options
+from app.cli.options import HOURS, ConfigLocation, source_options
 from app.cli.output import JSON, print_json, print_rows
 from app.endpoints.addresses import EndpointRefused, PublicResolver, check_url
 from app.endpoints.signing import SecretCipher, SecretKeys, new_secret
@@ -164,7 +164,7 @@ def disable(source: ConfigLocation, endpoint_id: str) -> None:
 
 @command.command("rotate-secret", help="Make a new secret. Deliveries are signed with both for some time.")
 @_ID
-@click.option("--old-valid-for-h", type=click.FloatRange(min=0), default=24.0, help="Hours.")
+@click.option("--old-valid-for-h", type=HOURS, default=24.0, help="Hours.")
 @source_options
 def rotate_secret(source: ConfigLocation, endpoint_id: str, old_valid_for_h: float) -> None:
     settings = store_settings(source)

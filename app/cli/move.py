@@ -17,7 +17,7 @@ from app.cli.import_rejects import Reject, RejectsFile
 from app.cli.local_gateway import local_gateway
 from app.cli.move_run import COLUMNS, SHAPE, MoveRun, Outcome
 from app.cli.open_store import CommandFailed
-from app.cli.options import SANDBOX_URL, ConfigLocation, source_options
+from app.cli.options import CALLS_PER_S, SANDBOX_URL, ConfigLocation, source_options
 from app.cli.output import JSON, print_json, progress
 
 CHUNK: Final = 100
@@ -35,7 +35,7 @@ _REPORT: Final = ("row", "state", "customer_id", "is_default", "code", "message"
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--apply", "applies", is_flag=True, help="Move. Each row is in the audit trail.")
-@click.option("--calls-per-s", type=click.FloatRange(min=0.1), default=5.0, help="Calls per second to each vault.")
+@click.option("--calls-per-s", type=CALLS_PER_S, default=5.0, help="Calls per second to each vault.")
 @click.option(
     "--csv",
     "csv_file",

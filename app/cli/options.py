@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,6 +94,24 @@ def may_create() -> bool:
     """True if the running command was called with --create."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(_CREATE, False))
+
+
+class BoundedFloat(click.FloatRange):
+    """A number within both bounds; Click's own range lets `nan` pass."""
+
+    def __init__(self, least: float, most: float) -> None:
+        super().__init__(min=least, max=most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if isnan(found):
+            self.fail(f"it must be a number from {self.min:g} to {self.max:g}", param, ctx)
+        return found
+
+
+HOURS: Final = BoundedFloat(0, 87_600)
+"""Up to ten years."""
+CALLS_PER_S: Final = BoundedFloat(0.1, 10_000)
 
 
 class VaultName(click.ParamType[Any]):

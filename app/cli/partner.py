@@ -9,7 +9,7 @@ import click
 from app.api.auth.api_keys import KeyHasher, new_key
 from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note
-from app.cli.options import CREATE, SCOPES, ConfigLocation, TakesScopes, checked_scopes, source_options
+from app.cli.options import CREATE, HOURS, SCOPES, ConfigLocation, TakesScopes, checked_scopes, source_options
 from app.cli.output import JSON, fields_of, print_rows
 from app.settings.model import Settings
 from app.store import Store, Transaction
@@ -75,7 +75,7 @@ def add(source: ConfigLocation, name: str, scopes: tuple[str, ...], customers: s
 
 @command.command(help="Issue a new key, printed as the last word of the last line. The previous key stays valid.")
 @click.argument("name")
-@click.option("--old-valid-for-h", type=click.FloatRange(min=0), default=None, help="Hours. [default: no end]")
+@click.option("--old-valid-for-h", type=HOURS, default=None, help="Hours. [default: no end]")
 @source_options
 def rotate(source: ConfigLocation, name: str, old_valid_for_h: float | None) -> None:
     settings = store_settings(source)

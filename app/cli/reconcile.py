@@ -17,7 +17,7 @@ import orjson
 from app.cli.import_file import quoted
 from app.cli.local_gateway import settings_of_writes
 from app.cli.open_store import CommandFailed, open_store
-from app.cli.options import SANDBOX_URL, ConfigLocation, VaultName, source_options
+from app.cli.options import CALLS_PER_S, SANDBOX_URL, ConfigLocation, VaultName, source_options
 from app.cli.output import JSON, print_rows, progress
 from app.cli.reconcile_file import ProgressFile, Row
 from app.cli.reconcile_run import Reconciliation, Totals
@@ -56,7 +56,7 @@ _REASONS: Final[Mapping[str, str]] = {
     "that a second read does not find either. Each change is in the audit trail.",
 )
 @click.option("--vault", "only", type=VaultName(), multiple=True, help="Repeatable: check only these vaults' links.")
-@click.option("--calls-per-s", type=click.FloatRange(min=0.1), default=5.0, help="Calls per second to each vault.")
+@click.option("--calls-per-s", type=CALLS_PER_S, default=5.0, help="Calls per second to each vault.")
 @click.option("--concurrency", type=click.IntRange(1, 64), default=4, help="Calls at the same time to each vault.")
 @click.option(
     "--csv",

@@ -12,7 +12,7 @@ import click
 import orjson
 
 from app.cli.development import SandboxSilent, noted_sandbox
-from app.cli.options import DATA_DIR, SANDBOX_URL, ConfigLocation
+from app.cli.options import DATA_DIR, SANDBOX_URL, BoundedFloat, ConfigLocation
 from app.cli.output import JSON, print_json, print_rows
 from app.errors import SettingsError, VaultgraphError
 from app.providers.registry import specs
@@ -114,7 +114,7 @@ def methods(call: Call, provider: str, customer_ref: str, as_json: bool) -> None
 @click.argument("method_refs", metavar="METHOD...", nargs=-1, required=True)
 @click.option("--expiry", metavar="YYYY-MM", default=None, help="The new expiry.")
 @click.option("--last4", default=None, help="The new last four digits.")
-@click.option("--deliveries", type=click.IntRange(1), default=1, help="How often the notification is sent.")
+@click.option("--deliveries", type=click.IntRange(1, 100), default=1, help="How often the notification is sent.")
 @click.option("--signature", type=click.Choice(["good", "bad", "none"]), default="good")
 @_controls
 def noc(
@@ -153,10 +153,12 @@ def noc(
 @click.argument("kind", type=click.Choice([kind.value for kind in FaultKind]), required=False)
 @click.option("--method", default=None, help="HTTP verb. [default: any]")
 @click.option("--path", default=None, help="Prefix of the path, without the provider's. [default: any]")
-@click.option("--times", type=int, default=None, help="Number of calls. [default: until removed]")
-@click.option("--status", type=int, default=None, help="HTTP status, for status and rewrite.")
-@click.option("--delay-ms", type=int, default=None, help="Wait this long first.")
-@click.option("--retry-after-s", type=float, default=None, help="For throttle.")
+@click.option(
+    "--times", type=click.IntRange(1, 1_000_000), default=None, help="Number of calls. [default: until removed]"
+)
+@click.option("--status", type=click.IntRange(200, 599), default=None, help="HTTP status, for status and rewrite.")
+@click.option("--delay-ms", type=click.IntRange(0, 3_600_000), default=None, help="Wait this long first.")
+@click.option("--retry-after-s", type=BoundedFloat(0, 86_400), default=None, help="For throttle.")
 @click.option("--commit", is_flag=True, help="The vault executes the request before the fault.")
 @click.option("--set", "values", metavar="POINTER=JSON", multiple=True, help="For rewrite; repeatable.")
 @click.option("--remove", metavar="POINTER", multiple=True, help="For rewrite; repeatable.")
@@ -183,12 +185,19 @@ def fault(
             "set": {name: _json(value) for name, value in map(_pair, values)},
             "headers": dict(map(_pair, headers)),
         }
-        given = {name: value for name, value in {**fields, **changes}.items() if value}
+        given = {
+            name: value for name, value in {**fields, **changes}.items() if value or (value == 0 and value is not False)
+        }
         added = call("POST", "/faults", {"provider": provider, "kind": kind, **given})
         print_rows(_FAULT_COLUMNS, [added], as_json=as_json)
         return
     rows = [one for one in call("GET", "/faults") if provider in (None, one["provider"])]
     print_rows(_FAULT_COLUMNS, rows, as_json=as_json)
+
+
+def _is_given(value: Any) -> bool:
+    """False for an option that was left out; zero is a value."""
+    return bool(value) or (value == 0 and value is not False)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -217,7 +226,7 @@ def clock(call: Call, now: str | None, advance: str | None, as_json: bool) -> No
     if now is not None:
         shown = call("POST", "/clock", {"now": now})
     elif advance is not None:
-        match = re.fullmatch(r"(-?\d+(?:\.\d+)?)([smhd])", advance)
+        match = re.fullmatch(r"(-?\d{1,9}(?:\.\d{1,9})?)([smhd])", advance)
         if match is None:
             raise click.BadParameter("it is a number and a unit: 90s, 5m, 2h, 30d", param_hint="--advance")
         shown = call("POST", "/clock", {"advance_s": float(match[1]) * _UNITS[match[2]]})

@@ -83,5 +83,5 @@ def customer_named(source: Any, arguments: Mapping[str, Any]) -> str | None:
 def _customer_of_input(given: Any) -> Any:
     """`given` comes from graphql-core (a dict) or Strawberry (an object)."""
     if isinstance(given, Mapping):
-        return given.get("customerId") or given.get("into")
+        return given.get("customerId") or given.get("intoId")
     return getattr(given, "customer_id", None) or getattr(given, "into_id", None)

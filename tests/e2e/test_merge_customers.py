@@ -90,7 +90,7 @@ def test_conflicts_are_named_and_nothing_is_half_merged(start_gateway: StartGate
     }
     refused = run(gateway, MERGE, merging(intoId="cus_sam"))
     assert codes(refused) == ["LINK_CONFLICT"] * len(both) + ["DEFAULT_REQUIRED"]
-    assert [error["path"] for error in refused["userErrors"]][-1] == ["input", "keepDefaultOf"]
+    assert [error["path"] for error in refused["userErrors"]][-2:] == [["input", "fromId"], ["input", "keepDefaultOf"]]
     assert (refused["operation"], refused["customer"]) == (None, None)
     assert [gateway.data(CUSTOMER, id=one) for one in ("cus_alex", "cus_sam")] == before
 
@@ -98,8 +98,9 @@ def test_conflicts_are_named_and_nothing_is_half_merged(start_gateway: StartGate
         run(gateway, UNLINK, {"customerId": "cus_sam", "provider": provider, "reason": "Test"})
     store = gateway.gateway.store
     assert codes(run(gateway, MERGE, merging(intoId="cus_sam"))) == ["LINK_CONFLICT", "DEFAULT_REQUIRED"]
-    assert codes(run(gateway, MERGE, merging(intoId="cus_alex"))) == ["INVALID_INPUT"]
-    assert codes(run(gateway, MERGE, merging(intoId="cus_nobody"))) == ["NOT_FOUND"]
+    for into, code in (("cus_alex", "INVALID_INPUT"), ("cus_nobody", "NOT_FOUND")):
+        (error,) = run(gateway, MERGE, merging(intoId=into))["userErrors"]
+        assert (error["code"], error["path"]) == (code, ["input", "intoId"])
     run(gateway, UNLINK, {"customerId": "cus_sam", "provider": "LOANPRO", "reason": "Test"})
     assert theirs != mine
     assert gateway.on_loop(store.directory.choice("cus_sam")) is None, "unlinking removed it"
@@ -165,4 +166,7 @@ def test_an_end_user_cannot_merge(start_gateway: StartGateway, sandbox: RunningS
     gateway = start_gateway(**SETTINGS)
     reply = gateway.query(MERGE, {"input": merging()}, headers=as_user(gateway, "cus_alex"))
     assert (reply.data["mergeCustomers"], reply.codes) == (None, ["FORBIDDEN"])
+    gateway.on_loop(gateway.gateway.audit.flush())
+    audit = gateway.on_loop(gateway.gateway.store.events.after(None, types=[EventType.ACCESS_REFUSED]))
+    assert [(entry.outcome, entry.customer_id) for entry in audit] == [("FORBIDDEN", "cus_kim")]
     assert gateway.data(CUSTOMER, id="cus_alex")["customer"]["links"]

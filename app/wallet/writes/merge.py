@@ -41,13 +41,13 @@ class MergeCustomersHandler(WriteHandler[MergeCustomers, MergeCustomersIntent]):
         self, tx: Connection, command: MergeCustomers, actor: Actor, known: OperationRecord | None
     ) -> PreparedWrite[MergeCustomersIntent]:
         if actor.is_end_user:
-            raise WriteRefused(not_found("There is no such customer.", "from"))
+            raise WriteRefused(not_found("There is no such customer.", "from_id"))
         if command.from_id == command.into_id:
-            raise WriteRefused(invalid("A customer cannot be merged into itself.", "into"))
+            raise WriteRefused(invalid("A customer cannot be merged into itself.", "into_id"))
         if command.reason is not None and len(command.reason) > _LONGEST_REASON:
             raise WriteRefused(invalid(f"A reason has at most {_LONGEST_REASON} characters.", "reason"))
-        merged = self.entry_of(tx, command.from_id, actor, "from")
-        into = self.entry_of(tx, command.into_id, actor, "into")
+        merged = self.entry_of(tx, command.from_id, actor, "from_id")
+        into = self.entry_of(tx, command.into_id, actor, "into_id")
         self._refuse_conflicts(tx, merged, into, command.keep_default_of)
         links = (*merged.links, *into.links)
         return PreparedWrite(
@@ -142,6 +142,6 @@ def _two_links(name: ProviderName) -> WriteProblem:
         ProblemCode.LINK_CONFLICT,
         f"Both customers have a link to {name.name}, and a customer has one link to each vault. Decide which record "
         "there is theirs, and unlink the other one first.",
-        ("from",),
+        ("from_id",),
         provider=name,
     )

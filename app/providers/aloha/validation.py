@@ -55,7 +55,7 @@ def faults_of_raw_card(new: NewCard) -> list[FieldFault]:
     """The rules of the call that replaces all of the customer's methods by this card."""
     faults: list[FieldFault] = []
     if not new.replace_existing:
-        message = "Aloha cannot add a card number: it replaces all of the customer's methods. Allow it by true."
+        message = "Aloha cannot add a card number: this call replaces all methods. Allow it: `replaceExisting: true`."
         faults.append(unsupported("replace_existing", message=message))
     if not _CARD_NUMBER.fullmatch(re.sub(r"[ -]", "", new.secret.reveal())):
         faults.append(fault("secret", message="A card number has 13 to 19 digits."))

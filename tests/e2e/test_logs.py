@@ -131,6 +131,15 @@ def test_a_refused_token_says_why_without_the_token(dev: Dev) -> None:
     assert forged not in dev.running.text
 
 
+def test_a_refused_api_key_says_why_without_the_key(dev: Dev) -> None:
+    key = f"vg_{'A' * 43}"
+    assert dev.ask({"query": WALLET}, authorization=f"Bearer {key}")["errors"]
+    line = dev.line_with("an API key was refused")
+    assert (line["level"], line["event"]) == ("info", "an API key was refused: unknown")
+    assert line["request_id"] == dev.line()["request_id"]
+    assert key not in dev.running.text
+
+
 def test_a_card_number_is_in_no_line(dev: Dev) -> None:
     card = "4111" + "1111" * 3
     for body in ({"query": f"query A{card} {{ __typename }}"}, {"query": "{ __typename }", "operationName": card}):

@@ -1,6 +1,7 @@
 """API keys of partners: stored as hashes, refused within a second once disabled, cheap to reject when guessed."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -130,6 +131,7 @@ async def test_a_disabled_partner_is_refused_within_a_second(store: Store, partn
     await store.clients.enable("acme", is_enabled=False)
     clock.advance(seconds=1.1)
     assert await partners.caller(key) is None
+    assert partners.why_refused(key) == "its partner is disabled, or it was revoked"
     await store.clients.enable("acme")
     partners.forget("acme")
     assert await partners.caller(key) is not None, "hearing of the change is faster still"
@@ -145,6 +147,7 @@ async def test_during_rotation_both_keys_work_until_the_old_one_ends(
         assert await partners.caller(key) is not None
     clock.advance(milliseconds=500)
     assert await partners.caller(old) is None, "a kept answer ends with its key"
+    assert re.fullmatch("key_[0-9A-Z]{26} has expired", partners.why_refused(old))
     assert await partners.caller(new) is not None
 
 

@@ -120,6 +120,15 @@ class ApiKeys:
                 return caller
         return None
 
+    def why_refused(self, key: str) -> str:
+        """For logs, after `caller` returned None."""
+        if not looks_like_key(key):
+            return "malformed"
+        found = [known for name in self._hasher.hashes(key) if (known := self._known.get(name)) is not None]
+        if expired := next((known.key for known in found if known.key is not None), None):
+            return f"{expired.id} has expired"
+        return "its partner is disabled, or it was revoked" if found else "unknown"
+
     async def revalidate(self, caller: Caller) -> Caller | None:
         """The caller's current rights, for streams; None once its key would be refused."""
         return None if caller.key_id is None else await self._by_name(caller.key_id)

@@ -80,11 +80,12 @@ class Authenticator:
         return caller if caller.expires_at is None or time.time() < caller.expires_at else None
 
     async def _bearer(self, value: str | None) -> Caller:
-        if value is None or len(value) > _LONGEST:
+        if value is None:
             raise unauthenticated()
         scheme, _, credentials = value.strip(" ").partition(" ")
         credentials = credentials.strip(" ")
-        if scheme.lower() != "bearer" or not credentials or " " in credentials:
+        if len(value) > _LONGEST or scheme.lower() != "bearer" or not credentials or " " in credentials:
+            _log.info("a token was refused: malformed: expected the word Bearer and a token")
             raise unauthenticated()
         if looks_like_key(credentials):
             return await self._partner(credentials)
@@ -93,11 +94,13 @@ class Authenticator:
     async def _partner(self, key: str) -> Caller:
         caller = await self.partners.caller(key)
         if caller is None:
+            _log.info("an API key was refused: %s", self.partners.why_refused(key))
             raise unauthenticated()
         return caller
 
     async def _token(self, token: str) -> Caller:
         if self._verifier is None:
+            _log.info("a token was refused: no issuer is configured, only API keys are accepted")
             raise unauthenticated()
         try:
             checked = await self._verifier.checked(token)

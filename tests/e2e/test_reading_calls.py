@@ -202,7 +202,7 @@ def _asked_before_any_answer(gateway: RunningGateway, sandbox: RunningSandbox, c
         eventually(lambda: len(sandbox.calls("jpmorgan")) >= count, "the calls")
         assert not asking.done()
         rows = sandbox.calls("jpmorgan")
-        sandbox.clear_faults()
+        sandbox.reset()  # ends the calls that hang
         asking.result()
     return rows
 

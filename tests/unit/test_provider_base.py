@@ -10,9 +10,11 @@ from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUn
 from app.http.message import Effect
 from app.providers.base import by_ref, collect, distinct, fetch_each, read_errors
 from app.providers.countries import alpha2, alpha3
+from app.providers.registry import open_provider, specs
 from app.providers.values import flag, instant_of, last4_of, postal_code_of, read_expiry
+from app.settings.model import load_settings
 from app.vault.countries import ALPHA2_OF, ALPHA3_OF
-from app.vault.enums import CustomerRef, ProviderName
+from app.vault.enums import CustomerRef, ProviderCapability, ProviderName
 from app.vault.model import Expiry, VaultWallet
 from tests.support.memory import card
 
@@ -169,3 +171,31 @@ def test_postal_codes(given: object, code: str | None) -> None:
 )
 def test_instants(spelled: object, instant: datetime | None) -> None:
     assert instant_of(spelled) == instant
+
+
+@pytest.mark.parametrize("name", specs())
+def test_a_spec_and_its_capabilities_agree(name: ProviderName) -> None:
+    spec = specs()[name]
+    able = {
+        ProviderCapability.WEBHOOKS: spec.webhooks is not None,
+        ProviderCapability.ADD: spec.graphql is not None,
+        ProviderCapability.IMPORT: spec.import_token is not None,
+    }
+    assert {one for one, is_able in able.items() if is_able} == spec.capabilities.operations & able.keys()
+    assert (ProviderCapability.ADD in spec.capabilities.operations) == bool(spec.capabilities.add_via)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("jpmorgan", {"webhook_jwks_url": "https://keys.example/jwks.json"}),
+        ("caselle", {"webhook_secret": "a secret of webhooks, which is long enough"}),
+    ],
+)
+async def test_a_vault_reports_changes_if_its_webhooks_can_be_verified(name: str, setting: dict[str, str]) -> None:
+    for given in ({}, setting):
+        settings = load_settings(None, environ={}, **{name: {"base_url": "https://vault.example", **given}})
+        opened = open_provider(ProviderName(name), settings)
+        is_able = ProviderCapability.WEBHOOKS in opened.capabilities.operations
+        await opened.close()
+        assert is_able == bool(given)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -114,6 +114,9 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     def __init__(self, settings: CaselleSettings, http: VaultHttp) -> None:
         super().__init__(http)
+        if not settings.webhook_secret:
+            operations = CAPABILITIES.operations - {ProviderCapability.WEBHOOKS}
+            self.capabilities = replace(CAPABILITIES, operations=operations)
         self._account = settings.payment_account_uid
         self._base_url = settings.base_url.rstrip("/")
         self._most = settings.max_methods

@@ -86,6 +86,7 @@ CAPABILITIES: Final = Capabilities(
             ProviderCapability.SET_DEFAULT,
             ProviderCapability.DELETE,
             ProviderCapability.THREE_D_SECURE,
+            ProviderCapability.WEBHOOKS,
         }
     ),
     add_via=frozenset(ROUTE_KINDS),
@@ -122,7 +123,11 @@ class JpMorganVault(VaultAdapter):
         self._headers = FixedHeaders({"merchantIdentifier": settings.merchant_identifier})
         self._replies = ReplyCache()
         self._statuses: DigestCache[tuple[CustomerRef, MethodRef], ThreeDSecure] = DigestCache()
-        self.capabilities = enabled_capabilities(raw_cards=raw_cards, network_tokens=network_tokens)
+        self.capabilities = enabled_capabilities(
+            raw_cards=raw_cards,
+            network_tokens=network_tokens,
+            webhooks=bool(settings.webhook_jwks_url or settings.webhook_jwks_path),
+        )
 
     # ---- reading ------------------------------------------------------------------------------------------
 
@@ -400,14 +405,15 @@ class JpMorganVault(VaultAdapter):
         return ref
 
 
-def enabled_capabilities(*, raw_cards: bool, network_tokens: bool) -> Capabilities:
-    """Card numbers and network tokens only if a setting enables them."""
+def enabled_capabilities(*, raw_cards: bool, network_tokens: bool, webhooks: bool) -> Capabilities:
+    """Card numbers, network tokens and webhooks only if a setting enables them."""
     closed = {
         route
         for route, is_open in ((AddRoute.RAW_CARD, raw_cards), (AddRoute.NETWORK_TOKEN, network_tokens))
         if not is_open
     }
-    return replace(CAPABILITIES, add_via=CAPABILITIES.add_via - closed)
+    without = frozenset() if webhooks else frozenset({ProviderCapability.WEBHOOKS})
+    return replace(CAPABILITIES, operations=CAPABILITIES.operations - without, add_via=CAPABILITIES.add_via - closed)
 
 
 @lru_cache(maxsize=256)  # called several times per request

@@ -3,6 +3,7 @@
 `app.wallet.changes.webhook_worker` processes the stored deliveries. The vaults' packages verify and parse them.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
@@ -13,6 +14,7 @@ from app.api.headers import connection_of
 from app.api.response import HttpResponse, encode
 from app.store.errors import StoreUnavailable
 from app.store.records import NewDelivery
+from app.telemetry.logs import LINES
 from app.vault.webhooks import WebhookDelivery, WebhookRejected, WebhookSender
 
 _LONGEST_BODY: Final = 256_000
@@ -38,28 +40,47 @@ class WebhookReceiver:
         return Route("/webhooks/{sender}{path:path}", self._receive, methods=["POST"], max_body_size=_LONGEST_BODY)
 
     async def _receive(self, request: Request) -> HttpResponse:
-        name = request.path_params["sender"]
+        began, name, delivery_id, reason = time.monotonic(), request.path_params["sender"], None, None
+        response = HttpResponse(200, encode({"received": True}))
         try:
-            sender = self.senders.get(name)
-            if sender is None:
-                raise WebhookRejected(404, "No such sender.")
-            headers = _headers(request.headers.raw, sender)
-            path = request.path_params["path"].removeprefix("/")
-            read = await sender.admit(path, headers)  # before the body is read: unknown senders are refused here
-            delivery = read(await request.body())
-            if (connection := connection_of(request.scope)) is not None:
-                connection.authenticated(f"webhooks:{name}")
-            if delivery is not None:
-                if delivery.secret_number:
-                    self._on_old_secret(name, delivery.secret_number)
-                await self._keep(_receipt(name, delivery))
+            delivery_id = await self._accept(name, request)
         except StoreUnavailable:  # the sender retries
-            return HttpResponse(503, encode({"error": "Try again later."}), headers={"retry-after": "1"})
+            reason = "Try again later."
+            response = HttpResponse(503, encode({"error": reason}), headers={"retry-after": "1"})
         except WebhookRejected as rejected:
-            return HttpResponse(rejected.status, encode({"error": str(rejected)}), headers=rejected.headers)
+            reason = str(rejected)
+            response = HttpResponse(rejected.status, encode({"error": reason}), headers=rejected.headers)
         except ClientDisconnect:
-            return HttpResponse(400, encode({"error": "The sender disconnected."}))
-        return HttpResponse(200, encode({"received": True}))
+            reason = "The sender disconnected."
+            response = HttpResponse(400, encode({"error": reason}))
+        if LINES.info is not None:
+            LINES.info(
+                "webhook",
+                vault=name if name in self.senders else None,
+                delivery_id=delivery_id,
+                status=response.status,
+                reason=reason,
+                duration_ms=int((time.monotonic() - began) * 100_000) / 100,
+            )
+        return response
+
+    async def _accept(self, name: str, request: Request) -> str | None:
+        """Verify and store a delivery; its id, None if there is nothing to process. Raises WebhookRejected."""
+        sender = self.senders.get(name)
+        if sender is None:
+            raise WebhookRejected(404, "No such sender.")
+        headers = _headers(request.headers.raw, sender)
+        path = request.path_params["path"].removeprefix("/")
+        read = await sender.admit(path, headers)  # before the body is read: unknown senders are refused here
+        delivery = read(await request.body())
+        if (connection := connection_of(request.scope)) is not None:
+            connection.authenticated(f"webhooks:{name}")
+        if delivery is None:
+            return None
+        if delivery.secret_number:
+            self._on_old_secret(name, delivery.secret_number)
+        await self._keep(_receipt(name, delivery))
+        return delivery.delivery_id
 
 
 def _receipt(name: str, delivery: WebhookDelivery) -> NewDelivery:

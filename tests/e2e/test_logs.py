@@ -1,8 +1,11 @@
 """The log of a real process: a line for each request and each vault call, with the fields that the page lists."""
 
+import hmac
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -138,6 +141,24 @@ def test_a_refused_api_key_says_why_without_the_key(dev: Dev) -> None:
     assert (line["level"], line["event"]) == ("info", "an API key was refused: unknown")
     assert line["request_id"] == dev.line()["request_id"]
     assert key not in dev.running.text
+
+
+def test_each_webhook_of_a_vault_is_a_line(dev: Dev) -> None:
+    body, now = b'{"id": "evt_1", "event_type": "payment.unheard_of", "data": {}}', str(int(time.time()))
+    signed = hmac.new(b"whsec_sandbox_100001", now.encode() + b"." + body, sha256).hexdigest()
+    found = []
+    for path, signature in (("caselle/pa_7Qm2", signed), ("caselle/pa_7Qm2", "0" * 64), ("other", signed)):
+        headers = {"x-webhook-timestamp": now, "x-webhook-signature": f"sha256={signature}"}
+        with suppress(HTTPError):
+            urlopen(Request(f"{dev.url}/webhooks/{path}", body, headers), timeout=30).close()
+        line = dev.line("webhook")
+        assert line["duration_ms"] >= 0
+        found.append(tuple(line[name] for name in ("level", "vault", "delivery_id", "status", "reason")))
+    assert found == [
+        ("info", "caselle", "evt_1", 200, None),
+        ("info", "caselle", None, 401, "The signature does not match."),
+        ("info", None, None, 404, "No such sender."),
+    ]
 
 
 def test_a_card_number_is_in_no_line(dev: Dev) -> None:

@@ -39,6 +39,7 @@ from app.telemetry.tracing import SPANS
 from app.vault.pan import looks_like_card_number
 
 _METHODS: Final = "GET, POST, OPTIONS"
+_ROUTE_OF_ID: Final = f"{PATH}/{{document_id}}"
 _log = logging.getLogger("vaultgraph.api")
 _log.addFilter(RedactingFilter())
 
@@ -181,8 +182,9 @@ class GraphQLEndpoint:
         path, named = scope["path"], None
         if path != PATH:
             if path in self.doors:
+                record.route = path
                 return await self.doors[path](scope, watch, headers, record)
-            named = id_in_path(path)
+            named, record.route = id_in_path(path), _ROUTE_OF_ID
         if self._page is not None and method == "GET" and named is None and "text/html" in headers.get("accept", ""):
             return self._page
         if method not in ("GET", "POST"):

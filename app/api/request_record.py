@@ -9,6 +9,7 @@ import orjson
 from msgspec import Struct, field
 
 from app.api.documents.naming import ID
+from app.api.etag import PATH
 from app.api.metrics import Metrics
 from app.api.operation_names import PUBLISHED
 from app.api.parts import errors_of
@@ -48,6 +49,7 @@ class RequestRecord(Struct):  # created in C, without a Python call: one per req
     code: str | None = None
     has_failed: bool = False
     method: str = "POST"
+    route: str = PATH
     span: Any = None
 
     @property

@@ -26,6 +26,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from app.telemetry.dependency import Dependency
+from app.telemetry.redact import REDACTOR
 from app.telemetry.sampler import Sampler
 from app.telemetry.trace_context import TraceContext
 from app.telemetry.tracing import SAMPLED, SPANS
@@ -45,6 +46,7 @@ class TracedRequest(Protocol):
 
     request_id: str
     method: str
+    route: str
     trace: TraceContext | None
     status: int | None
     code: str | None
@@ -105,11 +107,11 @@ class Tracing:
         kind, name, document_id = record.described()
         given = {
             "http.request.method": record.method,
-            "http.route": "/graphql",
+            "http.route": record.route,
             "vaultgraph.request_id": record.request_id,
             "graphql.operation.type": kind,
             "graphql.operation.name": name,
-            "graphql.document.id": document_id,
+            "graphql.document.id": document_id and REDACTOR.text(document_id),  # of a refused request, any text
             "http.response.status_code": record.status,
         }
         outcome = record.outcome

@@ -142,6 +142,15 @@ def test_nothing_of_a_request_but_names_leaves_the_process(
         assert word.encode() not in collector.raw, word
 
 
+def test_a_refused_document_id_is_redacted(collector: Collector, traced: Start) -> None:
+    number = "4111" + "1111" * 3
+    with traced() as gateway:
+        assert gateway.request("GET", f"/graphql/{number}", headers=gateway.headers).status == 400
+    found = values(collector.named("GraphQL").attributes)
+    assert (found["http.route"], found["graphql.document.id"]) == ("/graphql/{document_id}", "[redacted]")
+    assert number.encode() not in collector.raw
+
+
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         for one in value.values():

@@ -67,6 +67,7 @@ await withBrowser(executablePath, [new URL(url).origin], async (context) => {
   await write(refused, ".graphiql-editor-tool .graphiql-editor:not(.hidden)", '{"Authorization": "Bearer nobody'); // the editor closes it
   await run(refused);
   seen.refused = await answer(refused, '"data"|"errors"');
+  seen.notice = await refused.locator(".vaultgraph-notice").innerText();
   seen.spins = await refused.locator(".graphiql-spinner").count();
   if (screenshot) await refused.screenshot({ path: screenshot.replace(/\.png$/, "-refused.png") });
 });

@@ -72,6 +72,12 @@ seen.elsewhere = await withBrowser(executablePath, [origin], async (context) => 
     };
   });
   await phone.screenshot({ path: `${folder}/graphiql-390.png` });
+  for (const panel of ["Documentation Explorer", "GraphiQL Explorer"]) {
+    await phone.locator(`button[aria-label="Show ${panel}"]`).click();
+    await phone.locator('.graphiql-plugin:not([style*="absolute"])').waitFor();
+    await phone.screenshot({ path: `${folder}/graphiql-${panel.split(" ")[0].toLowerCase()}-390.png` });
+    await phone.locator(`button[aria-label="Hide ${panel}"]`).click({ timeout: 30_000 });
+  }
 
   const deferred = '{ customer(id: "cus_alex") { name ... @defer { paymentMethods { label } } } }';
   await phone.goto(`${url}?${new URLSearchParams({ query: deferred })}`, { waitUntil: "load" });

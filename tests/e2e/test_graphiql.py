@@ -14,6 +14,7 @@ from tests.support.node import npm_ci, require_chromium, require_node, skip_or_f
 
 BROWSER = Path(__file__).resolve().parent.parent / "browser"
 SCREENSHOTS = Path(__file__).resolve().parents[2] / "build" / "screenshots"
+PAGE = ("page.jsx", "page.css")
 SOURCES = Path(__file__).resolve().parents[2] / "app" / "api" / "graphiql"
 
 
@@ -37,7 +38,7 @@ def page(tmp_path: Path) -> Iterator[str]:
     assets = graphiql.assets_folder()
     if assets is None:
         skip_or_fail("node", "GraphiQL was not bundled when this was installed")
-    elif (SOURCES / "page.jsx").read_text("utf-8") not in (assets / "sources").read_text("utf-8"):
+    elif any((SOURCES / name).read_text("utf-8") not in (assets / "sources").read_text("utf-8") for name in PAGE):
         skip_or_fail("node", "GraphiQL's bundle is older than its sources: install this again")
     with Running("dev", "--port", "0", "--sandbox-port", "0", "--data-dir", tmp_path / "data") as running:
         yield running.until(r"^GraphiQL +(http://\S+)")[1]
@@ -71,6 +72,7 @@ def test_queries_mutations_and_subscriptions_run_in_the_page(page: str, tmp_path
     assert '"type": "DEFAULT_CHANGED"' in seen["event"]
     assert len(seen["sockets"]) == 2, "one of the subscription, one that was refused: it is not tried again"
     assert '"message": "Socket closed with event 4403 Forbidden"' in seen["refused"]
+    assert graphiql.TOKEN_COMMAND in seen["notice"]
     assert seen["spins"] == 0
 
 

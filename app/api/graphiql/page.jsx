@@ -34,12 +34,15 @@ if (settings.token && before !== settings.token) {
   localStorage.setItem(REMEMBERED, settings.token);
 }
 
+const CREDENTIALS_REFUSED = 4403; // the close code of graphql-transport-ws
+
 // A client for each operation, which connects only for a subscription: with the headers of the page's own tab, as
 // every other operation. It does not try again, so that a connection that is refused or lost shows as an error.
 function fetcherThat(tells) {
   const note = (part) => tells(part.errors?.some((error) => error.extensions?.code === "UNAUTHENTICATED") ?? false);
   return async (operation, options) => {
-    const wsClient = createClient({ url: subscriptionUrl, connectionParams: options?.headers, retryAttempts: 0 });
+    const on = { closed: ({ code }) => code === CREDENTIALS_REFUSED && tells(true) };
+    const wsClient = createClient({ url: subscriptionUrl, connectionParams: options?.headers, retryAttempts: 0, on });
     const result = await createGraphiQLFetcher({ url: settings.url, wsClient })(operation, options);
     return Symbol.asyncIterator in result ? noted(result, note) : (note(result), result);
   };

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from contextvars import Context
 from typing import Any, Final, Literal, Protocol
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import jwt
 import orjson
@@ -21,7 +21,9 @@ from app.http.retry import backoff_s
 from app.http.transports.aiohttp_transport import AiohttpTransport
 from app.http.transports.base import Transport, TransportError
 from app.telemetry.dependency import Dependency
+from app.telemetry.logs import LINES
 from app.telemetry.redact import REDACTOR
+from app.telemetry.request_id import new_request_id
 
 ClientAuth = Literal["client_secret_basic", "client_secret_post", "private_key_jwt"]
 
@@ -219,22 +221,46 @@ class OAuthClientCredentials:
 
     async def _fetch_with_retry(self) -> tuple[AuthHeaders, float]:
         """Fetch a token, with one retry after a transport error or a 5xx; fetching is safe to repeat."""
-        deadline_at = asyncio.get_running_loop().time() + self._timeout_s
-        for attempt in range(1, _TRIES + 1):
-            try:
-                reply = await self._request_token(deadline_at)
-            except TransportError as error:
-                if attempt == _TRIES or asyncio.get_running_loop().time() >= deadline_at:
-                    raise VaultUnavailable(self._provider, f"No access token: {error}.") from None
-            else:
-                if reply.status < 500 or attempt == _TRIES:
-                    return self._parse_token(reply)
-            await asyncio.sleep(backoff_s(attempt))
-        raise AssertionError("unreachable")
+        began_at = asyncio.get_running_loop().time()
+        deadline_at, request_id = began_at + self._timeout_s, new_request_id()
+        status, outcome, attempt = None, "cancelled", 1
+        try:
+            while True:
+                try:
+                    reply = await self._request_token(deadline_at, request_id)
+                except TransportError as error:
+                    if attempt == _TRIES or asyncio.get_running_loop().time() >= deadline_at:
+                        raise VaultUnavailable(self._provider, f"No access token: {error}.") from None
+                else:
+                    status = reply.status
+                    if status < 500 or attempt == _TRIES:
+                        token = self._parse_token(reply)
+                        outcome = "ok"
+                        return token
+                await asyncio.sleep(backoff_s(attempt))
+                attempt += 1
+        except VaultError as error:
+            outcome = "refused_us" if isinstance(error, VaultRefusedUs) else "unavailable"
+            raise
+        finally:
+            if LINES.debug is not None:
+                LINES.debug(
+                    "vault_call",
+                    request_id=request_id,
+                    trace_id=None,
+                    vault=self._provider,
+                    method="POST",
+                    route=urlsplit(self._token_url).path.lstrip("/"),
+                    status=status,
+                    outcome=outcome,
+                    retries=attempt - 1,
+                    duration_ms=int((asyncio.get_running_loop().time() - began_at) * 100_000) / 100,
+                )
 
-    async def _request_token(self, deadline_at: float) -> VaultReply:
+    async def _request_token(self, deadline_at: float, request_id: str) -> VaultReply:
         form = dict(self._form)
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        headers["X-Request-Id"] = request_id
         if self._method == "client_secret_basic":
             # RFC 6749 §2.3.1: both halves are form-encoded before they are joined.
             pair = f"{quote_plus(self._client_id)}:{quote_plus(self._client_secret)}".encode()

@@ -81,7 +81,7 @@ def listed(heading: str) -> list[str]:
 def test_a_request_and_its_vault_calls_have_the_fields_of_the_page(dev: Dev) -> None:
     sent = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "x_request_id": "my-request-1"}
     assert dev.ask({"query": WALLET}, **sent)["data"]["customer"]["name"]
-    call = dev.line("vault_call")
+    call = dev.line_with('"event":"vault_call","request_id":"my-request-1"')  # not the fetch of an access token
     line = dev.line()
     assert list(call) == listed("Vault calls")
     assert list(line) == listed("Requests")
@@ -132,6 +132,18 @@ def test_a_refused_token_says_why_without_the_token(dev: Dev) -> None:
     assert line["event"] == "a token was refused: signature: InvalidSignatureError"
     assert line["request_id"] == dev.line()["request_id"]
     assert forged not in dev.running.text
+
+
+def test_the_fetch_of_an_access_token_is_a_vault_call(dev: Dev) -> None:
+    dev.ask({"query": WALLET})
+    dev.line()
+    lines = [json.loads(line) for line in dev.running.lines if '"event":"vault_call"' in line]
+    fetched = [one for one in lines if one["route"].endswith("oauth2/token")]
+    assert {one["vault"] for one in fetched} == {"jpmorgan", "caselle"}
+    assert {(one["method"], one["status"], one["outcome"], one["trace_id"]) for one in fetched} == {
+        ("POST", 200, "ok", None)
+    }
+    assert all(list(one) == listed("Vault calls") for one in fetched)
 
 
 def test_a_refused_api_key_says_why_without_the_key(dev: Dev) -> None:

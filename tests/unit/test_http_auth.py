@@ -102,6 +102,20 @@ async def test_a_thousand_callers_with_an_invalidated_token_make_one_request() -
     assert vault.minted == 2
 
 
+async def test_each_fetch_of_a_token_has_a_request_id_of_its_own() -> None:
+    vault = Vault()
+    vault.token_answers.append(reply(503))
+    async with client_to(vault) as (client, credentials, _):
+        await client.send(GET, call())
+        auth = credentials.cached()
+        assert auth is not None
+        credentials.invalidate(auth)
+        await client.send(GET, call())
+    first, again, second = (headers["x-request-id"] for headers in vault.token_headers)
+    assert first == again != second
+    assert len(first) == 32
+
+
 async def test_a_token_near_expiry_is_renewed_once_in_the_background() -> None:
     vault = Vault(life_s=5)  # renewed from 4 s on, dropped at 4.5 s
     async with client_to(vault) as (client, credentials, _):

@@ -100,11 +100,14 @@ _REPLACE_DIGEST: Final = Statement(
 _PUT_RESULT: Final = Statement(
     """
     INSERT INTO operation_results (
-        tenant, operation_id, row, provider, state, outcome, customer_ref, method_ref, error
-    ) VALUES (:tenant, :operation_id, :row, :provider, :state, :outcome, :customer_ref, :method_ref, :error)
+        tenant, operation_id, row, provider, state, outcome, customer_ref, method_ref, error, was_duplicate
+    ) VALUES (
+        :tenant, :operation_id, :row, :provider, :state, :outcome, :customer_ref, :method_ref, :error, :was_duplicate
+    )
     ON CONFLICT (tenant, operation_id, row) DO UPDATE SET
         provider = excluded.provider, state = excluded.state, outcome = excluded.outcome,
-        customer_ref = excluded.customer_ref, method_ref = excluded.method_ref, error = excluded.error
+        customer_ref = excluded.customer_ref, method_ref = excluded.method_ref, error = excluded.error,
+        was_duplicate = excluded.was_duplicate
     """
 )
 _OLD: Final = "WHERE tenant = :tenant AND created_at < :before AND state IN ('SUCCEEDED', 'PARTIAL', 'FAILED')"
@@ -294,6 +297,7 @@ class Journal(Repository):
     due = ReadMethod(journal_reads.due_operations)
     in_state = ReadMethod(journal_reads.operations_in_state)
     results = ReadMethod(journal_reads.operation_results)
+    applied_parts = ReadMethod(journal_reads.applied_parts)
     begin = WriteMethod(begin_operation)
     prepare = WriteMethod(prepare_operation)
     mark = WriteMethod(mark_operation)

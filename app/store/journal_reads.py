@@ -79,6 +79,12 @@ _RESULTS: Final = Query(
     " WHERE tenant = :tenant AND operation_id = :operation_id AND row > :after ORDER BY row LIMIT :limit",
 )
 
+_APPLIED: Final = Query(
+    int,
+    "SELECT row FROM operation_results WHERE tenant = :tenant AND operation_id = :operation_id"
+    " AND state = 'SUCCEEDED' AND outcome = 'APPLIED'",
+)
+
 
 def find_operation(db: Connection, operation_id: str) -> OperationRecord | None:
     return db.one(_BY_ID, id=operation_id) if is_storable(operation_id) else None
@@ -146,3 +152,8 @@ def operation_results(db: Connection, operation_id: str, *, after: int = -1, fir
     """Rows with numbers above `after`, in order."""
     rows = db.all(_RESULTS, operation_id=operation_id, after=after, limit=first + 1)
     return ResultPage(tuple(rows[:first]), has_next=len(rows) > first)
+
+
+def applied_parts(db: Connection, operation_id: str) -> list[int]:
+    """The numbers of the rows that were applied."""
+    return db.all(_APPLIED, operation_id=operation_id)

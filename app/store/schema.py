@@ -12,7 +12,7 @@ from app.store.database import Engine
 from app.store.errors import SchemaDiffers
 from app.store.statements import Statement
 
-NEWEST_REVISION: Final = "0018"
+NEWEST_REVISION: Final = "0019"
 _HAS_VERSIONS: Final = {
     True: Statement("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"),
     False: Statement("SELECT 1 WHERE to_regclass('alembic_version') IS NOT NULL"),

@@ -138,6 +138,35 @@ async def test_a_repeat_sets_the_default_that_could_not_be_set(sandbox: RunningS
         assert entry.choice.address == first.items[0].method
 
 
+async def test_a_repeat_shows_earlier_items_as_the_first_call_did(sandbox: RunningSandbox, opened: Store) -> None:
+    """Also after the process that repeated it has died before it sent anything."""
+    async with bench_on(sandbox, opened) as bench:
+        command = adding(bench, P.CASELLE)
+        known = replace(command, items=command.items[:1], idempotency_key=new_key())
+        assert states(await bench.writer.run(known, STAFF, soon())) == [DONE]
+        bench.at["prepared:add:1"] = lambda: sandbox.fault("caselle", "drop_before", method="POST", times=1)
+        first = await bench.writer.run(command, STAFF, soon())
+        assert first.operation is not None
+        assert (states(first), duplicates(first)) == ([DONE, NOT_DONE], [True, False])
+        bench.at.clear()
+        bench.die_at = "begun"
+        await dead(bench.writer.run(command, STAFF, soon()))
+        bench.clock.advance(minutes=1)
+    async with bench_on(sandbox, opened) as bench:
+        await Reconciler(bench.writer).sweep()
+        found = await opened.journal.operation(first.operation.id)
+        assert found is not None
+        assert (found.state, found.outcome, found.is_final) == (OperationState.PARTIAL, WriteOutcome.APPLIED, False)
+        again = await bench.writer.run(command, STAFF, soon())
+        assert (states(again), duplicates(again)) == ([DONE, DONE], [True, False])
+        assert again.items[0].method == first.items[0].method
+        assert (await bench.writer.run(command, STAFF, soon())).items == again.items
+
+
+def duplicates(result: WriteResult) -> list[bool]:
+    return [one.was_duplicate for one in result.items]
+
+
 async def test_methods_that_look_the_same_are_left_to_an_operator(sandbox: RunningSandbox, opened: Store) -> None:
     """After a crash nothing tells two equal cards apart; the third item is certain."""
     async with bench_on(sandbox, opened) as bench:

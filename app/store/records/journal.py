@@ -27,7 +27,8 @@ class WriteOutcome(StrEnum):
 class ResultRow:
     """The outcome of one part of an operation: one vault of an erasure, one row of an import. `row` starts at 0.
 
-    `error` is JSON (code, path, provider_code, ...) without values that were sent.
+    `error` is JSON (code, path, provider_code, ...) without values that were sent. `was_duplicate`: the vault had the
+    method before.
     """
 
     row: int
@@ -37,6 +38,7 @@ class ResultRow:
     customer_ref: CustomerRef | None = None
     method_ref: MethodRef | None = None
     error: Mapping[str, Any] | None = None
+    was_duplicate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,9 @@ class AddMethodsHandler(AddingHandler[AddMethods, AddMethodsIntent]):
             if at not in known
         }
         add = self._add_together if self._is_together(run, adds.values()) else self._add_each
-        return await self._done(run, ref, await add(run, adds, ref), earlier)
+        done = await self._done(run, ref, await add(run, adds, ref), earlier)
+        items = done.result.items
+        return replace(done, rows=tuple(replace(row, was_duplicate=items[row.row].was_duplicate) for row in done.rows))
 
     async def _earlier(self, run: Run) -> EarlierItems:
         page = await self.deps.store.journal.results(run.operation.id, first=MOST_ITEMS)
@@ -150,6 +152,21 @@ class AddMethodsHandler(AddingHandler[AddMethods, AddMethodsIntent]):
             methods=tuple((row.row, row.method_ref) for row in done if row.method_ref is not None),
             no_default=next((row.row for row in done if row.error is not None), None),
         )
+
+    async def _earlier_items(self, run: Run, ref: CustomerRef, earlier: EarlierItems) -> dict[int, ItemResult]:
+        if not earlier.methods:
+            return {}
+        page = await self.deps.store.journal.results(run.operation.id, first=MOST_ITEMS)
+        duplicates = {row.row for row in page.rows if row.was_duplicate}
+        return {
+            at: ItemResult(
+                state=OperationState.SUCCEEDED,
+                outcome=WriteOutcome.APPLIED,
+                method=MethodAddress(run.intent.provider, ref, method_ref),
+                was_duplicate=at in duplicates,
+            )
+            for at, method_ref in earlier.methods
+        }
 
     def _is_together(self, run: Run, adds: Collection[MethodToAdd]) -> bool:
         """As an earlier process has begun it, else in one call if the vault can."""
@@ -277,12 +294,10 @@ class AddMethodsHandler(AddingHandler[AddMethods, AddMethodsIntent]):
     async def _done(
         self, run: Run, ref: CustomerRef, ended: dict[int, _Ended], earlier: EarlierItems
     ) -> CompletedWrite:
-        name, settled = run.intent.provider, [OperationState.SUCCEEDED] * len(earlier.methods)
+        settled = [OperationState.SUCCEEDED] * len(earlier.methods)
         done = rows_summary({at: one.result for at, one in ended.items()}, settled)
         items = {at: one.to_item(at) for at, one in ended.items()}
-        for at, method_ref in earlier.methods:
-            address = MethodAddress(name, ref, method_ref)
-            items[at] = ItemResult(state=OperationState.SUCCEEDED, outcome=WriteOutcome.APPLIED, method=address)
+        items |= await self._earlier_items(run, ref, earlier)
         added = {at: one.added for at, one in ended.items() if one.added is not None}
         applies = [apply for at, one in added.items() for apply in keeps_names(run, one.address, run.intent.items[at])]
         new = {at: one.address for at, one in added.items() if not one.was_duplicate}

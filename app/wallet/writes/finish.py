@@ -52,19 +52,17 @@ class WriteFinisher:
     async def give_up(self, run: WriteRun[Intent], problem: WriteProblem) -> WriteResult:
         """Nothing was sent: mark it FAILED, so that the same key may run again; PARTIAL, if an earlier run of it has
         applied a part."""
-        failed = _failed(run, (problem,), final=False)
-        if run.intent.parts > 1:
-            page = await self._deps.store.journal.results(run.operation.id, first=run.intent.parts)
-            failed = _besides(failed, {row.row for row in page.rows if row.state is OperationState.SUCCEEDED})
+        failed = await self._besides_applied(run.operation, _failed(run, (problem,), final=False))
         done = await self._finish(run, failed)
         return replace(done.result, operation=run.operation)
 
     async def nothing_sent(self, operation: OperationRecord) -> OperationRecord:
         """Mark an orphan that had sent nothing."""
+        is_applied = operation.epoch > 1 and bool(await self._deps.store.journal.applied_parts(operation.id))
         marked = await self._deps.store.journal.mark(
             operation,
-            OperationState.FAILED,
-            outcome=WriteOutcome.NOT_APPLIED,
+            OperationState.PARTIAL if is_applied else OperationState.FAILED,
+            outcome=WriteOutcome.APPLIED if is_applied else WriteOutcome.NOT_APPLIED,
             is_final=False,
             result=to_json(WriteResult(problems=(interrupted(operation.provider),), customer_id=operation.customer_id)),
         )
@@ -115,11 +113,17 @@ class WriteFinisher:
             if run.progress.doing:  # resumed, and failed before the step that may have been sent was looked up
                 provider = run.operation.provider or run.intent.refs[0][0]
                 return _unknown(run, StillUnknown(provider), handler)
-            return self._not_applied(handler, run, error)
+            failed = self._not_applied(handler, run, error)
         except NotApplied as absent:
-            return _failed(run, (proven_absent(absent.provider, absent.error),), final=False)
+            failed = _failed(run, (proven_absent(absent.provider, absent.error),), final=False)
         except StillUnknown as unknown:
             return _unknown(run, unknown, handler)
+        return await self._besides_applied(run.operation, failed)
+
+    async def _besides_applied(self, operation: OperationRecord, failed: CompletedWrite) -> CompletedWrite:
+        """`failed`; PARTIAL, without the rows that an earlier run of the operation has applied, if there are any."""
+        applied = await self._deps.store.journal.applied_parts(operation.id) if operation.epoch > 1 else ()
+        return _besides(failed, applied)
 
     def _not_applied(self, handler: WriteHandler[Any, Any], run: WriteRun[Intent], error: Exception) -> CompletedWrite:
         if isinstance(error, WriteRefused):

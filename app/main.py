@@ -34,7 +34,7 @@ from app.api.request_record import RequestObserver
 from app.api.response import HttpResponse
 from app.api.router import GatewayApp
 from app.api.shared_metrics import SharedMetrics
-from app.api.state_metrics import BacklogGauges, StateGauges
+from app.api.state_metrics import BacklogGauges, StateGauges, StoreGauges
 from app.api.status.pages import StatusPages
 from app.api.webhooks import WebhookReceiver
 from app.caching.shared_redis import SharedRedis
@@ -385,7 +385,7 @@ class Gateway:
             states["vaultgraph_store_notifications_connected"] = lambda: self.store.notifications.is_connected
         if redis is not None:
             states["vaultgraph_redis_up"] = lambda: redis.is_up
-        for collector in (backlog, StateGauges(states)):
+        for collector in (backlog, StateGauges(states), StoreGauges(lambda: self.store.connections)):
             self.metrics.registry.register(collector)
         token = self.settings.metrics_token.reveal()
         return MetricsPage(self.metrics, token, refresh=backlog.refresh, shared=self._shared_metrics)

@@ -42,6 +42,26 @@ class StateGauges(Collector):
         yield build
 
 
+class StoreGauges(Collector):
+    """`read` returns, by pool, the connections in use and idle, and the accesses that wait for one."""
+
+    def __init__(self, read: Callable[[], Mapping[str, tuple[int, int, int]]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        opened = GaugeMetricFamily(
+            "vaultgraph_store_connections", "Open connections to the store.", labels=("pool", "state")
+        )
+        waiting = GaugeMetricFamily(
+            "vaultgraph_store_waiting", "Accesses to the store that wait for a connection.", labels=("pool",)
+        )
+        for pool, (busy, idle, jobs) in self._read().items():
+            opened.add_metric((pool, "busy"), busy)
+            opened.add_metric((pool, "idle"), idle)
+            waiting.add_metric((pool,), jobs)
+        yield from (opened, waiting)
+
+
 class BacklogGauges(Collector):
     """The journal's open operations and the webhook deliveries, in and out, as `refresh` has last read them."""
 

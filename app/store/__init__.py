@@ -17,7 +17,7 @@ call a vault, or change objects of the event loop. A cancelled caller waits for 
 The methods of `store.journal`, `store.directory` and so on are such functions, each with a transaction of its own.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -110,6 +110,11 @@ class Store:
     def is_up(self) -> bool:
         """False while the database cannot be used."""
         return self._db.availability.is_up
+
+    @property
+    def connections(self) -> Mapping[str, tuple[int, int, int]]:
+        """By pool, ``read`` and ``write``: connections in use and idle, and accesses that wait for one."""
+        return self._db.connections
 
     async def backlog(self) -> Backlog:
         """What is not finished yet. Raises StoreUnavailable."""

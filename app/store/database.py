@@ -6,7 +6,7 @@ such functions, each with a transaction of its own; a function may call others t
 """
 
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -129,7 +129,13 @@ class Database:
         def work(driver: Driver) -> T:
             return step(Transaction(driver, self.tenant, self.now), *args, **kwargs)
 
-        return self.run(self._writers, self.availability.writes, work)
+        running = self.run(self._writers, self.availability.writes, work)
+        return running if (traced := SAMPLED.get()) is None else traced.in_span(self._system, step, running)
+
+    @property
+    def connections(self) -> Mapping[str, tuple[int, int, int]]:
+        """By pool: connections in use and idle, and accesses that wait for one."""
+        return {"read": self._readers.usage, "write": self._writers.usage}
 
     async def run(
         self,

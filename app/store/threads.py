@@ -89,6 +89,12 @@ class ThreadPool:
             if timer is not None:
                 timer.cancel()
 
+    @property
+    def usage(self) -> tuple[int, int, int]:
+        """Connections in use, idle connections, and jobs that wait for one."""
+        opened, jobs = len(self._threads), self._unfinished
+        return min(jobs, opened), max(0, opened - jobs), max(0, jobs - opened)
+
     async def close(self) -> None:
         """End the threads and close their connections, after the jobs that were submitted."""
         while self._threads:  # jobs that are submitted meanwhile start new threads, with a queue of their own

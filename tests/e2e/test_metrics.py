@@ -93,6 +93,10 @@ def test_states_are_shown(start_gateway: StartGateway) -> None:
     assert seen["vaultgraph_webhook_deliveries"] == {("waiting",): 0, ("failed",): 0, ("dead",): 0}
     connections = seen["vaultgraph_upstream_connections"]
     assert {name: connections[("idle", name.lower())] for name in PROVIDERS} == dict.fromkeys(PROVIDERS, 1)
+    opened = seen["vaultgraph_store_connections"]
+    assert opened.keys() == {(pool, state) for pool in ("read", "write") for state in ("busy", "idle")}
+    assert opened["read", "busy"] + opened["read", "idle"] >= 1
+    assert seen["vaultgraph_store_waiting"].keys() == {("read",), ("write",)}
     assert {seen[f"vaultgraph_{name}"][()] for name in ("websockets", "subscriptions")} == {0}
     assert {seen[f"vaultgraph_{name}"][()] for name in ("store_up", "workers")} == {1}
     assert seen["process_resident_memory_bytes"][()] > 30_000_000

@@ -136,7 +136,7 @@ def test_nothing_of_a_request_but_names_leaves_the_process(
     mutation = collector.named("mutation AddCard")
     found = [values(span.attributes) for span in collector.below(mutation)]
     store = [one for one in found if "db.system.name" in one]
-    assert len({one["db.operation.name"] for one in store}) >= 2
+    assert {one["db.operation.name"] for one in store} >= {"begin", "prepared", "commit"}
     assert {one["db.system.name"] for one in store} == {"sqlite"}
     for word in ("cus_alex", "8f14e45f", "addPaymentMethod", bearer, *_texts(card)):
         assert word.encode() not in collector.raw, word

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,30 @@ READS, MUTATIONS = 1.10, 1.15  # background work may end within a mutation, so i
 HOPS = 2  # more results from other threads; a mutation has one to six
 
 
+@pytest.fixture(scope="module")
+def counting() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """A process per transport. They run together, because most of the time each waits until its gateway is idle."""
+    command = [sys.executable, "-m", "bench.calls", "--json", "--transport"]
+    with ExitStack() as running:
+        started = {}
+        for transport in TRANSPORTS:
+            process = subprocess.Popen(
+                [*command, transport], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            started[transport] = running.enter_context(process)
+            running.callback(process.kill)
+        yield started
+
+
 @pytest.mark.timeout(600)
+@pytest.mark.xdist_group("calls")
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_no_request_makes_more_calls_than_the_table_says(transport: str) -> None:
-    command = [sys.executable, "-m", "bench.calls", "--json", "--transport", transport]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
-    assert run.returncode == 0, run.stderr
-    found, table = json.loads(run.stdout), saved()[transport]
+def test_no_request_makes_more_calls_than_the_table_says(
+    transport: str, counting: dict[str, subprocess.Popen[str]]
+) -> None:
+    output, errors = counting[transport].communicate(timeout=500)
+    assert counting[transport].returncode == 0, errors
+    found, table = json.loads(output), saved()[transport]
     assert found.keys() == table.keys()
     risen = {
         f"{case} {figure}": (found[case][figure], most)

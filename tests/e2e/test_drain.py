@@ -5,7 +5,8 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,8 +19,15 @@ from tests.support.adding import adding, caselle_card
 from tests.support.command import Running
 from tests.support.gateways import StartGateway
 from tests.support.sandbox import RunningSandbox
+from tests.support.waiting import eventually
 
-WALLET = b'{"query": "{ customer(id: \\"cus_alex\\") { paymentMethods { id } sources { provider state } } }"}'
+StartDev = Callable[[float], "Dev"]
+LONG_S = 60.0
+
+
+def wallet(customer: str) -> bytes:
+    query = f'{{ customer(id: "{customer}") {{ paymentMethods {{ id }} sources {{ provider state }} }} }}'
+    return json.dumps({"query": query}).encode()
 
 
 class Asking(threading.Thread):
@@ -51,47 +59,53 @@ class Dev:
         running.until(r"^Try")
         self._token = DevTokens.open(folder).mint()
 
-    def ask(self, request: bytes = WALLET) -> Asking:
+    def ask(self, request: bytes) -> Asking:
         return Asking(self.url, self._token, request)
 
 
 @pytest.fixture
-def dev(tmp_path: Path, sandbox: RunningSandbox) -> Iterator[Dev]:
-    config = tmp_path / "drain.toml"
-    config.write_text("grace_s = 3\nrequest_deadline_s = 60\n[caselle]\ndeadline_s = 60\n")
-    folder = tmp_path / "data"
-    options = ("--port", "0", "--sandbox-url", sandbox.url, "--data-dir", folder, "--config", config)
-    with Running("dev", *options) as running:
-        yield Dev(running, folder)
+def start_dev(tmp_path: Path, sandbox: RunningSandbox) -> Iterator[StartDev]:
+    """``start_dev(grace_s)`` runs a gateway with this grace period."""
+    with ExitStack() as running:
+
+        def start(grace_s: float) -> Dev:
+            config = tmp_path / "drain.toml"
+            config.write_text(f"grace_s = {grace_s}\nrequest_deadline_s = 60\n[caselle]\ndeadline_s = 60\n")
+            folder = tmp_path / "data"
+            options = ("--port", "0", "--sandbox-url", sandbox.url, "--data-dir", folder, "--config", config)
+            return Dev(running.enter_context(Running("dev", *options)), folder)
+
+        yield start
 
 
-def _wait_for_call(sandbox: RunningSandbox, provider: str) -> None:
-    give_up_at = time.monotonic() + 10
-    while not sandbox.calls(provider):
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
-
-
-def test_requests_in_flight_complete_and_new_ones_are_refused(dev: Dev, sandbox: RunningSandbox) -> None:
+def test_requests_in_flight_complete_and_new_ones_are_refused(start_dev: StartDev, sandbox: RunningSandbox) -> None:
+    dev = start_dev(LONG_S)
     sandbox.fault("caselle", "delay", delay_ms=1_000)
-    asking = [dev.ask() for _ in range(20)]
-    _wait_for_call(sandbox, "caselle")
-    time.sleep(0.3)  # all twenty have arrived
+    asking = [dev.ask(wallet(f"cus_load-{number:04}")) for number in range(1, 21)]
+    eventually(lambda: len(sandbox.calls("caselle")) == 20, "all twenty")
     dev.running.process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
     address = urlsplit(dev.url)
-    late = http.client.HTTPConnection(address.hostname or "", address.port, timeout=5)
-    with pytest.raises(OSError):
-        late.connect()
+
+    def is_refused() -> bool:
+        late = http.client.HTTPConnection(address.hostname or "", address.port, timeout=5)
+        try:
+            late.connect()
+        except OSError:
+            return True
+        late.close()
+        return False
+
+    eventually(is_refused, "a closed port")
     for one in asking:
-        one.join(20)
+        one.join(LONG_S)
     assert {one.status for one in asking} == {200}
     assert all(one.body.count(b'"state":"OK"') == 4 for one in asking)
     assert dev.running.ended() == 0
     assert "Traceback" not in dev.running.text
 
 
-def test_a_write_in_flight_completes_and_is_journalled(dev: Dev, sandbox: RunningSandbox) -> None:
+def test_a_write_in_flight_completes_and_is_journalled(start_dev: StartDev, sandbox: RunningSandbox) -> None:
+    dev = start_dev(LONG_S)
     held = len(sandbox.held("caselle", "cus_88420"))
     wish = adding(caselle_card(sandbox))
     document = "mutation ($input: AddPaymentMethodInput!) { addPaymentMethod(input: $input) { %s } }"
@@ -99,12 +113,9 @@ def test_a_write_in_flight_completes_and_is_journalled(dev: Dev, sandbox: Runnin
     request = json.dumps({"query": document % shown, "variables": {"input": wish}}).encode()
     sandbox.fault("caselle", "delay", method="POST", delay_ms=1_000)
     asking = dev.ask(request)
-    give_up_at = time.monotonic() + 10
-    while not [row for row in sandbox.calls("caselle") if row["method"] == "POST"]:
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
+    eventually(lambda: [row for row in sandbox.calls("caselle") if row["method"] == "POST"], "the write")
     dev.running.process.send_signal(signal.SIGTERM)
-    asking.join(20)
+    asking.join(LONG_S)
     payload = json.loads(asking.body)["data"]["addPaymentMethod"]
     assert (payload["operation"], payload["userErrors"]) == ({"state": "SUCCEEDED"}, [])
     assert payload["paymentMethod"] is not None
@@ -113,18 +124,20 @@ def test_a_write_in_flight_completes_and_is_journalled(dev: Dev, sandbox: Runnin
 
 
 def test_requests_still_in_flight_after_the_grace_period_get_a_retryable_error(
-    dev: Dev, sandbox: RunningSandbox
+    start_dev: StartDev, sandbox: RunningSandbox
 ) -> None:
+    grace_s = 1.0
+    dev = start_dev(grace_s)
     sandbox.fault("caselle", "hang")
-    asking = dev.ask()
-    _wait_for_call(sandbox, "caselle")
+    asking = dev.ask(wallet("cus_alex"))
+    eventually(lambda: sandbox.calls("caselle"), "the call")
     began = time.monotonic()
     status = dev.running.stop(signal.SIGTERM)
     took = time.monotonic() - began
     asking.join(20)
     assert (asking.status, asking.headers.get("retry-after")) == (503, "1")
     assert status == 0
-    assert took > 2.5
+    assert took >= grace_s
     assert "Traceback" not in dev.running.text
 
 

@@ -214,7 +214,9 @@ async def test_an_open_circuit_protects_an_unavailable_vault(start_gateway: Star
         return reply(500)
 
     async with raw_server(down) as server:
-        gateway = await asyncio.to_thread(start_gateway, **_behind(server.url, concurrency=4))
+        gateway = await asyncio.to_thread(
+            start_gateway, **_behind(server.url, concurrency=4, breaker={"open_for_s": 60})
+        )
         customers = await _linked(gateway, 300)
         (states,) = await _asked_together(gateway, customers, ["crowd"] * 300)
         assert set(states) == {"UNAVAILABLE", "CIRCUIT_OPEN"}

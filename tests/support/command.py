@@ -112,7 +112,7 @@ class Running:
             self._queue.put(line.rstrip("\n"))
         self._queue.put(None)
 
-    def until(self, pattern: str, within: float = 40) -> re.Match[str]:
+    def until(self, pattern: str, within: float = 90) -> re.Match[str]:
         """The first new line that matches the pattern."""
         give_up_at = time.monotonic() + within
         while True:

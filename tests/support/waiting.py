@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], what: str = "the condition", within_s: float = 20) -> T:
+def eventually(look: Callable[[], T], what: str = "the condition", within_s: float = 60) -> T:
     """Poll `look` until it returns something true; that is the result. Raises AssertionError after `within_s`."""
     give_up_at = time.monotonic() + within_s
     while not (found := look()):

@@ -34,5 +34,8 @@ seen.elsewhere = await withBrowser(executablePath, [origin], async (context) => 
     await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
   }
   seen.links = await page.locator("#links a").allInnerTexts();
+  await page.getByRole("link", { name: "Documentation" }).click();
+  await page.waitForURL("**/docs/**");
+  seen.documentation = await page.locator("body").innerText();
 });
 console.log(JSON.stringify(seen));

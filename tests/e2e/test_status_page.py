@@ -74,7 +74,8 @@ def test_it_works_in_a_browser(has_token: bool, start_gateway: StartGateway, san
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout)
-    assert (seen["elsewhere"], seen["errors"], seen["links"]) == ([], [], ["GraphiQL", "Metrics"])
+    assert (seen["elsewhere"], seen["errors"], seen["links"]) == ([], [], ["GraphiQL", "Metrics", "Documentation"])
+    assert "Start in five minutes" in seen["documentation"]
     assert seen.get("asked", False) is not has_token
     assert len(seen["shown"]) == 3
     for shown in seen["shown"].values():

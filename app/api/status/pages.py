@@ -24,8 +24,9 @@ _PAGE: Final = "/"
 _DATA: Final = "/status.json"
 _FILES: Final = "/status"
 _DOCUMENTATION: Final = "/docs"
-_BUILT_SITE: Final = Path(__file__).resolve().parents[3] / "build" / "site"
-"""In a clone of the repository, after `make site`."""
+_CLONE: Final = Path(__file__).resolve().parents[3]
+_SITES: Final = ((_CLONE / "build" / "site", "index.html"), (_CLONE / "docs", "index.md"))
+"""The documentation, best first: the site that `make site` builds, or its sources, which a browser shows as text."""
 _CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -56,9 +57,10 @@ class StatusPages:
         self.history = StatusHistory(metrics.families, vaults)
         self._refresh = refresh
         links = {"GraphiQL": "/graphql", "Metrics": "/metrics"} if is_development else {}
-        self._documentation = _BUILT_SITE if is_development and (_BUILT_SITE / "index.html").is_file() else None
-        if self._documentation is not None:
-            links["Documentation"] = f"{_DOCUMENTATION}/"
+        found = next((one for one in _SITES if is_development and Path(*one).is_file()), None)
+        self._documentation = None if found is None else found[0]
+        if found is not None:
+            links["Documentation"] = f"{_DOCUMENTATION}/{found[1]}"
         self._folder = Path(str(files("app.api.status"))) / "page"
         settings = json.dumps({"token": token, "links": links}).replace("<", "\\u003c")
         page = (self._folder / "index.html").read_text("utf-8").replace("{{settings}}", settings)

@@ -33,7 +33,7 @@ function chart(label, parts) {
 
 function columns(values, most, kind) {
   return values.flatMap((value, minute) => {
-    const height = most ? (38 * value) / most : 0;
+    const height = Math.max(2, (38 * value) / most); // one failed call among many is seen, too
     return value ? [["rect", { class: kind, x: minute + 0.1, y: 40 - height, width: 0.8, height }]] : [];
   });
 }
@@ -72,6 +72,7 @@ function vaultCard(vault) {
     ]),
     caption("Latency", latency),
     chart(`Latency: ${latency}, at most ${slowest} ms in the last hour`, columns(vault.p95Ms, slowest, "latency")),
+    rows([["Circuit", vault.circuit.toLowerCase().replace("_", " "), vault.circuit !== "CLOSED"]]),
   );
 }
 

@@ -337,7 +337,10 @@ class Gateway:
         policy = DefaultRequestPolicy(
             self.documents.resolver, self.callers, limiter, self._rates(), self.audit, self._context
         )
-        page = graphiql.response(self._page_token, bundled=self.has_bundled_graphiql) if is_development else None
+        page = None
+        if is_development:
+            bundled = self.has_bundled_graphiql
+            page = graphiql.response(self._page_token, self.settings.data_dir, bundled=bundled)
         origins = origin_policy(self.settings)
         self._endpoint = GraphQLEndpoint(
             schema,

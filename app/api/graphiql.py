@@ -1,6 +1,8 @@
 """The GraphiQL page. Its bundle ships with the package; without a bundle it loads from a CDN."""
 
 import json
+import shlex
+import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
@@ -13,8 +15,6 @@ from app.api.etag import PATH
 from app.api.response import HttpResponse
 
 ASSETS_PATH: Final = "/graphiql"
-TOKEN_COMMAND: Final = ".venv/bin/vaultgraph token"  # noqa: S105 - a command
-"""Shown where a request has no valid token."""
 
 CDN: Final = "https://unpkg.com"
 CDN_FILES: Final[Mapping[str, str]] = {
@@ -74,13 +74,20 @@ def examples() -> list[dict[str, str]]:
     return found
 
 
-def response(token: str | None, *, bundled: bool) -> HttpResponse:
+def token_command(data_dir: Path) -> str:
+    """Prints a token for this gateway, from any directory. Shown where a request has no valid token."""
+    return shlex.join(
+        [str(Path(sys.executable).with_name("vaultgraph")), "token", "--data-dir", str(data_dir.resolve())]
+    )
+
+
+def response(token: str | None, data_dir: Path, *, bundled: bool) -> HttpResponse:
     """The page, as it is served at /graphql."""
     headers = {"content-security-policy": content_security_policy(bundled=bundled), "x-frame-options": "DENY"}
-    return HttpResponse(200, page(PATH, token, bundled=bundled), "text/html; charset=utf-8", headers)
+    return HttpResponse(200, page(PATH, token, data_dir, bundled=bundled), "text/html; charset=utf-8", headers)
 
 
-def page(endpoint: str, token: str | None, *, bundled: bool) -> bytes:
+def page(endpoint: str, token: str | None, data_dir: Path, *, bundled: bool) -> bytes:
     """The HTML of GraphiQL for this endpoint. The token, if any, fills the headers of each tab."""
     settings: dict[str, Any] = {
         "url": endpoint,
@@ -88,7 +95,7 @@ def page(endpoint: str, token: str | None, *, bundled: bool) -> bytes:
         "assets": f"{ASSETS_PATH}/",
         "examples": examples(),
         "token": token,
-        "tokenCommand": TOKEN_COMMAND,
+        "tokenCommand": token_command(data_dir),
         "persistHeaders": token is not None,
     }
     block = json.dumps(settings).replace("<", "\\u003c")
@@ -99,6 +106,7 @@ def page(endpoint: str, token: str | None, *, bundled: bool) -> bytes:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Vaultgraph</title>
+<link rel="icon" href="data:,">
 <style>body {{ margin: 0 }} #graphiql {{ height: 100dvh }}</style>
 <script type="application/json" id="vaultgraph-settings">{block}</script>
 </head>

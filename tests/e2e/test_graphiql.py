@@ -72,12 +72,12 @@ def test_queries_mutations_and_subscriptions_run_in_the_page(page: str, tmp_path
     assert '"type": "DEFAULT_CHANGED"' in seen["event"]
     assert len(seen["sockets"]) == 2, "one of the subscription, one that was refused: it is not tried again"
     assert '"message": "Socket closed with event 4403 Forbidden"' in seen["refused"]
-    assert graphiql.TOKEN_COMMAND in seen["notice"]
+    assert graphiql.token_command(tmp_path / "data") in seen["notice"]
     assert seen["spins"] == 0
 
 
 @pytest.mark.timeout(600)
-def test_a_newcomer_finds_the_way(page: str) -> None:
+def test_a_newcomer_finds_the_way(page: str, tmp_path: Path) -> None:
     """Examples, explorer, a shared link, a renewed and a missing token, a phone. Screenshots: `build/screenshots`."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     seen = opened("graphiql-tour.mjs", page, SCREENSHOTS)
@@ -92,6 +92,6 @@ def test_a_newcomer_finds_the_way(page: str) -> None:
     assert '"errors"' not in seen["deferred"]
     assert '"toPay"' in seen["renewed"], "the tab of the last visit, with the new token"
     assert seen["notices"] == 0
-    assert graphiql.TOKEN_COMMAND in seen["notice"]
+    assert graphiql.token_command(tmp_path / "data") in seen["notice"]
     assert '"partner": "developer"' in seen["phone"]
     assert seen["fits"] == {"scrolls": False, "response": True, "button": True}

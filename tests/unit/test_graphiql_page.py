@@ -22,14 +22,14 @@ def settings_in(page: bytes) -> Any:
 
 
 def test_the_bundled_page_names_no_other_host() -> None:
-    page = graphiql.page("/graphql", None, bundled=True)
+    page = graphiql.page("/graphql", None, FOLDER, bundled=True)
     assert not re.findall(rb"https?://[^\s\"']+", page)
     assert b"unsafe-inline" not in re.findall(rb"<script(?! type=\"application/json\")[^>]*>[^<]+", page)
     assert "http" not in graphiql.content_security_policy(bundled=True)
 
 
 def test_the_fallback_loads_pinned_files_of_one_cdn() -> None:
-    page = graphiql.page("/graphql", None, bundled=False).decode()
+    page = graphiql.page("/graphql", None, FOLDER, bundled=False).decode()
     loaded = re.findall(r'(?:src|href)="(https://[^"]+)" integrity="(sha384-[A-Za-z0-9+/]{64})" crossorigin', page)
     assert loaded == [(f"{graphiql.CDN}/{path}", integrity) for path, integrity in graphiql.CDN_FILES.items()]
     assert len(re.findall(r"https?://", page)) == len(loaded), "nothing else is loaded from anywhere"
@@ -41,7 +41,7 @@ def test_the_fallback_loads_pinned_files_of_one_cdn() -> None:
 
 @pytest.mark.parametrize("bundled", [True, False])
 def test_the_page_opens_on_an_example_that_is_valid(bundled: bool) -> None:
-    shown = settings_in(graphiql.page("/graphql", "a-token", bundled=bundled))
+    shown = settings_in(graphiql.page("/graphql", "a-token", FOLDER, bundled=bundled))
     assert (shown["url"], shown["token"]) == ("/graphql", "a-token")
     assert json.loads(shown["examples"][0]["variables"]) == {"id": "cus_alex"}
     for example in shown["examples"]:
@@ -54,7 +54,7 @@ def test_the_page_opens_on_an_example_that_is_valid(bundled: bool) -> None:
 
 
 def test_nothing_ends_the_settings_early() -> None:
-    shown = settings_in(graphiql.page("/graphql", "</script><script>alert(1)</script>", bundled=True))
+    shown = settings_in(graphiql.page("/graphql", "</script><script>alert(1)</script>", FOLDER, bundled=True))
     assert shown["token"] == "</script><script>alert(1)</script>"
 
 

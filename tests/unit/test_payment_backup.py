@@ -180,6 +180,37 @@ async def test_a_report_about_the_first_attempt_in_between(
         assert len(sent(bench.sandbox)) == 1
 
 
+@pytest.mark.parametrize("point", ["answered:capture", "answered:quote:2"])
+@pytest.mark.parametrize("minutes", [1, 180])
+async def test_a_backup_method_is_not_charged_long_after_the_attempt_before(
+    sandbox: RunningSandbox, sqlite_url: str, minutes: int, point: str
+) -> None:
+    """The process has died; its operation is resumed soon or late, with the decline that a webhook has reported."""
+    store = open_store(sqlite_url)
+    async with bench_on(sandbox, store) as first:
+        command = await quoted(first)
+        payment, _ = await stands(store, command.payment_id)
+        answer(sandbox, "declined")
+        first.die_at = point
+        await dead(run(first, command))
+        report(sqlite_url, command.payment_id, payment.payment_ref, S.DECLINED)
+        first.clock.advance(minutes=minutes)
+    async with bench_on(sandbox, store) as second:
+        await Reconciler(second.writer).sweep()
+        result = await run(second, command)
+        payment, attempts = await stands(store, command.payment_id)
+        if minutes == 1:
+            assert (payment.state, [one.state for one in attempts]) == (S.CAPTURED, [S.DECLINED, S.CAPTURED])
+            assert len(sent(sandbox)) == 2
+        else:
+            assert (payment.state, [one.state for one in attempts]) == (S.DECLINED, [S.DECLINED])
+            assert len(sent(sandbox)) == 1
+            assert [one.code.value for one in result.problems] == ["DECLINED"]
+            assert [(one.code.value, one.path) for one in result.warnings] == [("PROVIDER_TIMEOUT", ("fallback", "0"))]
+            assert (await run(second, command)).problems == result.problems
+    await store.close()
+
+
 async def test_an_attempt_that_took_the_money_after_all_decides_a_declined_payment(bench: Bench) -> None:
     command = await quoted(bench)
     answer(bench.sandbox, "declined", "declined", "declined")

@@ -5,6 +5,7 @@ attempt is DECLINED.
 """
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Final
 
 from app.store import Connection, Transaction
@@ -24,13 +25,14 @@ from app.vault.model import BankAccount, PaymentMethod
 from app.vault.payments import NewPayment, PaymentRef, Quote
 from app.vault.rules.payment_state import has_moved_money
 from app.wallet.commands import MostTotal
-from app.wallet.problems import WriteProblem, invalid
+from app.wallet.problems import ProblemCode, WriteProblem, invalid
 from app.wallet.writes.intents import BackupMethods, BackupQuoteFacts, CaptureFacts, CapturePaymentIntent
 from app.wallet.writes.run import WriteRun
 
 FALLBACK: Final = "fallback"
 NOTE: Final = "backup"
 _CAPTURE: Final = "capture"
+_NEXT_WITHIN: Final = timedelta(minutes=5)
 CaptureRun = WriteRun[CapturePaymentIntent]
 
 
@@ -153,6 +155,16 @@ def record_decline(tx: Transaction, run: CaptureRun, number: int) -> None:
         raise NoLongerOpen
     change_attempt(tx, payment.id, payment.payment_ref, PaymentState.DECLINED, declined.decline_code)
     record_unsent(tx, run)
+
+
+def problem_of_late_attempt(run: CaptureRun, number: int, now: datetime) -> WriteProblem | None:
+    """Why this attempt must not begin long after the request before it: the caller expects none any more, and the
+    customer may have paid otherwise. None for an attempt that was begun."""
+    step, sent_at = capture_step(number), run.operation.sent_at
+    if step in run.progress.doing or step in run.progress.done or sent_at is None or now - sent_at <= _NEXT_WITHIN:
+        return None
+    message = "The decline before was known too late to charge a backup method. None was charged."
+    return WriteProblem(ProblemCode.PROVIDER_TIMEOUT, message, (FALLBACK, str(number - 2)))
 
 
 def record_unsent(tx: Transaction, run: CaptureRun) -> None:

@@ -50,6 +50,7 @@ from app.wallet.writes.backup_methods import (
     last_decline,
     most_of,
     new_payment,
+    problem_of_late_attempt,
     problems_of_backup,
     quote_step,
     record_decline,
@@ -86,9 +87,10 @@ _NEW_QUOTE_NEEDED: Final = "To pay, request a new quote."
 
 @dataclass(slots=True)
 class _Memory:
-    """The vault's answer to the capture, for `settle`."""
+    """The vault's answer to the capture, and why no backup method was tried after it, for `settle`."""
 
     report: CaptureFacts | None = None
+    late: tuple[WriteProblem, ...] = ()
 
 
 class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
@@ -149,8 +151,9 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
                 payment = await self.deps.store.payments.payment(payment.id) or payment
                 facts = last_decline(run) if payment.state is PaymentState.PROCESSING else None
             if facts is not None:
-                run.memory(_Memory).report = facts
-                return _captured(payment)
+                memory = run.memory(_Memory)
+                memory.report = facts
+                return _captured(payment, memory.late)
         if not is_decided(payment):  # sent by no known operation
             raise StillUnknown(payment.method.provider, for_person=True)
         return _captured(payment)
@@ -174,6 +177,9 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
         facts = await self._capture(run, 1, payment.method.provider, quote_of(payment), claim)
         for number, address in enumerate(fallback, start=2):
             if facts.state is not PaymentState.DECLINED:
+                break
+            if (late := problem_of_late_attempt(run, number, self.deps.utc_now())) is not None:
+                run.memory(_Memory).late = (late,)
                 break
             run.call = until(run.call, loop_time() + self.deps.deadline_s([address.provider]))
             new = new_payment(run, number, payment)
@@ -355,9 +361,10 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
         return capture_unknown(provider, error)
 
 
-def _captured(payment: PaymentRecord) -> CompletedWrite:
+def _captured(payment: PaymentRecord, problems: tuple[WriteProblem, ...] = ()) -> CompletedWrite:
     return CompletedWrite(
-        result=WriteResult(customer_id=payment.customer_id, payment_id=payment.id), rows=(_row_of_success(payment),)
+        result=WriteResult(customer_id=payment.customer_id, payment_id=payment.id, problems=problems),
+        rows=(_row_of_success(payment),),
     )
 
 

@@ -258,9 +258,13 @@ class Loaders:
                 return wallet.profile
         return None
 
-    def sources(self, wallet: Wallet) -> list[SourceReading]:
-        """A row for each vault; PARTIAL if a status could not be read there, or a list leaves out methods of it."""
-        rows = list(wallet.sources.values())
+    def sources(self, wallet: Wallet, rows: list[SourceReading] | None = None) -> list[SourceReading]:
+        """A row for each vault; PARTIAL if a status could not be read there, or a list leaves out methods of it.
+
+        `rows` are those of the wallet, if there is a list of them; it is returned if nothing is to be changed.
+        """
+        if rows is None:
+            rows = list(wallet.sources.values())
         if self._failed_statuses:
             links = wallet.entry.links
             failed = {link.provider for link in links if (link.provider, link.customer_ref) in self._failed_statuses}

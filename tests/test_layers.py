@@ -78,6 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "app.vault",
         "app.wallet",
         "app.execution.inputs",
+        "app.execution.encoded_lists",
         "app.execution.selected",
         "app.api.sdl",
         "app.store.records",

@@ -18,6 +18,7 @@ from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_leaf_
 
 from app.execution import strawberry_internals as internals
 from app.execution.budget import SLICE, ExecutionBudget, TooLarge
+from app.execution.encoded_lists import FixedList
 from app.execution.interpreter import Completer
 from app.execution.lists import listed
 from app.execution.state import Path, Run
@@ -89,19 +90,27 @@ def generated_first(
 
 def _in_turns(made: Callable[[Any, ExecutionBudget], Any], at_once: int, interpreter: Completer) -> Completer:
     """A list completer that generates `at_once` items per slice."""
+    selection = object()
 
     def complete(run: Run, value: Any, path: Path) -> Any:
         budget = run.budget
-        if value.__class__ is list and (len(value) > at_once or budget.until_turn < 0):
+        is_fixed = value.__class__ is FixedList
+        if is_fixed and (known := value.find(selection, budget)) is not None:
+            return known.data
+        if (is_fixed or value.__class__ is list) and (len(value) > at_once or budget.until_turn < 0):
             return slices(run, value, path)
         before = budget.fields, budget.bytes
         try:
-            return made(value, budget)
+            results = made(value, budget)
         except TooLarge:
             raise
         except Exception:  # noqa: BLE001 - `interpreter` repeats the completion and reports the error
             budget.given_back(*before)
             return interpreter(run, value, path)
+        if is_fixed:
+            known = value.keep(selection, results, [], before[0] - budget.fields, before[1] - budget.bytes)
+            return results if known is None else known.data
+        return results
 
     async def slices(run: Run, value: list[Any], path: Path) -> Any:
         budget = run.budget
@@ -274,7 +283,7 @@ class _Writer:
         return made
 
 
-_SEQUENCES: Final = frozenset({list, tuple})
+_SEQUENCES: Final = frozenset({list, tuple, FixedList})
 _VETTED: Final[set[type]] = {str, int, float, bool}
 
 

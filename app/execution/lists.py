@@ -14,6 +14,7 @@ from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_objec
 
 from app.execution import strawberry_internals as internals
 from app.execution.budget import SLICE, STEPS_INTERPRETED, ExecutionBudget, TooLarge
+from app.execution.encoded_lists import FixedList
 from app.execution.interpreter import Completer, closed, filled
 from app.execution.state import Path, Run
 
@@ -66,11 +67,17 @@ def listed(
     if not is_object_type(item) and not is_abstract_type(item):
         return interpreter
     shapes = _Shapes(variant, details, item)
+    selection = object()
 
     def complete(run: Run, value: Any, path: Path) -> Any:
-        if value.__class__ is not list:
-            return interpreter(run, value, path)
         budget = run.budget
+        is_fixed = value.__class__ is FixedList
+        if is_fixed:
+            known = value.find(selection, budget)
+            if known is not None:
+                return fill(run, value, path, known.results(), known.remaining) if known.remaining else known.data
+        elif value.__class__ is not list:
+            return interpreter(run, value, path)
         fields, size = shapes.weight
         if len(value) * fields > SLICE or budget.until_turn < 0:
             return slices(run, value, path)
@@ -85,6 +92,11 @@ def listed(
         except Exception:  # noqa: BLE001 - the interpreter repeats it and reports the error
             budget.given_back(*before)
             return interpreter(run, value, path)
+        if is_fixed:
+            taken = before[0] - budget.fields, before[1] - budget.bytes
+            known = value.keep(selection, results, remaining, *taken)
+            if known is not None:
+                return fill(run, value, path, known.results(), remaining) if remaining else known.data
         return fill(run, value, path, results, remaining) if remaining else results
 
     async def slices(run: Run, value: list[Any], path: Path) -> Any:

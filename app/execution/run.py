@@ -27,7 +27,7 @@ async def run_operation(
     suggest: bool = False,
 ) -> ExecutionResult:
     """Execute a query or mutation; `@defer` is ignored. Errors of resolvers and variables are in the result, never
-    raised.
+    raised. Lists in the data may be encoded already: see `encoded_lists`.
 
     Uses the operation's plan if there is one; the result is the same (`tests/equality`).
     """

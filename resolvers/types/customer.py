@@ -1,11 +1,12 @@
 """Customers. Directory data is available at once; the rest is read from vaults."""
 
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
 import strawberry
 
+from app.execution.encoded_lists import FixedList
 from app.execution.selected import SelectedField, analyzed
 from app.vault.enums import AuthStatus, DefaultReason, DefaultState, ProviderName, UsableFor
 from app.vault.rules.filter import MethodFilter, matches
@@ -25,7 +26,7 @@ from resolvers.types.link import ProviderLink
 from resolvers.types.method_connection import PaymentMethodConnection, method_page
 from resolvers.types.node import Node
 from resolvers.types.paging import Cursor, PageSize, page_size
-from resolvers.types.payment_method import GraphCard, PaymentMethod, auth_status_of, methods_of
+from resolvers.types.payment_method import GraphCard, PaymentMethod, WalletMethods, auth_status_of, methods_of
 from resolvers.types.profile import KEEPERS, KEEPERS_NAMES, VaultAddress, VaultContacts, addresses_in, contacts_in
 from resolvers.types.sources import SourceStatus
 
@@ -182,7 +183,9 @@ class Customer(Node):
     email: str | None = strawberry.field(description="The e-mail address with which the customer was created.")
     entry: strawberry.Private[DirectoryEntry]
     read: strawberry.Private[Wallet | Exception | None]
-    methods: strawberry.Private[Mapping[str, PaymentMethod]]
+    methods: strawberry.Private[WalletMethods]
+    rows: strawberry.Private[FixedList[SourceReading] | None] = None
+    """Of `sources`; None if they show the calls of one request."""
 
     @property
     def wallet(self) -> Wallet:
@@ -216,10 +219,11 @@ class Customer(Node):
         wallet = self.wallet
         if wallet.nothing_answered(ALL if wanted.providers is None else wanted.providers):
             raise SourcesUnavailable
-        if wanted is not _EVERYTHING or order_by is not PaymentMethodOrder.DEFAULT_FIRST:
-            info.context.budget.take_work(len(wallet.methods))
-        shown = self.methods
-        return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[: limit or info.context.services.list_limit]]
+        most, shown = limit or info.context.services.list_limit, self.methods
+        if wanted is _EVERYTHING and order_by is PaymentMethodOrder.DEFAULT_FIRST:
+            return shown.listed if len(shown.listed) <= most else shown.listed[:most]
+        info.context.budget.take_work(len(wallet.methods))
+        return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[:most]]
 
     @scoped(
         READ_METHODS,
@@ -304,7 +308,7 @@ class Customer(Node):
         metadata=needs(Part.SOURCES),
     )
     def sources(self, info: Info) -> list[SourceReading]:
-        return info.context.loaders.sources(self.wallet)
+        return info.context.loaders.sources(self.wallet, self.rows)
 
     @strawberry.field(
         description="True when every source is OK; NOT_LINKED, CUSTOMER_NOT_FOUND, DISABLED and SKIPPED (no selected "
@@ -385,7 +389,7 @@ def read_customer(info: Info, entry: DirectoryEntry) -> Customer | Awaitable[Cus
     if needed.deferred:
         info.context.loaders.read_ahead(entry, needed, info)
     if not needed.has_fields:
-        return _customer(entry, None, {})
+        return _customer(entry, None, WalletMethods())
     built = info.context.loaders.wallet(entry, needed, info)
     return customer_of(built) if isinstance(built, BuiltWallet) else _once_read(entry, built)
 
@@ -394,7 +398,7 @@ async def _once_read(entry: DirectoryEntry, reading: Awaitable[BuiltWallet]) -> 
     try:
         return customer_of(await reading)
     except Exception as bug:  # noqa: BLE001 - reported by each field that needs a vault; the others are shown
-        return _customer(entry, bug, {})
+        return _customer(entry, bug, WalletMethods())
 
 
 def customer_of(built: BuiltWallet) -> Customer:
@@ -402,10 +406,12 @@ def customer_of(built: BuiltWallet) -> Customer:
     found: Customer | None = built.customer
     if found is None:
         found = built.customer = _customer(built.wallet.entry, built.wallet, methods_of(built))
+        if built.is_without_calls:
+            found.rows = FixedList(built.wallet.sources.values())
     return found
 
 
-def _customer(entry: DirectoryEntry, read: Wallet | Exception | None, methods: Mapping[str, PaymentMethod]) -> Customer:
+def _customer(entry: DirectoryEntry, read: Wallet | Exception | None, methods: WalletMethods) -> Customer:
     record = entry.customer
     return Customer(
         id=strawberry.ID(record.id),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import strawberry
 
+from app.execution.encoded_lists import FixedList
 from app.vault.enums import (
     AuthStatus,
     BankAccountType,
@@ -277,16 +278,23 @@ class GraphOtherMethod(PaymentMethod):
     provider_kind: str = strawberry.field(description="The vault's name for the kind.")
 
 
-def methods_of(built: BuiltWallet) -> Mapping[str, PaymentMethod]:
+class WalletMethods(dict[str, PaymentMethod]):
+    """Every method of a wallet by id; `listed` are those that lists show by default, in their order."""
+
+    listed: FixedList[PaymentMethod] = FixedList()
+
+
+def methods_of(built: BuiltWallet) -> WalletMethods:
     """Every method of a wallet by id, in the wallet's order, with look-alikes linked to each other. The same objects
     while the methods are the same."""
     if built.methods is None:
         wallet = built.wallet
-        made = built.methods = {one.id: method_to_graph(one, wallet.entry) for one in wallet.methods}
+        made = built.methods = WalletMethods({one.id: method_to_graph(one, wallet.entry) for one in wallet.methods})
+        made.listed = FixedList([made[one.id] for one in wallet.visible])
         for one in wallet.methods:
             if one.lookalikes:
                 made[one.id].possible_duplicates = [made[other] for other in one.lookalikes]
-    found: Mapping[str, PaymentMethod] = built.methods
+    found: WalletMethods = built.methods
     return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from inspect import isawaitable
 from typing import Any
 
+import orjson
 import strawberry
 from graphql import ExecutionResult, experimental_execute_incrementally
 
@@ -35,8 +36,17 @@ async def by_plan(plan: Plan, variables: Mapping[str, Any], context: Any) -> Exe
 
 def shown(result: ExecutionResult) -> tuple[str, list[str]]:
     """Data with its keys in order, and each error with its path, locations and extensions in their order."""
-    data = json.dumps(result.data, default=repr)
+    data = json.dumps(result.data, default=_unusual)
     return data, [json.dumps(error.formatted, default=repr) for error in result.errors or ()]
+
+
+def decoded(data: Any) -> Any:
+    """Data of which parts may be encoded already: see `app.execution.encoded_lists`."""
+    return json.loads(json.dumps(data, default=_unusual))
+
+
+def _unusual(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value)) if isinstance(value, orjson.Fragment) else repr(value)
 
 
 def differences(wanted: ExecutionResult, found: ExecutionResult) -> str | None:

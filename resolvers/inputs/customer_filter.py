@@ -19,7 +19,7 @@ class CustomerFilter:
     )
     external_id_prefix: str | None = optional("The beginning of the external id, in upper and lower case as stored.")
     linked_at: ProviderName | None = optional("Customers with a link to this vault.", ("links:read",))
-    created_after: datetime | None = optional("Customers that the gateway created after this time.")
+    created_after: datetime | None = optional("Customers with a later `createdAt`.")
 
     def to_criteria(self) -> CustomerCriteria:
         return CustomerCriteria(

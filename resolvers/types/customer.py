@@ -181,6 +181,7 @@ class Customer(Node):
     external_id: strawberry.ID = strawberry.field(description="The key under which the customer was created.")
     name: str | None = strawberry.field(description="The name of the person or the business.")
     email: str | None = strawberry.field(description="The e-mail address with which the customer was created.")
+    created_at: datetime = strawberry.field(description="When the gateway first stored the customer.")
     entry: strawberry.Private[DirectoryEntry]
     read: strawberry.Private[Wallet | Exception | None]
     methods: strawberry.Private[WalletMethods]
@@ -418,6 +419,7 @@ def _customer(entry: DirectoryEntry, read: Wallet | Exception | None, methods: W
         external_id=strawberry.ID(record.external_id or ""),
         name=record.name,
         email=record.email,
+        created_at=record.created_at,
         entry=entry,
         read=read,
         methods=methods,

@@ -1,6 +1,7 @@
 """Finding customers, and methods that expire, over HTTP: filters, pages, rights, cost."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.support.gateway import RunningGateway
@@ -52,6 +53,10 @@ def test_customers_by_each_filter(demo_gateway: RunningGateway, sandbox: Running
         assert len(seen) == len(set(seen)), wanted
         assert set(seen) >= set(load), wanted
         assert page["pageInfo"]["hasPreviousPage"] is True
+    created = demo_gateway.data('{ customer(id: "cus_alex") { createdAt } }')["customer"]["createdAt"]
+    for after, is_found in ((datetime.fromisoformat(created) - timedelta(microseconds=1), True), (created, False)):
+        wanted = {"createdAfter": str(after).replace(" ", "T"), "email": "alex@example.com"}
+        assert found(demo_gateway, wanted) == ["cus_alex"][:is_found]
     assert sandbox.calls() == [], "the directory answered"
     reply = demo_gateway.query("{ customers(first: 2) { nodes { id paymentMethods { id } sources { state } } } }")
     assert reply.body["extensions"]["cost"]["requested"] == 8

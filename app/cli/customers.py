@@ -52,7 +52,7 @@ def export(source: ConfigLocation, customer: str, out: Path | None, sandbox_url:
             exporter = CustomerExporter(gateway.store, gateway.reader, gateway.ids)
             made = await exporter.export(found.id, call, with_refs=True) if found else None
             if made is None:
-                raise CommandFailed("there is no such customer")
+                raise CommandFailed("there is no such customer: the query customers lists those that there are")
             await gateway.store.transaction(_noted, made.customer_id)
             return made
 

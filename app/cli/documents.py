@@ -210,7 +210,8 @@ def retire(source: ConfigLocation, partner: str, ids: tuple[str, ...]) -> None:
             click.echo(f"retired {document_id}")
         missing = sorted(set(ids) - set(gone))
         if missing:
-            raise CommandFailed(f"not published for {partner}: {', '.join(missing)}")
+            names = ", ".join(missing)
+            raise CommandFailed(f"not published for {partner}: {names}; see `vaultgraph documents list {partner}`")
 
     run_with_store(store_settings(source), work)
 

@@ -204,7 +204,9 @@ def grant(source: ConfigLocation, name: str, customers: tuple[str, ...], take_ba
     try:
         click.echo(run_with_store(store_settings(source), revoke if take_back else work))
     except CustomerUnknown:
-        raise CommandFailed("one of the customers is unknown: nothing was granted") from None
+        raise CommandFailed(
+            "nothing was granted, because one of the ids is unknown: the query customers lists those that there are"
+        ) from None
 
 
 @command.command("list", help="List partners, without keys.")

@@ -136,13 +136,15 @@ def noc(
     }
     if expiry is not None:
         year, _, month = expiry.partition("-")
-        if not (year.isdecimal() and month.isdecimal()):
-            raise click.BadParameter("it is written YYYY-MM", param_hint="--expiry")
+        if not (year.isdecimal() and month.isdecimal() and 1 <= int(month) <= 12):
+            raise click.BadParameter("it is written YYYY-MM, with a month from 01 to 12", param_hint="--expiry")
         fields |= {"exp_year": int(year), "exp_month": int(month)}
     if last4 is not None:
         fields["last4"] = last4
     sent = call("POST", "/noc", fields)
-    click.echo(f"{sent['changed']} methods changed, event {sent['event_id']} sent")
+    click.echo(f"methods changed: {sent['changed']}; event {sent['event_id']} sent")
+    if not sent["changed"]:
+        click.echo(f"{provider} has none of these methods: see `vaultgraph sandbox methods {provider} REF`", err=True)
 
 
 @command.command(

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from app.api.auth.claims import END_USER_SCOPES
-from app.api.auth.development import DEFAULT_SCOPES, DevTokens
+from app.api.auth.development import DEFAULT_SCOPES, KEY_FILE, DevTokens
 from app.cli.options import DATA_DIR, SCOPES, ConfigLocation, TakesScopes, checked_scopes
 from app.cli.startup_errors import usable_folder
 from app.wallet.ids import IdKind, kind_of
@@ -24,6 +24,10 @@ from app.wallet.ids import IdKind, kind_of
 def command(scopes: tuple[str, ...], customer: str | None, data_dir: Path | None) -> None:
     if customer is not None and kind_of(customer) is not IdKind.CUSTOMER:
         raise click.BadParameter("a customer's id begins with cus_", param_hint="--customer")
-    tokens = DevTokens.open(usable_folder(ConfigLocation(data_dir=data_dir).folder))
+    folder = usable_folder(ConfigLocation(data_dir=data_dir).folder)
+    is_new = not (folder / KEY_FILE).exists()
+    tokens = DevTokens.open(folder)
+    if is_new:
+        click.echo(f"new key in {folder}: only a `vaultgraph dev` that uses this directory accepts the token", err=True)
     usual = DEFAULT_SCOPES if customer is None else DEFAULT_SCOPES & END_USER_SCOPES
     click.echo(tokens.mint(checked_scopes(scopes) or usual, customer))

@@ -59,5 +59,5 @@ def replay(source: ConfigLocation, deliveries: tuple[str, ...], all_dead: bool) 
 
     count, unknown = run_with_store(store_settings(source), work)
     if unknown:
-        raise CommandFailed(f"unknown, or neither dead nor done: {', '.join(unknown)}")
+        raise CommandFailed(f"unknown, or neither dead nor done: {', '.join(unknown)}; see `vaultgraph webhooks list`")
     click.echo(f"{count} {'delivery' if count == 1 else 'deliveries'} due again")

@@ -169,7 +169,7 @@ class _Control:
         emulator = self._emulator(request.path_params["provider"])
         methods = emulator.held(request.path_params["customer_ref"])
         if methods is None:
-            raise _NotFound(f"{emulator.name} has no such customer.")
+            raise _NotFound(f"{emulator.name} has no such customer: see `links {{ customerRef }}` in the graph.")
         # A vault without defaults reports null; scripts always get a boolean.
         return _reply([{**method, "is_default": bool(method["is_default"])} for method in methods])
 

@@ -101,7 +101,7 @@ def test_publishing_and_retiring_while_the_gateway_runs(operator: Operator) -> N
     assert operator.run("documents", "retire", "acme", "links") == (0, ["retired links"], [])
     until(operator, key, "links", ["PERSISTED_QUERY_NOT_IN_LIST"])
     status, _, faults = operator.run("documents", "retire", "acme", "links")
-    assert (status, faults) == (1, ["vaultgraph: not published for acme: links"])
+    assert (status, faults) == (1, ["vaultgraph: not published for acme: links; see `vaultgraph documents list acme`"])
 
     operator.gateway.on_loop(operator.gateway.gateway.documents.catalogue.flush())
     (live,) = operator.run("documents", "list", "acme", "--usage")[1]

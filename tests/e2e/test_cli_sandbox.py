@@ -23,10 +23,13 @@ def printed(sandbox: RunningSandbox, *words: str) -> str:
 def test_a_notification_of_change(sandbox: RunningSandbox) -> None:
     method = json.loads(printed(sandbox, "methods", *ALEX, "--json"))[0]["ref"]
     result = printed(sandbox, "noc", "caselle", method, "--last4", "4321", "--expiry", "2034-07")
-    assert result.startswith("1 methods changed, event ")
+    assert result.startswith("methods changed: 1; event ")
     changed = next(one for one in sandbox.held(*ALEX) if one["ref"] == method)
     assert changed["last4"] == "4321"
     assert sandbox_command(sandbox, "noc", "caselle", method).returncode == 2
+    assert sandbox_command(sandbox, "noc", "caselle", method, "--expiry", "2034-13").returncode == 2
+    missed = sandbox_command(sandbox, "noc", "caselle", "spm_unknown", "--last4", "4321")
+    assert "vaultgraph sandbox methods caselle" in missed.stderr
     refused = sandbox_command(sandbox, "noc", "loanpro", method, "--last4", "4321")
     assert (refused.returncode, refused.stderr) == (1, "vaultgraph: provider: loanpro sends no webhooks.\n")
 

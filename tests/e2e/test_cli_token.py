@@ -14,9 +14,9 @@ from tests.support.gateways import StartGateway
 WHO = "{ viewer { partner scopes actingCustomer { id } } }"
 
 
-def token(*arguments: str | Path) -> str:
+def token(*arguments: str | Path, note: str = "") -> str:
     done = vaultgraph("token", *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr[: len(note)], bool(done.stderr)) == (0, note, bool(note))
     (alone,) = done.stdout.splitlines()[-1].split()
     return alone
 
@@ -36,7 +36,7 @@ def test_it_is_valid_for_the_gateway_of_its_data_directory(start_gateway: StartG
     )
     assert seen("--customer", "cus_alex") == (END_USER_SCOPES, "cus_alex")
     assert seen("--customer", "cus_alex", "--scope", "customers:read pan:write") == ({"customers:read"}, "cus_alex")
-    stranger = token("--data-dir", tmp_path / "other")
+    stranger = token("--data-dir", tmp_path / "other", note=f"new key in {tmp_path / 'other'}: ")
     assert gateway.query(WHO, headers={"authorization": f"Bearer {stranger}"}).status == 401
 
 

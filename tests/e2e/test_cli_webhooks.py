@@ -82,6 +82,6 @@ def test_dead_letters_are_listed_and_replayed(tmp_path: Path) -> None:
     refused = vaultgraph("webhooks", "replay", dead, "rcp_none", "--data-dir", folder)
     assert (refused.returncode, refused.stderr.split("\n", 1)[1]) == (
         1,
-        f"vaultgraph: unknown, or neither dead nor done: {dead}, rcp_none\n",
+        f"vaultgraph: unknown, or neither dead nor done: {dead}, rcp_none; see `vaultgraph webhooks list`\n",
     )
     assert vaultgraph("webhooks", "replay", "--data-dir", folder).returncode == 2

@@ -174,9 +174,9 @@ def link_conflict(name: ProviderName, reason: LinkConflictReason, *path: str) ->
     return WriteProblem(
         ProblemCode.LINK_CONFLICT,
         (
-            "The vault's customer belongs to another customer."
+            "The vault's customer is linked to another customer: unlink it there first."
             if is_taken
-            else "The customer is linked to another record of this vault."
+            else "The customer is linked to another record of this vault: unlink that one first."
         ),
         path,
         provider=name,

@@ -143,8 +143,10 @@ async def opened(
 async def test_streams_are_limited_per_caller_and_cause_no_load_shedding() -> None:
     app = endpoint(max_in_flight=1, sockets=SocketLimits(operations_per_caller=2))
     endless = "subscription{count(to:100000,seconds:0.01)}"
-    streams = [(await opened(app, endless))[1] for _ in range(2)]
-    await asyncio.sleep(0.05)
+    started = [await opened(app, endless) for _ in range(2)]
+    streams = [stream for _, stream in started]
+    while not all(sent for sent, _ in started):
+        await asyncio.sleep(0.01)
     refused = await call(app, "POST", "/graphql", json={"query": endless}, headers=EVENTS)
     assert (refused.status, codes(refused)) == (429, ["THROTTLED"])
     plain = await call(app, "POST", "/graphql", json={"query": "{hello}"}, headers={**EVENTS, "accept": "*/*"})

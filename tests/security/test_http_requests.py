@@ -404,9 +404,11 @@ async def test_lone_surrogates_in_a_response_are_encoded() -> None:
 
 async def test_over_the_limit_requests_are_shed_at_once_and_it_recovers() -> None:
     app = endpoint(max_in_flight=2)
-    slow = [asyncio.create_task(post({"query": "{slow(seconds:0.2)}"}, app)) for _ in range(2)]
-    await asyncio.sleep(0.05)
-    shed = await asyncio.wait_for(post({"query": "{hello}"}, app), 0.1)
+    slow = [asyncio.create_task(post({"query": "{slow(seconds:1)}"}, app)) for _ in range(2)]
+    while app.in_flight < 2:
+        await asyncio.sleep(0)
+    shed = await post({"query": "{hello}"}, app)
+    assert not any(task.done() for task in slow), "it was not queued"
     assert (shed.status, codes(shed), shed.headers["retry-after"]) == (503, ["OVERLOADED"], "1")
     assert [reply.status for reply in await asyncio.gather(*slow)] == [200, 200]
     assert (await post({"query": "{hello}"}, app)).status == 200

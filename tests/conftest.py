@@ -1,10 +1,12 @@
 """Fixtures for everything that talks to the sandbox over HTTP."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import uvicorn.server
 from hypothesis import HealthCheck, settings
 
 from tests.support.node import skipped_for_want
@@ -26,6 +28,22 @@ from tests.support.transports import BOTH, CHOSEN, force_transport
 # A busy machine must not fail a property: neither by the time of one example nor by that of generating them.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+class _PromptAsyncio:
+    """`asyncio` for `uvicorn.server`. uvicorn checks every 0.1 s whether it should stop, and stops in steps of 0.1 s;
+    here both are 0.01 s, because a test run stops thousands of servers.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(min(seconds, 0.01))
+
+
+uvicorn.server.asyncio = _PromptAsyncio()  # type: ignore[assignment, attr-defined]
 
 
 def pytest_configure(config: pytest.Config) -> None:

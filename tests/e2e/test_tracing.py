@@ -15,8 +15,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from app.errors import SettingsError
 from app.telemetry.tracing import SPANS, start_tracing
 from tests.support.adding import caselle_card
+from tests.support.agents import MODES, SCOPES, agent
+from tests.support.agents import WALLET as AGENTS_WALLET
 from tests.support.gateway import RunningGateway
 from tests.support.otlp import Collector, collecting, values
+from tests.support.partners import PartnerApp
 from tests.support.sandbox import RunningSandbox
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -140,6 +143,21 @@ def test_nothing_of_a_request_but_names_leaves_the_process(
     assert {one["db.system.name"] for one in store} == {"sqlite"}
     for word in ("cus_alex", "8f14e45f", "addPaymentMethod", bearer, *_texts(card)):
         assert word.encode() not in collector.raw, word
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_tool_call_is_one_server_span_with_its_calls(collector: Collector, traced: Start, mode: str) -> None:
+    with traced() as gateway:
+        gateway.headers = {}
+        acme = PartnerApp(gateway, "acme", scopes=SCOPES, documents={"wallet": AGENTS_WALLET})
+        headers = {**acme.headers, "traceparent": f"{REMOTE}-01"}
+        async with agent(gateway.url, headers, mode) as client:
+            assert not (await client.call_tool("Wallet", {"customer": "cus_alex"})).is_error
+    server = collector.named("query Wallet")
+    assert hexes(server)[::2] == (TRACE, PARENT)
+    assert values(server.attributes)["http.route"] == "/mcp"
+    calls = {values(span.attributes).get("vaultgraph.vault") for span in collector.below(server)}
+    assert calls >= {"loanpro", "aloha", "jpmorgan", "caselle"}
 
 
 def test_a_refused_document_id_is_redacted(collector: Collector, traced: Start) -> None:

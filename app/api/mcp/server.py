@@ -26,7 +26,7 @@ from app.api.request import GraphQLRequest
 from app.api.request_record import RequestRecord
 from app.api.response import encode
 from app.caching.lru import LruCache
-from app.telemetry.tracing import SPANS
+from app.telemetry.tracing import SAMPLED
 from app.wallet.caller import Caller
 
 CALL: Final = "vaultgraph.tool_call"
@@ -136,8 +136,8 @@ class Answers:
             record.request = request
             prepared = await operations.prepare(request, message.caller)
             record.prepared = (prepared,)
-            if SPANS.tracer is not None:
-                SPANS.tracer.begin(record)
+            if record.span is not None:
+                SAMPLED.set(record.span)  # the SDK may run this in a task with a context of its own
             message.watch.is_cancelled_on_leaving = not prepared.is_mutation  # a mutation always completes
             is_running = True
             outcome = await operations.run(prepared, record)

@@ -69,6 +69,17 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["postgres"] = node.config.stash[POSTGRES_ADDRESS]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Append each test's group to its id, from which pytest-xdist reads it. pytest-xdist 3.8 does so in a way that
+    pytest 9.2 ignores: https://github.com/pytest-dev/pytest-xdist/issues/1386.
+    """
+    for item in items if getattr(config.option, "loadgroup", False) else ():
+        suffix = "_".join(sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")}))
+        if suffix and not item.nodeid.endswith(f"@{suffix}"):
+            item._id = type(item._id).parse(f"{item.nodeid}@{suffix}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _transport_asked_for() -> Iterator[None]:
     """The transport that the environment names, for tests that do not choose."""

@@ -45,6 +45,12 @@ def test_the_types_refuse_to_change_a_value(tmp_path: Path) -> None:
     assert ':4: error: Property "title" defined in "Card" is read-only' in done.stdout
 
 
+@pytest.mark.xdist_group("house")
+def test_a_group_of_tests_has_one_worker(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist takes the group from the id. Without it, every worker repeats what a group's tests share."""
+    assert request.node.nodeid.endswith("@house") is ("PYTEST_XDIST_WORKER" in os.environ)
+
+
 def test_the_dockerfile_lints() -> None:
     run(BIN / "hadolint", "Dockerfile")
 

@@ -137,7 +137,8 @@ async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) 
                 if spec.webhooks is not None and spec.webhooks.sandbox_path is not None:
                     path = spec.webhooks.sandbox_path(settings.provider(spec.name))
                     asked = {"provider": spec.name, "url": f"{address}/webhooks/{spec.name}{path}"}
-                    await session.post(f"{sandbox_url}/__sandbox/webhooks", json=asked)
+                    async with session.post(f"{sandbox_url}/__sandbox/webhooks", json=asked):
+                        pass
     except (aiohttp.ClientError, TimeoutError):
         click.echo("webhooks could not be registered at the sandbox: changes are noticed only by reading", err=True)
 

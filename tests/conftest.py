@@ -75,9 +75,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     pytest 9.2 ignores: https://github.com/pytest-dev/pytest-xdist/issues/1386.
     """
     for item in items if getattr(config.option, "loadgroup", False) else ():
-        suffix = "_".join(sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")}))
+        suffix = _group(item)
         if suffix and not item.nodeid.endswith(f"@{suffix}"):
             item._id = type(item._id).parse(f"{item.nodeid}@{suffix}")
+
+
+def _group(item: pytest.Item) -> str:
+    """Its marks, or its file if a fixture is shared by the file's tests, so that the fixture is made once."""
+    if marks := sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")}):
+        return "_".join(marks)
+    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    is_shared = any(definitions[-1].scope == "module" for definitions in fixtures.values())
+    return item.path.stem if is_shared else ""
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -42,7 +42,7 @@ _FAILURES: Final[Sequence[Callable[[ProviderName], Exception]]] = (
     VaultRefusedUs,
     lambda name: RuntimeError("a bug"),
 )
-_PATIENCE_S: Final = 3600.0  # a machine that stalls must not look like a vault that does
+_PATIENCE_S: Final = 3600.0  # a machine that stalls must not look like a vault that does, nor make snapshots old
 _NOON: Final = datetime(2027, 5, 4, 12, 30, tzinfo=UTC)
 # What a mapping with a bug could hand us, by field: nulls where none may be, other types, values of no enum.
 _ODD: Final[Mapping[str, Sequence[Any]]] = {
@@ -74,7 +74,7 @@ class SlowVault(MemoryVault):
 
 def troubled(seed: int) -> World:
     """One world; call again for an equal one."""
-    random, world = Random(seed), World(policy=ReadPolicy(deadline_s=_PATIENCE_S))
+    random, world = Random(seed), World(policy=ReadPolicy(deadline_s=_PATIENCE_S, fresh_for_s=_PATIENCE_S))
     for name, vault in world.vaults.items():
         vault.__class__ = SlowVault
         vault.turns = random.choice([0, 0, 1, 3, 8])  # type: ignore[attr-defined]

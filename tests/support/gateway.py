@@ -78,21 +78,21 @@ class RunningGateway(ServerThread):
         self._port = port
         self._seen = io.BytesIO()
         self._log = io.StringIO()
-        self._handler = logging.StreamHandler(self._log)
+        self.log_handler = logging.StreamHandler(self._log)
 
     def token(self, scopes: Iterable[str] | None = None, customer: str | None = None, **more: Any) -> str:
         """A token: staff with every scope but pan:write by default; `customer` makes it an end user's."""
         return self.tokens.mint(DEFAULT_SCOPES if scopes is None else scopes, customer, **more)
 
     def __enter__(self) -> Self:
-        logging.getLogger().addHandler(self._handler)
+        logging.getLogger().addHandler(self.log_handler)
         return super().__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, trace)
-        logging.getLogger().removeHandler(self._handler)
+        logging.getLogger().removeHandler(self.log_handler)
         found = leaks.found_in(self._seen.getvalue(), self._log.getvalue().encode())
         assert not found, f"secrets in answers or logs: {found}"
         in_files = leaks.found_in_folder(self.data_dir)

@@ -1,10 +1,12 @@
 """Worker leases, dead processes, and background reconciliation."""
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -139,6 +141,20 @@ async def test_reconciler_survives_a_failure(opened: Store, clock: AheadClock, s
         await reconciler.stop()
         assert operation.state is OperationState.SUCCEEDED
         assert failures > 1
+
+
+async def test_a_write_that_ends_while_a_sweep_looks_is_not_called_reconciled(
+    opened: Store, sandbox: RunningSandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The sweep found it PENDING; when it looks at it, the process that runs it has finished."""
+    async with bench_on(sandbox, opened) as bench:
+        await bench.writer.run(bench.adding(P.CASELLE), STAFF, soon())
+        (found,) = await opened.journal.of_customer(ALEX.id)
+        assert found.state is OperationState.SUCCEEDED
+        as_found = replace(found, state=OperationState.PENDING)
+        with caplog.at_level(logging.INFO, "vaultgraph"):
+            await Reconciler(bench.writer)._resume(as_found)
+        assert caplog.records == []
 
 
 async def test_expired_keys_and_dead_owners_are_deleted(

@@ -83,7 +83,8 @@ class Reconciler:
             )
             with logged(_log, "%s could not be reconciled; retrying later", operation.id):
                 found = await self._writer.resume(operation, call, is_patient=False)
-                if found.state is not operation.state:
+                # With the same epoch, the process that runs it has finished it since it was found.
+                if found.state is not operation.state and found.epoch != operation.epoch:
                     _log.info("%s was %s and is %s", operation.id, operation.state.value, found.state.value)
 
     async def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[object]], wake: Wake) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import socket
 import sys
 from importlib import import_module
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from app.server.workers import Worker
     from app.settings.model import Settings
 
+_log = logging.getLogger("vaultgraph.workers")
 _COLLECT_AFTER: Final = (50_000, 20, 50)  # allocations, then younger-generation collections, per collection
 
 
@@ -104,14 +106,21 @@ def _supervise(source: ConfigLocation, settings: "Settings", workers: int) -> No
     if not IS_SUPPORTED and make_engine(app.main.store_url(settings)).is_sqlite:
         raise SettingsError("several workers on this system need PostgreSQL: set store.url, or workers to 1")
 
+    is_announced = False
+
     def run(worker: "Worker") -> None:
         try:
             _run(source, source.settings(), sock, worker)
         except VaultgraphError as error:
-            click.echo(f"vaultgraph: {error}", err=True)
+            if is_announced:
+                _log.error("a worker cannot start: %s", error)
+            else:
+                click.echo(f"vaultgraph: {error}", err=True)
             sys.exit(1)
 
     def announce() -> None:
+        nonlocal is_announced
+        is_announced = True
         _announce(sock, settings)
         click.echo(f"Workers      {workers}")
 

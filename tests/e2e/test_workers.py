@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -102,7 +103,8 @@ def test_a_reload_fails_no_request(served: TwoWorkers) -> None:
 def test_faulty_settings_change_nothing(served: TwoWorkers) -> None:
     before = served.pids
     served.reload("the settings were not reloaded, the running ones stay in (force)", digest_key="short")
-    assert "vaultgraph: digest_key: it has fewer than 32 characters" in served.running.text
+    reason = "a worker cannot start: digest_key: it has fewer than 32 characters"
+    assert re.search(rf"\[error *\] {reason}", served.running.text), "a line of the log, in its format"
     assert served.pids == before
     assert served.ask("{ __typename }")[0] == 200
 

@@ -1,7 +1,7 @@
 """Compares Vaultgraph with other gateways doing the same work on the same machine, in alternating rounds.
 
     python -m bench.compare [--cases uncached,hit,...] [--parties ours,ours-aiohttp,apollo,yoga,...] [--rounds 3]
-                            [--seconds 4] [--warm-up 10] [--foreign 30] [--at-most 60]
+                            [--seconds 4] [--warm-up 10] [--foreign 30] [--at-most 60] [--python PATH]
 
 Cases (default: all):
 
@@ -19,8 +19,8 @@ Cases (default: all):
     large-hit   the same from the cache
 
 Parties: ours (the default settings), ours-aiohttp, apollo, yoga, hive (all but the mutation), tailcall (only uncached
-and slow). Not in the default: ours-traced (the log as JSON, and traces of 10 % of the requests sent to a collector) and
-yoga-fetch.
+and slow). Not in the default: ours-traced (the log as JSON, and traces of 10 % of the requests sent to a collector),
+ours-python (the interpreter of --python, with the locked packages) and yoga-fetch.
 
 Two cores: gateways on core 0, one at a time under load; the vaults' stub (nginx) and the load (wrk) on core 1. Needs
 Linux, `wrk`, `nginx` with its Lua module (Debian: wrk, nginx-light, libnginx-mod-http-lua), Node.js,
@@ -53,13 +53,14 @@ def main() -> None:
     options.add_argument("--warm-up", type=float, default=10)
     options.add_argument("--foreign", type=float, default=30, help="per cent of core 0")
     options.add_argument("--at-most", type=float, default=60, help="minutes")
+    options.add_argument("--python", help="the interpreter of ours-python")
     chosen = options.parse_args()
     cases, parties = _listed(chosen.cases, CASES), _listed(chosen.parties, PARTIES)
     give_up_at = time.monotonic() + chosen.at_most * 60
     failed: list[str] = []
     # Exit through `finally` blocks, so that child processes end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print(versions())
+    print(versions(chosen.python))
     for name in cases:
         print(f"\n**{name}**\n", flush=True)
         if time.monotonic() > give_up_at:

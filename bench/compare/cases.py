@@ -91,7 +91,7 @@ _COLUMNS: Final = (
 
 
 @contextmanager
-def standing(case: Case, folder: Path) -> Iterator[Ground]:
+def standing(case: Case, folder: Path, python: str | None = None) -> Iterator[Ground]:
     """The running stub of the four vaults."""
     port, counter = free_port(), free_port()
     pair = _certificate(folder) if case.is_tls else None
@@ -109,7 +109,7 @@ def standing(case: Case, folder: Path) -> Iterator[Ground]:
         time.sleep(0.5)
         scheme = "https" if pair else "http"
         ca = pair[0] if pair else None
-        yield Ground(f"{scheme}://127.0.0.1:{port}", counter, folder, case.is_kept, case.is_large, ca)
+        yield Ground(f"{scheme}://127.0.0.1:{port}", counter, folder, case.is_kept, case.is_large, ca, python)
     finally:
         process.terminate()
         process.wait(10)
@@ -133,7 +133,7 @@ class Comparison:
     def lines(self, names: Sequence[str]) -> Iterator[str]:
         """The result table, line by line."""
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            ground = stack.enter_context(standing(self.case, Path(folder)))
+            ground = stack.enter_context(standing(self.case, Path(folder), self._options.python))
             for name in names:
                 try:
                     self._parties.append(stack.enter_context(running(name, ground, self._name)))

@@ -29,7 +29,8 @@ class Ground:
     """Configuration shared by all parties of a comparison: vault URLs, whether replies are cached, and whether a list
     may have 10,000 methods.
 
-    `counter` is the port where the vaults' stub reports its number of requests.
+    `counter` is the port where the vaults' stub reports its number of requests, `python` the interpreter of
+    `ours-python`.
     """
 
     vaults: str
@@ -38,6 +39,7 @@ class Ground:
     is_kept: bool = False
     is_large: bool = False
     ca: Path | None = None
+    python: str | None = None
 
     def folder_of(self, name: str) -> Path:
         folder = self.folder / name

@@ -16,7 +16,7 @@ from app.cli.demo_data import add_demo_customers
 from app.sandbox.demo import load_customer
 from app.store import Store, migrate
 from bench.compare import stub
-from bench.compare.ground import Ground, Party, free_port, process, ready
+from bench.compare.ground import Ground, NotStarted, Party, free_port, process, ready
 from bench.compare.questions import CUSTOMERS
 from tests.support.otlp import collecting
 
@@ -27,20 +27,22 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
     tokens = development.DevTokens.open(folder)
     settings = folder / "vaultgraph.toml"
     is_traced = name == "ours-traced"
-    transport = "lean" if is_traced else name.partition("-")[2] or "lean"
+    transport = "aiohttp" if name == "ours-aiohttp" else "lean"
+    python = sys.executable
+    if name == "ours-python":
+        if ground.python is None:
+            raise NotStarted("--python names no interpreter")
+        python = ground.python
     settings.write_text(settings_of(ground, folder, tokens.jwks_path, port, transport))
     asyncio.run(_link_customers(f"sqlite:///{folder / 'vaultgraph.db'}"))
     headers, other = (
         {"authorization": f"Bearer {tokens.mint(name=caller, valid_for_s=14_400)}"} for caller in ("bench", "other")
     )
-    environ = dict(as_in_the_image())
+    environ = {**as_in_the_image(python), "PYTHONPATH": str(Path.cwd())}
     if ground.ca:
         environ["SSL_CERT_FILE"] = str(ground.ca)
-    command: list[str | Path] = [Path(sys.executable).parent / "vaultgraph"]
-    if ground.is_large:
-        command = [sys.executable, "-m", "bench.compare.serve"]
-        environ["PYTHONPATH"] = str(Path.cwd())
-    command += ["serve", "--config", settings]
+    started = ("-m", "bench.compare.serve") if ground.is_large else ("-c", "from app.cli.main import main; main()")
+    command: list[str | Path] = [python, *started, "serve", "--config", settings]
     with collecting() if is_traced else nullcontext() as collector:
         if collector is not None:
             environ |= {
@@ -59,12 +61,14 @@ _SMALLER: Final = {"PYTHONNODEBUGRANGES": "1"}
 
 
 @cache
-def as_in_the_image() -> Mapping[str, str]:
+def as_in_the_image(python: str = sys.executable) -> Mapping[str, str]:
     """The Dockerfile's Python settings and precompiled bytecode."""
-    folders = [path for path in sys.path if path and Path(path).is_dir()]
+    environ = os.environ | _SMALLER | {"PYTHONPATH": str(Path.cwd())}
+    listing = [python, "-c", "import os, sys; print(*filter(os.path.isdir, sys.path), sep=chr(10))"]
+    folders = subprocess.run(listing, env=environ, check=True, capture_output=True, text=True).stdout.splitlines()
     skipped = "/(test|tests|idlelib|lib2to3|tkinter|ensurepip)/"
-    compiling = [sys.executable, "-m", "compileall", "-q", "-f", "-j", "0", "-o", "2", "-x", skipped, *folders]
-    subprocess.run(compiling, env=os.environ | _SMALLER, check=True)
+    compiling = [python, "-m", "compileall", "-q", "-f", "-j", "0", "-o", "2", "-x", skipped, *folders]
+    subprocess.run(compiling, env=environ, check=True)
     return {"PYTHONOPTIMIZE": "2", **_SMALLER}
 
 

@@ -12,7 +12,7 @@ from bench.compare.ours import ours
 from bench.compare.questions import RAW_WALLET
 
 DEFAULT: Final = ("ours", "ours-aiohttp", "apollo", "yoga", "hive", "tailcall")
-PARTIES: Final = (*DEFAULT, "ours-traced", "yoga-fetch")
+PARTIES: Final = (*DEFAULT, "ours-traced", "ours-python", "yoga-fetch")
 # The cases that these support; the others support all.
 _CASES: Final = {
     "hive": ("uncached", "tls", "slow", "hit", "nodes10", "nodes100", "large", "large-hit"),

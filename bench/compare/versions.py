@@ -12,14 +12,16 @@ _OURS: Final = ("strawberry-graphql", "uvicorn", "uvloop", "aiohttp", "httptools
 _PEERS: Final = ("@apollo/server", "graphql-yoga", "graphql", "undici", "dataloader", "@tailcallhq/core-linux-x64-gnu")
 
 
-def versions() -> str:
+def versions(python: str | None = None) -> str:
+    """`python` is another interpreter that is compared."""
     listed = json.loads((PEERS / "package-lock.json").read_text())["packages"]
     peers = [f"{name} {listed[f'node_modules/{name}']['version']}" for name in _PEERS]
     hive = json.loads((PEERS / "hive/package.json").read_text())["dependencies"]
     peers += [f"{name} {number}" for name, number in hive.items() if name != "graphql"]
     ours = [f"{name} {version(name)}" for name in _OURS]
     tools = [_version_output("node", "--version"), _version_output("nginx", "-v"), _version_output("wrk", "-v")]
-    return ", ".join([f"Python {platform.python_version()}", *ours, *peers, *tools])
+    pythons = [f"Python {platform.python_version()}", *([_version_output(python, "--version")] if python else [])]
+    return ", ".join([*pythons, *ours, *peers, *tools])
 
 
 def _version_output(tool: str, option: str) -> str:

@@ -30,7 +30,7 @@ def withdrawn(partner: PartnerApp, how: str) -> None:
         hasher = KeyHasher(gateway.settings.digest_key.first.reveal())
         for _ in range(2):  # the previous key stays valid next to a new one
             gateway.on_loop(clients.rotate(partner.name, hasher.hash(new_key())))
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + 60
     while partner.ask(documentId="me").status == 200:
         assert time.monotonic() < give_up_at
 

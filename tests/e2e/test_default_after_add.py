@@ -190,9 +190,10 @@ def test_a_card_added_elsewhere_keeps_the_default(start_gateway: StartGateway, s
     add(gateway, caselle_card(sandbox), kit)
     before = customer_of(gateway, kit)
     assert state(before) == ONLY
+    seen = gateway.gateway.store.observed_methods
+    eventually(lambda: gateway.on_loop(seen.of_customer(kit)), "the list after the write")
     with listening(gateway, customer=kit):
         until_joined(gateway)
-        gateway.on_loop(gateway.gateway.poller.round())
         add(elsewhere, caselle_card(sandbox), theirs)
 
         def is_kept() -> bool:

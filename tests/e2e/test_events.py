@@ -1,7 +1,6 @@
 """Events over HTTP: stored, paginated, and live over both streaming protocols, only for permitted callers."""
 
 import json
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from app.wallet.caller import Caller
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.streams import EVENTS, listening, streaming, until_joined
+from tests.support.waiting import eventually
 
 PAGE = """
 query Page($first: Int!, $after: String) {
@@ -170,10 +170,7 @@ def test_a_disconnected_subscriber_leaves_nothing_behind(demo_gateway: RunningGa
         with streaming(demo_gateway, {"customer": "cus_alex"}) as blocks:
             until_joined(demo_gateway)
             del blocks
-    give_up_at = time.monotonic() + 5
-    while len(demo_gateway.gateway.feed):
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
+    eventually(lambda: not len(demo_gateway.gateway.feed))
 
 
 def test_a_write_causes_one_event_and_operation_updates(start_gateway: StartGateway) -> None:

@@ -31,7 +31,7 @@ def test_a_restart_reconciles_unknown_writes(sandbox: RunningSandbox, tmp_path: 
         operation_id = lost["operation"]["id"]
     sandbox.clear_faults()
     with RunningGateway(sandbox.url, tmp_path, **SETTINGS) as gateway:
-        give_up_at = time.monotonic() + 30
+        give_up_at = time.monotonic() + 60
         undecided = ("UNKNOWN", "PENDING")
         while (found := operation(gateway, operation_id))["state"] in undecided and time.monotonic() < give_up_at:
             time.sleep(0.05)

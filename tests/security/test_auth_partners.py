@@ -56,7 +56,7 @@ def seen(gateway: RunningGateway, key: str, **variables: Any) -> Any:
 
 def until(gateway: RunningGateway, key: str, expected: int) -> None:
     """Wait until the key gets this status: the gateway reloads every half second."""
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + 60
     while (status := seen(gateway, key)[0]) != expected:
         assert time.monotonic() < give_up_at, status
         time.sleep(0.05)

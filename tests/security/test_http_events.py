@@ -79,7 +79,7 @@ async def test_a_refusal_is_not_a_stream(body: bytes, status: int, code: str) ->
 async def test_the_source_ends_when_the_client_leaves() -> None:
     keeper = SmallKeeper()
     sent, stream = await opened(endpoint(keeper), "subscription{count(to:100000,seconds:0.01)}", leaves_after=3)
-    await asyncio.wait_for(stream, 5)
+    await asyncio.wait_for(stream, 60)
     assert keeper.seen.streams_open == 0
     assert 3 <= len([one for one in sent if b"event: next" in one.get("body", b"")]) < 100
 
@@ -87,7 +87,7 @@ async def test_the_source_ends_when_the_client_leaves() -> None:
 async def test_a_client_that_does_not_read_is_disconnected() -> None:
     keeper = SmallKeeper()
     sent, stream = await opened(endpoint(keeper, send_timeout_s=0.1), "subscription{flood}", blocks_after=3)
-    await asyncio.wait_for(stream, 5)
+    await asyncio.wait_for(stream, 60)
     assert keeper.seen.streams_open == 0
     assert len(sent) == 4
 
@@ -100,7 +100,7 @@ async def test_draining_cuts_the_stream_off() -> None:
     while len(sent) < 4:
         await asyncio.sleep(0.01)
     app.begin_drain()
-    await asyncio.wait_for(stream, 5)
+    await asyncio.wait_for(stream, 60)
     assert sent[-1]["body"].startswith(b"event: next")
     assert sent[-1]["more_body"]
     assert keeper.seen.streams_open == 0
@@ -133,7 +133,7 @@ async def opened(
         if leaves_after is not None and len(sent) > leaves_after + 2:
             left.set()
         if blocks_after is not None and len(sent) > blocks_after:
-            await asyncio.sleep(60)
+            await asyncio.sleep(3600)
 
     headers = [(name.encode(), value.encode()) for name, value in EVENTS.items()]
     scope = {"type": "http", "method": "POST", "path": "/graphql", "query_string": b"", "headers": headers}
@@ -152,7 +152,7 @@ async def test_streams_are_limited_per_caller_and_cause_no_load_shedding() -> No
     plain = await call(app, "POST", "/graphql", json={"query": "{hello}"}, headers={**EVENTS, "accept": "*/*"})
     assert plain.status == 200
     app.begin_drain()
-    await asyncio.wait_for(asyncio.gather(*streams), 5)
+    await asyncio.wait_for(asyncio.gather(*streams), 60)
     assert (await call(app, "POST", "/graphql", json={"query": "{hello}"}, headers=EVENTS)).status == 200
 
 
@@ -166,7 +166,7 @@ async def test_losing_access_ends_the_stream() -> None:
             yield {"data": None}
 
     async def receive() -> Any:
-        await asyncio.sleep(60)
+        await asyncio.sleep(3600)
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -178,7 +178,7 @@ async def test_losing_access_ends_the_stream() -> None:
         endless(), receive, send, [], asyncio.Event(),
         send_within_s=1, is_still_welcome=is_still_welcome, look_every_s=0.03,
     )  # fmt: skip
-    await asyncio.wait_for(streaming, 5)
+    await asyncio.wait_for(streaming, 60)
     assert welcome == []
     assert sent[-1]["body"].startswith(b"event: next")
     assert sent[-1]["more_body"], "cut off, not completed"

@@ -68,7 +68,7 @@ class Client:
             received += chunk
         return WireReply(received)
 
-    def is_reset(self, within_s: float = 20) -> bool:
+    def is_reset(self, within_s: float = 60) -> bool:
         """True if the server resets the connection while nothing is read."""
         poll = select.poll()
         poll.register(self.socket, select.POLLERR | select.POLLHUP)

@@ -32,10 +32,10 @@ class Socket:
         for message in messages:
             self.connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
-    def next(self, timeout: float = 5) -> Any:
+    def next(self, timeout: float = 60) -> Any:
         return json.loads(self.connection.recv(timeout))
 
-    def close_code(self, timeout: float = 5) -> int:
+    def close_code(self, timeout: float = 60) -> int:
         """The close code of the server, after any messages."""
         try:
             while True:

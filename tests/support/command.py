@@ -128,12 +128,12 @@ class Running:
             if found := re.search(pattern, line):
                 return found
 
-    def stop(self, number: int = signal.SIGINT, within: float = 30) -> int:
+    def stop(self, number: int = signal.SIGINT, within: float = 60) -> int:
         """Send the signal; returns the exit status."""
         self.process.send_signal(number)
         return self.ended(within)
 
-    def ended(self, within: float = 30) -> int:
+    def ended(self, within: float = 60) -> int:
         status = self.process.wait(within)
         self._drain()
         return status

@@ -35,7 +35,7 @@ class RedisServer:
     def start(self) -> None:
         command = [_EXECUTABLE, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        give_up_at = time.monotonic() + 20
+        give_up_at = time.monotonic() + 60
         with Redis.from_url(self.url) as client:
             while True:
                 try:

@@ -1,7 +1,6 @@
 """A subscriber for tests: graphql-transport-ws or server-sent events, blocking, with a time limit on every wait."""
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from tests.support.gateway import RunningGateway
+from tests.support.waiting import eventually
 
 EVENTS = """
 subscription Events($customer: ID!, $types: [EventType!], $after: ID) {
@@ -36,14 +36,14 @@ class Listener:
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
 
-    def message(self, timeout: float = 10) -> Any:
+    def message(self, timeout: float = 60) -> Any:
         """The next message except pings."""
         while True:
             found = json.loads(self.socket.recv(timeout))
             if found["type"] != "ping":
                 return found
 
-    def next(self, timeout: float = 10) -> Any:
+    def next(self, timeout: float = 60) -> Any:
         """The next event's fields."""
         found = self.message(timeout)
         assert found["type"] == "next", found
@@ -52,7 +52,7 @@ class Listener:
 
     def is_silent(self, for_s: float = 0.7) -> bool:
         try:
-            self.socket.recv(for_s)
+            self.message(for_s)
         except TimeoutError:
             return True
         return False
@@ -62,10 +62,10 @@ class Listener:
 def socket_of(gateway: Reachable, token: str | None = None) -> Iterator[ClientConnection]:
     """An initialised socket; the default `token` is the gateway's, and an API key also works."""
     url = gateway.url.replace("http", "ws") + "/graphql"
-    with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], open_timeout=10) as socket:
+    with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], open_timeout=60) as socket:
         payload = {"authorization": f"Bearer {token or gateway.token()}"}
         socket.send(json.dumps({"type": "connection_init", "payload": payload}))
-        assert json.loads(socket.recv(10)) == {"type": "connection_ack"}
+        assert json.loads(socket.recv(60)) == {"type": "connection_ack"}
         yield socket
 
 
@@ -81,10 +81,7 @@ def listening(
 
 def until_joined(gateway: RunningGateway, count: int = 1) -> None:
     """Wait until the feed has this many subscribers, so that later events reach them."""
-    give_up_at = time.monotonic() + 10
-    while len(gateway.gateway.feed) < count:
-        assert time.monotonic() < give_up_at, "no subscriber joined"
-        time.sleep(0.01)
+    eventually(lambda: len(gateway.gateway.feed) >= count, "a subscriber")
 
 
 @contextmanager
@@ -94,7 +91,7 @@ def streaming(
     """The same over server-sent events: yields blocks as ``{"id": ..., "event": ..., "data": ...}``."""
     body = json.dumps({"query": EVENTS, "variables": dict(variables)}).encode()
     sent = {"content-type": "application/json", "accept": "text/event-stream", **gateway.headers, **(headers or {})}
-    with urlopen(Request(f"{gateway.url}/graphql", body, sent), timeout=10) as reply:
+    with urlopen(Request(f"{gateway.url}/graphql", body, sent), timeout=60) as reply:
 
         def blocks() -> Iterator[dict[str, str]]:
             block: dict[str, str] = {}

@@ -76,7 +76,7 @@ async def running(catalogue: Catalogue, condition: Callable[[], bool]) -> None:
     """Run the catalogue until the condition holds."""
     task = asyncio.create_task(catalogue.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.005)
     finally:

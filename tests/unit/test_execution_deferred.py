@@ -58,7 +58,7 @@ def document_of(text: str, *, has_plan: bool, of: Any = schema) -> Document:
 
 
 async def started(document: Document, context: Any, of: Any = schema) -> Any:
-    return await asyncio.wait_for(run_incrementally(of, document, None, {}, context), 5)
+    return await asyncio.wait_for(run_incrementally(of, document, None, {}, context), 60)
 
 
 @USES

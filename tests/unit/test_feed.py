@@ -34,7 +34,7 @@ async def keep(store: Store, customer: str = "cus_a", kind: EventType = EventTyp
 
 async def take(events: AsyncIterator[Any], count: int) -> list[str]:
     found: list[str] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(found) < count:
             event = await anext(events)
             if event is not None:

@@ -25,7 +25,7 @@ LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
 def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, Any]], Any]:
     def on_loop(main: Coroutine[Any, Any, Any]) -> Any:
         with asyncio.Runner(loop_factory=request.param) as runner:
-            return runner.run(asyncio.wait_for(main, 20))
+            return runner.run(asyncio.wait_for(main, 60))
 
     return on_loop
 

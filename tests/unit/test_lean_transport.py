@@ -66,7 +66,7 @@ def always(answer: Answer) -> Callable[[ReceivedRequest], Awaitable[Answer]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -190,7 +190,7 @@ async def test_one_success_is_enough_for_a_dependency_that_is_rarely_used(caplog
             unstable.failed("refused")
             once.worked()
             assert not once.is_up
-            await asyncio.wait_for(recovered.wait(), 30)
+            await asyncio.wait_for(recovered.wait(), 60)
     finally:
         log.removeHandler(watching)
     assert once.is_up

@@ -104,7 +104,7 @@ async def test_a_request_that_takes_too_long_gets_a_retryable_error() -> None:
         stop.set()
         reply = await asking
         assert (reply.status, reply.headers["retry-after"], reply.headers["connection"]) == (503, "1", "close")
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait_for(serving, 60)
         assert app.order == ["started", "stopped"]
 
 
@@ -114,7 +114,7 @@ async def test_an_answer_that_has_begun_ends_as_it_is() -> None:
         async with session.get(f"{url}/stream") as reply:
             stop.set()
             assert await reply.text() == "begun "
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait_for(serving, 60)
 
 
 async def test_a_port_that_is_taken_names_the_option() -> None:

@@ -31,7 +31,7 @@ async def test_cancelled_writes_are_atomic_and_leave_no_lock(store: Store) -> No
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.wait_for(write(f"{attempt}-after"), 10)
+        await asyncio.wait_for(write(f"{attempt}-after"), 60)
         for name in [*(f"{attempt}-{number}" for number in range(3)), f"{attempt}-after"]:
             pair = [await store.directory.customer_by_external_id(f"{name}-{part}") for part in "ab"]
             assert (pair[0] is None) == (pair[1] is None)

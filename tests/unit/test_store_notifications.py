@@ -30,7 +30,7 @@ class Received:
         self._news.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not holds():
                 self._news.clear()
                 await self._news.wait()
@@ -121,7 +121,7 @@ class Follower:
 async def test_changes_are_applied_when_notified_and_own_ones_once(stores: tuple[Store, Store]) -> None:
     ours, others = stores
     follower = Follower(ours)
-    async with follower.running(), asyncio.timeout(20):
+    async with follower.running(), asyncio.timeout(60):
         made = []
         for number in range(6):
             store = ours if number % 2 else others
@@ -137,7 +137,7 @@ async def test_what_an_event_reports_is_applied_before_the_event_arrives(stores:
     ours, others = stores
     follower = Follower(ours)
     kinds = frozenset({EventType.METHOD_UPDATED})
-    async with follower.running(), asyncio.timeout(20):
+    async with follower.running(), asyncio.timeout(60):
         await others.events.append(NewEvent(type=EventType.CUSTOMER_CREATED, customer_id="cus_a"))
         async with aclosing(follower.feed.events("cus_a", kinds, tick_s=0.01)) as events:  # type: ignore[type-var]
             assert await anext(events) is None  # it has joined

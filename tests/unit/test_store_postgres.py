@@ -81,7 +81,7 @@ def pgbouncer(server: Postgres, folder: Path, mode: str) -> Iterator[str]:
     who = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
     with subprocess.Popen(["pgbouncer", "-q", "pgbouncer.ini"], cwd=folder, **who) as process:  # type: ignore[call-overload]
         url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while True:
             try:
                 psycopg.connect(url).close()

@@ -128,11 +128,12 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
         method = find(await run.wallet(address.provider, address.customer_ref), address)
         if method is None:
             raise WriteRefused(not_found("The vault does not have this payment method.", "id"))
-        run.forget_entry()  # another write may have changed the names since
-        entry = await run.entry()
-        etag = etag_of(with_kept_holder(method, entry), entry.nicknames.get(address) if entry else None)
-        if run.intent.if_match not in (None, etag):
-            raise WriteRefused(_stale(etag))
+        if run.intent.if_match is not None:
+            run.forget_entry()  # another write may have changed the names since
+            entry = await run.entry()
+            etag = etag_of(with_kept_holder(method, entry), entry.nicknames.get(address) if entry else None)
+            if run.intent.if_match != etag:
+                raise WriteRefused(_stale(etag))
         memory = run.memory(_Memory)
         if memory.change is not None and memory.change != _NOTHING:
             faults = run.vault(address.provider).faults_of_update(method, memory.change)

@@ -44,7 +44,7 @@ class TwoWorkers(Served):
         vaults = {
             name: {**section, "deadline_s": 20} for name, section in settings_of(sandbox).items() if name in VAULTS
         }
-        patient = {"request_deadline_s": 20, **vaults}
+        patient = {"request_deadline_s": 20, "mcp": {"enabled": False}, **vaults}  # each start is cold: no SDK
         super().__init__(sandbox, folder, "--workers", "2", is_cold=True, **patient, **values)
 
     def __enter__(self) -> "TwoWorkers":

@@ -16,6 +16,7 @@ import pytest
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from tests.support.agents import agent
 from tests.support.command import Running, vaultgraph
 
 PAGE = Path(__file__).parents[2] / "docs/operations/logs.md"
@@ -153,6 +154,13 @@ def test_a_refused_api_key_says_why_without_the_key(dev: Dev) -> None:
     assert (line["level"], line["event"]) == ("info", "an API key was refused: unknown")
     assert line["request_id"] == dev.line()["request_id"]
     assert key not in dev.running.text
+
+
+async def test_a_refused_tool_call_names_its_document(dev: Dev) -> None:
+    async with agent(dev.url, {"authorization": f"Bearer {dev.token}"}) as client:
+        assert (await client.call_tool("Wallet", {"customer": 5})).is_error
+    line = dev.line_with('"code":"BAD_USER_INPUT"')
+    assert (line["transport"], line["document_id"], line["outcome"]) == ("mcp", "Wallet", "refused")
 
 
 def test_each_webhook_of_a_vault_is_a_line(dev: Dev) -> None:

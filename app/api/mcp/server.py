@@ -130,10 +130,10 @@ class Answers:
         record, operations = message.record, self._operations
         not_run = "UNKNOWN" if is_repeat else "FAILED"  # the earlier call with the key may have been applied
         is_running = False
+        record.request = GraphQLRequest(None, document_id=tool.document.document_id)  # logged if refused
         try:
             variables = self._checked(tool, arguments, key, message)
-            request = GraphQLRequest(None, variables=variables, document_id=tool.document.document_id)
-            record.request = request
+            request = record.request = GraphQLRequest(None, variables=variables, document_id=tool.document.document_id)
             prepared = await operations.prepare(request, message.caller)
             record.prepared = (prepared,)
             if record.span is not None:

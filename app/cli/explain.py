@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 import click
-from graphql import OperationDefinitionNode
+from graphql import GraphQLError, OperationDefinitionNode
 
 from app.api.limits import Limiter
 from app.api.problems import RequestRefused
@@ -28,6 +28,11 @@ def command(file: TextIO) -> None:
     sys.exit(0 if _explain(file.read()) else 1)
 
 
+def _located(fault: GraphQLError) -> str:
+    place = fault.locations[0] if fault.locations else None
+    return fault.message if place is None else f"line {place.line}, column {place.column}: {fault.message}"
+
+
 def _explain(text: str) -> bool:
     """Print how each operation runs; True if all have plans. Raises VaultgraphError for an invalid document."""
     limiter = Limiter(schema._schema)
@@ -35,9 +40,10 @@ def _explain(text: str) -> bool:
         schema._schema, max_bytes=0, max_tokens=ApiSettings().tokens, suggest=True, screen=limiter.screen
     )
     document = documents.prepare(text)
-    faults = [document.parse_error] if document.parse_error is not None else list(document.errors)
-    if faults:
-        raise VaultgraphError("; ".join(fault.message for fault in faults))
+    if document.parse_error is not None:
+        raise VaultgraphError(f"FILE is not a GraphQL document: {_located(document.parse_error)}")
+    if document.errors:
+        raise VaultgraphError("; ".join(map(_located, document.errors)))
     all_planned = True
     for name, operation in document.operations.items():
         try:

@@ -48,4 +48,7 @@ def test_an_operation_without_a_plan_reports_the_reason_and_fails() -> None:
 def test_an_invalid_document_reports_its_validation_errors() -> None:
     code, output = asked("{ nothing }")
     assert code == 1
-    assert "Cannot query field 'nothing' on type 'Query'." in output
+    assert "line 1, column 3: Cannot query field 'nothing' on type 'Query'." in output
+    code, output = asked('{"format": 1}')
+    assert code == 1
+    assert "FILE is not a GraphQL document: line 1, column 2: " in output

@@ -165,7 +165,8 @@ async def test_the_queue_is_bounded_and_then_throttled(start_gateway: StartGatew
 def test_a_storm_with_an_expired_token_makes_one_token_request(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**each_vault(deadline_s=20, fresh_for_s=0), request_deadline_s=20, rate=UNLIMITED)
+    settings = each_vault(deadline_s=20, fresh_for_s=0, queue_wait_s=20)
+    gateway = start_gateway(**settings, request_deadline_s=20, rate=UNLIMITED)
     gateway.data('{ customer(id: "cus_alex") { paymentMethods { id } } }')
     for name in ("jpmorgan", "caselle"):
         sandbox.switch(name, "REVOKE_TOKENS", "now")

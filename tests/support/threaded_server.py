@@ -14,7 +14,7 @@ class ThreadedServer:
     def __init__(self, handle: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> None:
         self._handle = handle
         self._tls = tls
-        self.connections = 0
+        self.connections = self.closed = 0
         self.names: list[str | None] = []
         if tls is not None:
             tls.sni_callback = lambda _, name, __: self.names.append(name)
@@ -46,3 +46,4 @@ class ThreadedServer:
                 client = self._tls.wrap_socket(client, server_side=True)
             self._handle(client)
         client.close()
+        self.closed += 1

@@ -60,7 +60,7 @@ async def test_notes_are_written_beside_the_request(store: Store) -> None:
     audit.turned_away(ANN, "GRAPHQL_PARSE_FAILED")
     trail.refused(ACME, "req-2", [Refusal("Customer.links", "FORBIDDEN", "cus_a", ("links:read",))], 0)
     trail.mutation(ANN, "req-3", "addPaymentMethod", "cus_a", "REFUSED", ["NOT_FOUND"])
-    for _ in range(200):
+    for _ in range(6_000):
         if len(found := await kept(store)) == 3:
             break
         await asyncio.sleep(0.01)

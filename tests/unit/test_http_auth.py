@@ -27,7 +27,7 @@ POST = VaultRequest(method="POST", path="things", route="things", effect=Effect.
 SECRET = "s3cr3t/with+odd chars"
 
 
-def call(seconds: float = 5.0) -> Call:
+def call(seconds: float = 60.0) -> Call:
     return Call(deadline_at=asyncio.get_running_loop().time() + seconds, request_id="r")
 
 
@@ -75,7 +75,8 @@ async def client_to(
     async with raw_server(vault.answer) as server:
         wanted = {"client_secret": SECRET} | oauth
         credentials = OAuthClientCredentials("caselle", f"{server.url}/token", "client-1", **wanted)
-        client = create_client("caselle", ProviderSettings(base_url=server.url), credentials)
+        settings = ProviderSettings(base_url=server.url, deadline_s=60, queue_wait_s=60)
+        client = create_client("caselle", settings, credentials)
         try:
             yield client, credentials, server
         finally:
@@ -194,7 +195,7 @@ async def test_a_vault_specific_401_is_recognised_as_a_challenge() -> None:
 
 async def test_cancelling_one_caller_does_not_cancel_the_shared_refresh() -> None:
     vault = Vault()
-    vault.token_delay_s = 0.1
+    vault.token_delay_s = 0.5
     async with client_to(vault) as (client, _, _):
         first = asyncio.create_task(client.send(GET, call()))
         await asyncio.sleep(0.02)

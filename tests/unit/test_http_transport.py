@@ -258,7 +258,7 @@ async def test_proxy_variables_are_ignored(transport_to: Connects, monkeypatch: 
 
 async def test_idle_connections_are_closed_before_common_servers_close_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert aiohttp_transport.KEEPALIVE_S < 5
-    monkeypatch.setattr(aiohttp_transport, "KEEPALIVE_S", 0.05)
+    monkeypatch.setattr(aiohttp_transport, "KEEPALIVE_S", 0.5)
 
     async def say(asked: ReceivedRequest) -> Answer:
         return reply()
@@ -267,19 +267,20 @@ async def test_idle_connections_are_closed_before_common_servers_close_them(monk
         await get(transport, server)
         await get(transport, server)
         assert server.connections == 1
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.7)
         await get(transport, server)
     assert server.connections == 2
 
 
 async def test_cancelling_closes_a_half_read_connection(transport_to: Connects) -> None:
     async def slow(asked: ReceivedRequest) -> Answer:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(3600 if asked.target == "/first" else 0)
         return reply(200, asked.target.encode())
 
     async with transport_to(slow, connections=1) as (transport, server):
         first = asyncio.create_task(get(transport, server, "/first"))
-        await asyncio.sleep(0.03)
+        while not server.asked:
+            await asyncio.sleep(0.005)
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first

@@ -94,7 +94,8 @@ def test_an_unread_eof_is_detected(run: Run, threaded: StartServer) -> None:
         transport = LeanTransport(connections=4, max_body_bytes=1000)
         for _ in range(3):
             assert (await transport.send("POST", server.url + "/x", {}, b"{}", soon())).status == 200
-            time.sleep(0.05)  # blocks the loop: no callback may run
+            while server.closed < server.connections:
+                time.sleep(0.001)  # blocks the loop: no callback may run
         await transport.close()
 
     run(main())
@@ -102,13 +103,14 @@ def test_an_unread_eof_is_detected(run: Run, threaded: StartServer) -> None:
 
 
 def test_unsolicited_bytes_close_the_connection(run: Run, threaded: StartServer) -> None:
-    gone = threading.Event()
+    gone, poisoned = threading.Event(), threading.Event()
 
     def handle(client: socket.socket) -> None:
         client.recv(10_000)
         client.sendall(reply(200, b"1"))
         time.sleep(0.02)
         client.sendall(reply(200, b"poison"))
+        poisoned.set()
         while client.recv(10_000):
             pass
         gone.set()
@@ -119,8 +121,9 @@ def test_unsolicited_bytes_close_the_connection(run: Run, threaded: StartServer)
         transport = LeanTransport(connections=4, max_body_bytes=1000)
         assert (await get(transport, server.url)).body == b"1"
         await until(gone.is_set)
+        poisoned.clear()
         assert (await get(transport, server.url)).body == b"1"
-        time.sleep(0.05)
+        assert poisoned.wait(60)  # blocks the loop: no callback may run
         assert (await get(transport, server.url)).body == b"1"
         await transport.close()
 
@@ -138,8 +141,8 @@ def test_old_and_idle_connections_are_closed(run: Run, monkeypatch: pytest.Monke
             await get(transport, server.url)
             assert server.connections == 2
 
-    monkeypatch.setattr(pool, "KEEPALIVE_S", 0.1)
-    monkeypatch.setattr(connection, "KEEPALIVE_S", 0.1)
+    monkeypatch.setattr(pool, "KEEPALIVE_S", 0.5)
+    monkeypatch.setattr(connection, "KEEPALIVE_S", 0.5)
     run(main())
     monkeypatch.setattr(connection, "KEEPALIVE_S", 4.0)
     monkeypatch.setattr(pool, "KEEPALIVE_S", 4.0)

@@ -36,6 +36,7 @@ async def test_one_vault_down_affects_only_its_row() -> None:
     assert {one["isDefault"] for one in data["paymentMethods"]} == {None}
     assert (data["defaultMethod"], data["defaultMethodInfo"]["state"]) == (None, "UNKNOWN")
     assert (data["authStatus"], data["isComplete"]) == ("UNKNOWN", False)
+    assert data["sources"][3].pop("latencyMs") >= 0
     assert data["sources"][3] == {
         "provider": "CASELLE",
         "state": "UNAVAILABLE",
@@ -43,7 +44,6 @@ async def test_one_vault_down_affects_only_its_row() -> None:
         "isStale": False,
         "retryAfterSeconds": 2,
         "message": "The vault could not be read.",
-        "latencyMs": 0,
     }
     assert [row["state"] for row in data["sources"][:3]] == ["OK"] * 3
     assert result.extensions["sources"] == [
@@ -235,16 +235,22 @@ async def test_an_inactive_method_is_deleted_if_the_gateway_deleted_it(by_us: bo
 # ---- cancellation --------------------------------------------------------------------------------------------
 
 
+async def _turns() -> None:
+    """Turns of the event loop, enough for all that waits for no timer. A time would be too short on a busy machine."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
 async def test_a_cancelled_request_cancels_its_reads() -> None:
     world = World()
     world.vaults[P.ALOHA].hang = True
     asked = asyncio.ensure_future(world.ask(WALLET))
-    await asyncio.sleep(0.02)
+    await _turns()
     assert world.vaults[P.ALOHA].calls
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    await asyncio.sleep(0.01)
+    await _turns()
     assert world.vaults[P.ALOHA].cancelled == 1
     assert not world.services.reader.snapshots._in_flight
 
@@ -254,9 +260,9 @@ async def test_a_cancelled_request_does_not_cancel_shared_reads() -> None:
     world.vaults[P.ALOHA].hang = True
     going = asyncio.ensure_future(world.ask(WALLET))
     staying = asyncio.ensure_future(world.ask(WALLET))
-    await asyncio.sleep(0.02)
+    await _turns()
     going.cancel()
-    await asyncio.sleep(0.02)
+    await _turns()
     assert world.vaults[P.ALOHA].cancelled == 0
     assert (len(world.vaults[P.ALOHA].calls), staying.done()) == (1, False)
     staying.cancel()

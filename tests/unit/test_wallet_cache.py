@@ -49,7 +49,7 @@ async def test_a_wallet_is_fresh_as_long_as_its_snapshots() -> None:
     setup = Setup()
     assert setup.wallets.get_fresh(setup.entry(), VAULTS, NOW) is None
     read = await setup.built()
-    assert [read.wallet.sources[name].latency_ms for name in sorted(VAULTS)] == [0, 0]
+    assert None not in {read.wallet.sources[name].latency_ms for name in VAULTS}
     built = setup.wallets.get_fresh(setup.entry(), VAULTS, NOW)
     assert built is not None
     assert {one.latency_ms for one in built.wallet.sources.values()} == {None}

@@ -253,7 +253,7 @@ async def test_different_input_with_the_same_key_is_refused(bench: Bench) -> Non
 
 async def test_key_in_flight_is_in_progress(sandbox: RunningSandbox, bench: Bench) -> None:
     command = bench.adding(P.CASELLE)
-    on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=400)
+    on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=1_500)
     first = asyncio.create_task(bench.writer.run(command, STAFF, soon()))
     while "prepared:add" not in bench.points:
         await asyncio.sleep(0.01)

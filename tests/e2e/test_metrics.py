@@ -29,7 +29,7 @@ def scraped(gateway: RunningGateway) -> dict[str, dict[tuple[str, ...], float]]:
 
 
 def test_counts_follow_the_traffic(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    gateway = start_gateway(**each_vault(fresh_for_s=30, deadline_s=1, retries=0))
+    gateway = start_gateway(**each_vault(fresh_for_s=30, deadline_s=15, retries=0))
     sandbox.fault("caselle", "status", status=500)
     for _ in range(3):
         gateway.query(WALLET)
@@ -56,7 +56,7 @@ def test_counts_follow_the_traffic(start_gateway: StartGateway, sandbox: Running
 
 def test_the_circuit_and_stale_answers_show(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     breaker = {"minimum_calls": 4, "open_for_s": 60}
-    gateway = start_gateway(**each_vault(fresh_for_s=0, deadline_s=1, breaker=breaker))
+    gateway = start_gateway(**each_vault(fresh_for_s=0, deadline_s=15, breaker=breaker))
     gateway.query(WALLET)
     sandbox.fault("aloha", "status", status=500)
     for _ in range(5):

@@ -225,9 +225,14 @@ def test_without_a_fresh_snapshot_every_request_reads(start_gateway: StartGatewa
 def test_requests_at_the_same_time_share_their_reads(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     for name in ("loanpro", "aloha", "jpmorgan", "caselle"):
-        sandbox.fault(name, "delay", delay_ms=500)
+        sandbox.fault(name, "hang")
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: gateway.data(WALLET), range(8)))
+        asking = [pool.submit(gateway.data, WALLET) for _ in range(8)]
+        eventually(lambda: gateway.gateway._endpoint.in_flight == 8, "all eight")
+        eventually(lambda: len(upstream(sandbox)) == 4, "a call to each vault")
+        assert upstream(sandbox) == ONE_EACH
+        sandbox.reset()  # ends the calls that hang: each is repeated once, for all
+        answers = [one.result() for one in asking]
     assert all(json.dumps(one) == json.dumps(answers[0]) for one in answers)
     assert upstream(sandbox) == ONE_EACH
 

@@ -95,7 +95,7 @@ def test_delay(tiny: RunningSandbox) -> None:
 
 
 def test_a_delayed_write_is_committed_after_a_disconnect(tiny: RunningSandbox) -> None:
-    tiny.fault("loanpro", "delay", delay_ms=300, times=1)
+    tiny.fault("loanpro", "delay", delay_ms=1_000, times=1)
     with pytest.raises(TimeoutError):
         add(tiny, timeout=0.1)
     assert last4s(tiny) == ["1111"]

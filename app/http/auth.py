@@ -24,6 +24,7 @@ from app.telemetry.dependency import Dependency
 from app.telemetry.logs import LINES
 from app.telemetry.redact import REDACTOR
 from app.telemetry.request_id import new_request_id
+from app.telemetry.tracing import SPANS
 
 ClientAuth = Literal["client_secret_basic", "client_secret_post", "private_key_jwt"]
 
@@ -222,12 +223,15 @@ class OAuthClientCredentials:
     async def _fetch_with_retry(self) -> tuple[AuthHeaders, float]:
         """Fetch a token, with one retry after a transport error or a 5xx; fetching is safe to repeat."""
         began_at = asyncio.get_running_loop().time()
-        deadline_at, request_id = began_at + self._timeout_s, new_request_id()
-        status, outcome, attempt = None, "cancelled", 1
+        deadline_at, own = began_at + self._timeout_s, {"X-Request-Id": new_request_id()}
+        status, outcome, attempt, trace, span = None, "cancelled", 1, None, None
+        if SPANS.tracer is not None:
+            trace, span = SPANS.tracer.begin_root_call(self._provider, self._token_url, "POST", "")
+            own["traceparent"] = trace.traceparent
         try:
             while True:
                 try:
-                    reply = await self._request_token(deadline_at, request_id)
+                    reply = await self._request_token(deadline_at, own)
                 except TransportError as error:
                     if attempt == _TRIES or asyncio.get_running_loop().time() >= deadline_at:
                         raise VaultUnavailable(self._provider, f"No access token: {error}.") from None
@@ -243,11 +247,13 @@ class OAuthClientCredentials:
             outcome = "refused_us" if isinstance(error, VaultRefusedUs) else "unavailable"
             raise
         finally:
+            if span is not None:
+                span.end(status, outcome, attempt - 1)
             if LINES.debug is not None:
                 LINES.debug(
                     "vault_call",
-                    request_id=request_id,
-                    trace_id=None,
+                    request_id=own["X-Request-Id"],
+                    trace_id=None if trace is None else trace.trace_id,
                     vault=self._provider,
                     method="POST",
                     route=urlsplit(self._token_url).path.lstrip("/"),
@@ -257,10 +263,9 @@ class OAuthClientCredentials:
                     duration_ms=int((asyncio.get_running_loop().time() - began_at) * 100_000) / 100,
                 )
 
-    async def _request_token(self, deadline_at: float, request_id: str) -> VaultReply:
+    async def _request_token(self, deadline_at: float, own: Mapping[str, str]) -> VaultReply:
         form = dict(self._form)
-        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
-        headers["X-Request-Id"] = request_id
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json", **own}
         if self._method == "client_secret_basic":
             # RFC 6749 §2.3.1: both halves are form-encoded before they are joined.
             pair = f"{quote_plus(self._client_id)}:{quote_plus(self._client_secret)}".encode()

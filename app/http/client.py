@@ -32,7 +32,7 @@ from app.http.transports.base import Cause, NotSent, Transport, TransportError
 from app.http.transports.choice import kind_of, open_transport
 from app.telemetry.dependency import Dependency
 from app.telemetry.logs import LINES
-from app.telemetry.tracing import SAMPLED
+from app.telemetry.tracing import SAMPLED, SPANS
 
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
@@ -153,6 +153,8 @@ class VaultHttpClient:
             if (traced := SAMPLED.get()) is not None:
                 span = traced.begin_call(self.name, self._base_url, request.method, request.route)
                 trace = span.trace
+            elif trace is None and SPANS.tracer is not None:  # the work of no request
+                trace, span = SPANS.tracer.begin_root_call(self.name, self._base_url, request.method, request.route)
             if trace is not None:
                 own["traceparent"] = trace.traceparent
                 if trace.tracestate is not None:
@@ -227,7 +229,7 @@ class VaultHttpClient:
                 LINES.debug(
                     "vault_call",
                     request_id=call.request_id,
-                    trace_id=None if call.trace is None else call.trace.traceparent[3:35],
+                    trace_id=None if trace is None else trace.traceparent[3:35],
                     vault=self.name,
                     method=request.method,
                     route=request.route,

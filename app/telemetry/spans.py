@@ -99,6 +99,19 @@ class Tracing:
             record.span = span = SampledRequest(self, own, None if parent is None else _remote(parent))
             span.token = SAMPLED.set(span)
 
+    def begin_root_call(
+        self, vault: str, base_url: str, method: str, route: str
+    ) -> "tuple[TraceContext, CallSpan | None]":
+        """Begin the trace of a vault call that belongs to no request. The span is None if it is not sampled."""
+        trace_id, flags = getrandbits(128), TraceFlags.RANDOM_TRACE_ID
+        flags |= (is_sampled := self._sampler.samples(trace_id))
+        own = SpanContext(trace_id, getrandbits(64), False, TraceFlags(flags))
+        if is_sampled:
+            span = CallSpan(self, own, None, _call_attributes(vault, base_url, method, route))
+            return span.trace, span
+        text = f"{trace_id:032x}"
+        return TraceContext(text, f"00-{text}-{own.span_id:016x}-{flags:02x}"), None
+
     def end(self, record: TracedRequest) -> None:
         """End the span of a request, if it is sampled."""
         span: SampledRequest | None = record.span
@@ -167,7 +180,8 @@ class SampledRequest:
 
     def begin_call(self, vault: str, base_url: str, method: str, route: str) -> "CallSpan":
         """Begin the client span of a vault call."""
-        return CallSpan(self._tracing, self.context, _call_attributes(vault, base_url, method, route))
+        own, attributes = _below(self.context), _call_attributes(vault, base_url, method, route)
+        return CallSpan(self._tracing, own, self.context, attributes)
 
     async def in_span(self, system: str, step: Callable[..., Any], work: Awaitable[T]) -> T:
         """`work` in the client span of a store access."""
@@ -188,11 +202,17 @@ class CallSpan:
 
     __slots__ = ("_attributes", "_began_ns", "_context", "_parent", "_tracing", "trace")
 
-    def __init__(self, tracing: Tracing, parent: SpanContext, attributes: Mapping[str, str | int]) -> None:
+    def __init__(
+        self,
+        tracing: Tracing,
+        own: SpanContext,
+        parent: SpanContext | None,
+        attributes: Mapping[str, str | int],
+    ) -> None:
         self._tracing = tracing
         self._parent = parent
         self._attributes = attributes
-        self._context = own = _below(parent)
+        self._context = own
         self._began_ns = time_ns()
         trace_id = f"{own.trace_id:032x}"
         traceparent = f"00-{trace_id}-{own.span_id:016x}-{own.trace_flags:02x}"

@@ -1,9 +1,11 @@
 """Spans of a real gateway in a real collector: links, attributes, and nothing that must not leave the process."""
 
+import asyncio
 import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,8 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from app.errors import SettingsError
+from app.errors import SettingsError, VaultError
 from app.telemetry.tracing import SPANS, start_tracing
+from app.vault.enums import CustomerRef, ProviderName
+from app.vault.provider import Call
 from tests.support.adding import caselle_card
 from tests.support.agents import MODES, SCOPES, agent
 from tests.support.agents import WALLET as AGENTS_WALLET
@@ -39,10 +43,13 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture
 def traced(collector: Collector, sandbox: RunningSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
-    def start(aloha: Mapping[str, str] | None = None, **variables: str) -> RunningGateway:
+    def start(**given: str | Mapping[str, str]) -> RunningGateway:
+        """Environment variables, and the settings of vaults."""
+        vaults = {name: value for name, value in given.items() if not isinstance(value, str)}
+        variables = {name: value for name, value in given.items() if isinstance(value, str)}
         for name, value in {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **variables}.items():
             monkeypatch.setenv(name, value)
-        return RunningGateway(sandbox.url, tmp_path, **({"aloha": aloha} if aloha else {}))
+        return RunningGateway(sandbox.url, tmp_path, **vaults)
 
     return start
 
@@ -87,8 +94,9 @@ def test_a_query_is_a_server_span_with_a_span_for_each_vault_call(collector: Col
         assert server.start_time_unix_nano <= span.start_time_unix_nano <= span.end_time_unix_nano
 
 
-@pytest.mark.parametrize("flag", ["01", "00"])
-def test_the_vault_gets_the_context_of_its_calls_span(collector: Collector, traced: Start, flag: str) -> None:
+@contextmanager
+def recording_vault() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A vault that knows nothing: its address, and the headers that it receives."""
     seen: list[dict[str, str]] = []
 
     class Vault(BaseHTTPRequestHandler):
@@ -96,15 +104,24 @@ def test_the_vault_gets_the_context_of_its_calls_span(collector: Collector, trac
             seen.append({name.lower(): value for name, value in self.headers.items()})
             self.send_error(404)
 
+        do_POST = do_GET
+
         def log_message(self, *_: object) -> None:
             return None
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Vault)
     Thread(target=server.serve_forever, daemon=True).start()
-    with traced(aloha={"base_url": f"http://127.0.0.1:{server.server_port}"}) as gateway:
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("flag", ["01", "00"])
+def test_the_vault_gets_the_context_of_its_calls_span(collector: Collector, traced: Start, flag: str) -> None:
+    with recording_vault() as (url, seen), traced(aloha={"base_url": url}) as gateway:
         gateway.query(WALLET, headers={"traceparent": f"{REMOTE}-{flag}", "x-request-id": "from-the-client"})
-    server.shutdown()
-    server.server_close()
     trace_id, span_id, sampled = seen[0]["traceparent"].split("-")[1:]
     assert seen[0]["x-request-id"] == "from-the-client"
     assert (trace_id, sampled) == (TRACE, flag)
@@ -120,7 +137,8 @@ def test_a_failed_call_and_a_refused_request_have_an_error_type(
     with traced() as gateway:
         gateway.query(WALLET)
         gateway.query("{ nonsense")
-    (call,) = [one for one in collector.spans if values(one.attributes).get("vaultgraph.vault") == "caselle"]
+    below = collector.below(collector.named("query WalletOf"))
+    (call,) = [one for one in below if values(one.attributes).get("vaultgraph.vault") == "caselle"]
     found = values(call.attributes)
     assert (found["http.response.status_code"], found["error.type"]) == (500, "unavailable")
     assert call.status.code == Status.STATUS_CODE_ERROR
@@ -177,10 +195,30 @@ def _texts(value: object) -> Iterator[str]:
         yield value
 
 
+@pytest.mark.parametrize("ratio", ["1", "0"])
+def test_a_call_without_a_request_begins_a_trace(collector: Collector, traced: Start, ratio: str) -> None:
+    async def read(gateway: RunningGateway) -> None:
+        call = Call(asyncio.get_running_loop().time() + 10, "background")
+        await gateway.gateway.providers[ProviderName("jpmorgan")].wallets([CustomerRef("EGQSGO")], call)
+
+    sampler = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio}
+    with (
+        recording_vault() as (url, seen),
+        traced(jpmorgan={"token_url": f"{url}/token"}, **sampler) as gateway,
+        pytest.raises(VaultError),
+    ):
+        gateway.on_loop(read(gateway))
+    assert seen[0]["x-request-id"]
+    _, trace_id, span_id, flags = seen[0]["traceparent"].split("-")
+    roots = [span for span in collector.spans if values(span.attributes).get("url.template") == "/token"]
+    assert int(flags, 16) & 1 == int(ratio)
+    assert [hexes(span) for span in roots] == ([(trace_id, span_id, "")] if ratio == "1" else [])
+
+
 def test_an_unsampled_trace_passes_through_without_spans(collector: Collector, traced: Start) -> None:
     with traced() as gateway:
         gateway.query(WALLET, headers={"traceparent": f"{REMOTE}-00"})
-    assert collector.spans == []
+    assert [span for span in collector.spans if hexes(span)[0] == TRACE] == []
 
 
 def test_the_sampler_is_the_environments(collector: Collector, traced: Start) -> None:

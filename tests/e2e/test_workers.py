@@ -66,15 +66,29 @@ class TwoWorkers(Served):
         return Load(self.url, {"query": WALLET}, self.headers, clients=clients)
 
 
+@pytest.fixture(scope="module")
+def shared(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoWorkers]:
+    sandbox_server.reset()
+    with TwoWorkers(sandbox_server, tmp_path_factory.mktemp("workers")) as running:
+        yield running
+
+
 @pytest.fixture
-def served(sandbox: RunningSandbox, tmp_path: Path) -> Iterator[TwoWorkers]:
+def served(shared: TwoWorkers, sandbox: RunningSandbox) -> TwoWorkers:
+    """For tests that leave two workers behind."""
+    eventually(lambda: len(shared.pids) == 2, "two workers")
+    return shared
+
+
+@pytest.fixture
+def ending(sandbox: RunningSandbox, tmp_path: Path) -> Iterator[TwoWorkers]:
+    """For one test, which ends it."""
     with TwoWorkers(sandbox, tmp_path) as running:
         yield running
 
 
 def test_a_killed_worker_is_replaced_and_no_answer_is_wrong(served: TwoWorkers) -> None:
     before = served.pids
-    assert len(before) == 2
     with served.load() as load:
         load.more(20)
         os.kill(victim := min(before), signal.SIGKILL)
@@ -101,32 +115,33 @@ def test_a_reload_fails_no_request(served: TwoWorkers) -> None:
 
 
 def test_faulty_settings_change_nothing(served: TwoWorkers) -> None:
-    before = served.pids
+    before, good = served.pids, served.values["digest_key"]
     served.reload("the settings were not reloaded, the running ones stay in (force)", digest_key="short")
     reason = "a worker cannot start: digest_key: it has fewer than 32 characters"
     assert re.search(rf"\[error *\] {reason}", served.running.text), "a line of the log, in its format"
     assert served.pids == before
     assert served.ask("{ __typename }")[0] == 200
+    served.values["digest_key"] = good
 
 
-def test_all_workers_drain(served: TwoWorkers) -> None:
-    pids = served.pids
-    with served.load() as load:
+def test_all_workers_drain(ending: TwoWorkers) -> None:
+    pids = ending.pids
+    with ending.load() as load:
         load.more(20)
-        assert served.running.stop(signal.SIGTERM) == 0
+        assert ending.running.stop(signal.SIGTERM) == 0
     assert len(load.replies) == 1
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
-def test_workers_drain_without_their_supervisor(served: TwoWorkers) -> None:
-    pids = served.pids
+def test_workers_drain_without_their_supervisor(ending: TwoWorkers) -> None:
+    pids = ending.pids
     (folder,) = {
         Path(file).parent
         for pid in pids
         for fd in Path(f"/proc/{pid}/fd").iterdir()
         if (file := os.readlink(fd)).endswith("/rates")
     }
-    served.running.process.kill()
+    ending.running.process.kill()
     eventually(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], "no worker is left")
     assert not folder.exists()
 

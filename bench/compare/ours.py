@@ -41,8 +41,7 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
     environ = {**as_in_the_image(python), "PYTHONPATH": str(Path.cwd())}
     if ground.ca:
         environ["SSL_CERT_FILE"] = str(ground.ca)
-    started = ("-m", "bench.compare.serve") if ground.is_large else ("-c", "from app.cli.main import main; main()")
-    command: list[str | Path] = [python, *started, "serve", "--config", settings]
+    command: list[str | Path] = [python, "-c", "from app.cli.main import main; main()", "serve", "--config", settings]
     with collecting() if is_traced else nullcontext() as collector:
         if collector is not None:
             environ |= {
@@ -83,7 +82,8 @@ async def _link_customers(url: str) -> None:
 
 
 def settings_of(ground: Ground, folder: Path, jwks: Path, port: int, transport: str) -> str:
-    """Production settings: tokens checked, every limit on, metrics on. Only the caller's budget is raised."""
+    """Production settings: tokens checked, every limit on, metrics on. Only the caller's budget is raised, and
+    for the large case the limits that its 10,000 methods exceed."""
     top = {
         "data_dir": str(folder),
         "port": port,
@@ -99,11 +99,15 @@ def settings_of(ground: Ground, folder: Path, jwks: Path, port: int, transport: 
         "deadline_s": 20.0,
         "max_body_bytes": 64_000_000,
     }
+    gate: dict[str, Any] = {"cors_origins": ["none"], "cost": 100_000}
+    if ground.is_large:
+        top["list_limit"] = every["max_methods"] = stub.METHODS
+        gate["response_fields"] = 1_000_000
     at = ground.vaults
     oauth = {"token_url": f"{at}/oauth2/token", "client_id": "bench", "client_secret": "bench-secret"}
     sections: dict[str, Mapping[str, Any]] = {
         "auth": {"issuer": development.ISSUER, "audience": [development.AUDIENCE], "jwks_path": str(jwks)},
-        "gate": {"cors_origins": ["none"], "cost": 100_000},
+        "gate": gate,
         "rate.staff": plenty,
         "loanpro": {**every, "base_url": f"{at}/loanpro/api/public", "api_token": "bench-token", "instance_id": "1"},
         "aloha": {

@@ -10,6 +10,7 @@ from tests.faults.rules import Operation
 from tests.support.adding import ach, adding, aloha_connected, caselle_card, loanpro_card
 from tests.support.gateway import RunningGateway
 from tests.support.sandbox import RunningSandbox
+from tests.support.waiting import eventually
 
 VERBS: Final = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -82,8 +83,9 @@ def prepared(
     if operation is Operation.ADD:
         wish = adding(_ADDED[provider](sandbox), who.id)
     else:
-        data = gateway.data(_METHODS, id=who.id, provider=provider.name)
-        methods = [one["id"] for one in data["customer"]["paymentMethods"] if not one["isProviderDefault"]]
+        variables = {"id": who.id, "provider": provider.name}
+        held = eventually(lambda: gateway.query(_METHODS, variables).data["customer"]["paymentMethods"])
+        methods = [one["id"] for one in held if not one["isProviderDefault"]]
         if operation is Operation.DEFAULT:
             wish = {"customerId": who.id, "paymentMethodId": methods[0]}
         else:

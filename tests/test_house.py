@@ -30,12 +30,10 @@ def test_the_format_is_the_houses() -> None:
     run(BIN / "ruff", "format", "--check", ".")
 
 
-@pytest.mark.timeout(300)
 def test_types_are_strict() -> None:
     run(BIN / "mypy")
 
 
-@pytest.mark.timeout(300)
 def test_the_types_refuse_to_change_a_value(tmp_path: Path) -> None:
     changing = tmp_path / "changing.py"
     changing.write_text(
@@ -55,7 +53,6 @@ def test_the_dockerfile_lints() -> None:
     run(BIN / "hadolint", "Dockerfile")
 
 
-@pytest.mark.timeout(300)
 def test_a_wheel_holds_all_it_needs_and_runs_anywhere(tmp_path: Path) -> None:
     source = tmp_path / "source"
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")

@@ -19,7 +19,7 @@ ALLOWED = {
 }
 BLOCKED = {"query": "TypeError: Failed to fetch", "stream": "TypeError: Failed to fetch", "socket": 1006}
 
-pytestmark = [pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("node")]
 
 
 def tried_from(pages: list[str], gateway: str, token: str) -> Any:

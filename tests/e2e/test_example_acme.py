@@ -32,7 +32,6 @@ def commands_of_the_readme() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in re.findall(r"^\.venv/bin/vaultgraph .*$", text, re.MULTILINE)]
 
 
-@pytest.mark.timeout(180)
 def test_its_readmes_commands_work(demo_gateway: RunningGateway) -> None:
     require_node()
     result: dict[str, str] = {}

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support import leaks
 from tests.support.gateway import RunningGateway
 from tests.support.node import npm_ci, require_chromium, require_node
@@ -16,7 +14,6 @@ ROOT = Path(__file__).resolve().parents[2]
 NUMBER = "4242424242424242"
 
 
-@pytest.mark.timeout(300)
 def test_a_shopper_saves_a_card_and_pays(sandbox: RunningSandbox, tmp_path: Path) -> None:
     node, chromium = require_node(), require_chromium()
     browser = ROOT / "tests" / "browser"

@@ -16,8 +16,6 @@ from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, patient
 from tests.support.node import npm_ci, require_chromium, require_node
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -58,7 +58,6 @@ def test_its_token_is_not_for_pages_of_other_hosts(start_gateway: StartGateway) 
 
 
 @pytest.mark.xdist_group("node")
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("has_token", [True, False])
 def test_it_works_in_a_browser(has_token: bool, start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     """On a desk and a phone, light and dark; with a token of the page, or one that is typed in."""

@@ -26,7 +26,7 @@ pytestmark = [
     # Siblings that were cancelled before they began, in graphql-core as in plans.
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.timeout(3600 if "EQUALITY_DOCUMENTS" in os.environ else 120),
+    pytest.mark.timeout(3600 if "EQUALITY_DOCUMENTS" in os.environ else 300),
 ]
 DOCUMENTS: Final = int(os.environ.get("EQUALITY_DOCUMENTS", "160"))
 FIRST: Final = int(os.environ.get("EQUALITY_FROM", "0"))

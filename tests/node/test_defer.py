@@ -22,7 +22,7 @@ CLIENTS = {
 }
 Show = Callable[[str], Iterator[Any]]
 
-pytestmark = [pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("node")]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.support.node import npm_ci, require_node
 
 FOLDER = Path(__file__).parent / "protocol"
 
-pytestmark = [pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("node")]
 
 
 def happen(gateway: RunningGateway) -> str:

@@ -9,7 +9,7 @@ from tests.support.gateway import RunningGateway
 
 FOLDER = Path(__file__).parent / "clients"
 
-pytestmark = [pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("node")]
 
 
 def test_clients_that_read_parts_miss_nothing(demo_gateway: RunningGateway) -> None:

@@ -13,7 +13,7 @@ from tests.support.node import npm_ci, require_node
 FOLDER = Path(__file__).parent / "protocol"
 AUDITS = 61
 
-pytestmark = [pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("node")]
 
 
 def run_script(name: str, gateway: RunningGateway) -> Any:

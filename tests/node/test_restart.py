@@ -20,7 +20,7 @@ from tests.support.streams import until_joined
 
 FOLDER = Path(__file__).parent
 
-pytestmark = [pytest.mark.xdist_group("node"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("node")]
 
 
 @pytest.mark.parametrize(("folder", "clients"), [("protocol", ["bySocket", "byEvents"]), ("clients", ["byApollo"])])

@@ -19,7 +19,6 @@ def copy(tmp_path: Path) -> Path:
     )
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("module", ["test_contract.py", "test_stripe.py", "test_gateway.py"])
 def test_its_own_tests_pass(copy: Path, tmp_path: Path, module: str) -> None:
     site = install(copy, tmp_path / "site")

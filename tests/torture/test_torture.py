@@ -9,7 +9,6 @@ from bench.torture import torture
 ROUNDS = 10
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_every_key_has_one_effect_and_the_answer_says_so(tmp_path: Path, seed: int) -> None:
     report = await torture(tmp_path, ROUNDS, seed)

@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
 from bench.torture_webhooks import torture
 
 ROUNDS = 8
 
 
-@pytest.mark.timeout(180)
 async def test_every_change_is_reported_once_though_its_gateway_is_killed(tmp_path: Path) -> None:
     report = await torture(tmp_path, ROUNDS, seed=4)
     assert report.wrong == []

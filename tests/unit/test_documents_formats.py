@@ -123,6 +123,23 @@ def dear() -> str:
     return " ".join(f"a{number}: nodes(ids: [{ids}]) {{ id }}" for number, ids in enumerate(lists))
 
 
+@pytest.mark.parametrize(
+    ("variables", "key", "is_fixed"),
+    [("$id: ID!", '"delete-0123456789abcdef"', True), ("$id: ID!, $key: IdempotencyKey!", "$key", False)],
+)
+def test_an_idempotency_key_in_the_document_is_refused(
+    tmp_path: Path, variables: str, key: str, is_fixed: bool
+) -> None:
+    call = f"deletePaymentMethod(input: {{id: $id, idempotencyKey: {key}}}) {{ deletedId }}"
+    text = f"mutation M({variables}) {{ {call} }}"
+    good, faults = Checker.from_sdl(SDL, Limits()).check(read(written(tmp_path, {"m": text}))[0], partner_scopes=None)
+    assert len(good) == (not is_fixed)
+    assert [str(fault) for fault in faults] == (
+        ["documents.json: m: an idempotency key must be a variable: each write has its own"] if is_fixed else []
+    )
+    assert "0123456789abcdef" not in "".join(map(str, faults))
+
+
 def test_a_subscription_and_a_mutation_know_their_kind(tmp_path: Path) -> None:
     path = written(
         tmp_path, {"m": "mutation M($i: DeletePaymentMethodInput!) { deletePaymentMethod(input: $i) { deletedId } }"}

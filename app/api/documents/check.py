@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from graphql import (
+    SKIP,
     ASTValidationRule,
     FieldNode,
     GraphQLError,
@@ -34,6 +35,7 @@ from app.store.records import NewDocument
 from app.vault.pan import looks_like_card_number
 
 _DIRECTIVE: Final = "requiresScope"
+_KEY: Final = "IdempotencyKey"
 Progress = Callable[[int], None]
 
 
@@ -106,6 +108,9 @@ class Checker:
         if len(document.operations) != 1:
             yield ManifestFault(candidate.place, shown, "a published document must contain exactly one operation")
             return
+        if self._has_fixed_key(document):
+            yield ManifestFault(candidate.place, shown, "an idempotency key must be a variable: each write has its own")
+            return
         needed = self._scopes.needed(document)
         if partner_scopes is not None:
             for group in needed:
@@ -121,6 +126,23 @@ class Checker:
         assert operation is not None
         estimate = self._limiter.estimate(document, operation, {})
         good.append(CheckedDocuments(_new(candidate, document, cost), needed, estimate))
+
+    def _has_fixed_key(self, document: Document) -> bool:
+        """Whether a key is written in the document: then every call but the first would only repeat its result."""
+        assert document.node is not None
+        info, found = TypeInfo(self._schema), False
+
+        class Keys(Visitor):
+            def enter_variable_definition(self, *_: Any) -> Any:
+                return SKIP
+
+            def enter_string_value(self, *_: Any) -> None:
+                nonlocal found
+                kind = get_named_type(info.get_input_type())
+                found = found or (kind is not None and kind.name == _KEY)
+
+        visit(document.node, TypeInfoVisitor(info, Keys()))
+        return found
 
     def _cost(self, document: Document, scopes: frozenset[str] | None) -> int:
         """The price without variables; each request is priced again with its variables."""

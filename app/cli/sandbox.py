@@ -187,9 +187,7 @@ def fault(
             "set": {name: _json(value) for name, value in map(_pair, values)},
             "headers": dict(map(_pair, headers)),
         }
-        given = {
-            name: value for name, value in {**fields, **changes}.items() if value or (value == 0 and value is not False)
-        }
+        given = {name: value for name, value in {**fields, **changes}.items() if _is_given(value)}
         added = call("POST", "/faults", {"provider": provider, "kind": kind, **given})
         print_rows(_FAULT_COLUMNS, [added], as_json=as_json)
         return

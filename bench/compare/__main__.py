@@ -19,7 +19,7 @@ Cases (default: all):
     large-hit   the same from the cache
 
 Parties: ours (the default settings), ours-aiohttp, apollo, yoga, hive (all but the mutation), tailcall (only uncached
-and slow). Not in the default: ours-traced (the log as JSON, and traces of 10 % of the requests sent to a collector),
+and slow). Not in the default: ours-traced (traces of 10 % of the requests go to a collector),
 ours-python (the interpreter of --python, with the locked packages) and yoga-fetch.
 
 Two cores: gateways on core 0, one at a time under load; the vaults' stub (nginx) and the load (wrk) on core 1. Needs

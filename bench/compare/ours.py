@@ -45,7 +45,6 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
     with collecting() if is_traced else nullcontext() as collector:
         if collector is not None:
             environ |= {
-                "VAULTGRAPH_LOG__FORMAT": "json",
                 "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
                 "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
                 "OTEL_TRACES_SAMPLER_ARG": "0.1",
@@ -106,6 +105,7 @@ def settings_of(ground: Ground, folder: Path, jwks: Path, port: int, transport: 
     at = ground.vaults
     oauth = {"token_url": f"{at}/oauth2/token", "client_id": "bench", "client_secret": "bench-secret"}
     sections: dict[str, Mapping[str, Any]] = {
+        "log": {"format": "json"},
         "auth": {"issuer": development.ISSUER, "audience": [development.AUDIENCE], "jwks_path": str(jwks)},
         "gate": gate,
         "rate.staff": plenty,

@@ -40,7 +40,7 @@ def found_in(*texts: bytes, secrets: Iterable[str] | None = None) -> list[str]:
     """The places where secrets were found, each shown by its last four characters."""
     return [
         f"...{secret[-4:]}"
-        for secret in (SENT if secrets is None else secrets)
+        for secret in (tuple(SENT) if secrets is None else secrets)  # a copy: other threads go on sending
         if any(form in text for form in forms_of(secret) for text in texts)
     ]
 

@@ -21,7 +21,7 @@ from app.errors import (
     VaultReplyUnreadable,
 )
 from app.http.client import VaultHttpClient
-from app.http.message import Effect, VaultHttp, VaultReply
+from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
 from app.providers.lists import are_errors
 from app.vault.enums import (
     AddRoute,
@@ -225,6 +225,8 @@ _CHANGE_NEEDS: Final[Mapping[str, ProviderCapability]] = {
     "is_secondary": ProviderCapability.UPDATE_SECONDARY,
 }
 
+_PLAIN_READS: Final = (("wallet_request", "wallet", "wallets"), ("three_d_secure_request", "three_d_secure"))
+
 
 class VaultAdapter:
     """Refuses every operation of `VaultProvider`: an adapter overrides and declares the supported ones."""
@@ -233,6 +235,19 @@ class VaultAdapter:
     capabilities: Capabilities
     ref_shapes: tuple[re.Pattern[str], re.Pattern[str]]
     """Of refs of customers and of methods, for `_demand`."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Hides `wallet_request` from callers of a class that overrides `wallet` or `wallets`, so that none bypasses
+        the override; the override may still call the overridden method. Likewise `three_d_secure_request`.
+        """
+        super().__init_subclass__(**options)
+        for request, *reads in _PLAIN_READS:
+            inherited = getattr(VaultAdapter, request)
+            if getattr(cls, request) is inherited:
+                continue
+            setattr(cls, f"_{request}", getattr(cls, request))
+            if any(getattr(cls, name) is not getattr(VaultAdapter, name) for name in reads):
+                setattr(cls, request, inherited)
 
     def __init__(self, http: VaultHttp) -> None:
         self._http = http
@@ -318,9 +333,59 @@ class VaultAdapter:
 
     async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
         """Read one customer; raises like `wallets`, and VaultRejected(CUSTOMER_NOT_FOUND)."""
+        request = self._wallet_request(ref, call)
+        if request is None:
+            self.refuse()
+        reply = await self._http.send(request, call)
+        found = self.ordinary_wallet(ref, reply, call)
+        return await self.read_wallet(ref, reply, call) if found is None else found
+
+    def wallet_request(self, ref: CustomerRef, call: Call) -> VaultRequest | None:
+        """The one request that reads a customer; None if this vault reads in another way.
+
+        Raises VaultRejected for a ref that the vault cannot have issued.
+        """
+        return None
+
+    _wallet_request = wallet_request
+
+    def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
+        """The wallet in an ordinary reply to `wallet_request`; None if `read_wallet` must decide."""
+        return None
+
+    async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
+        """The wallet in any reply to `wallet_request`; may make further calls. Raises like `wallet`."""
         self.refuse()
 
     async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:
+        request = self._three_d_secure_request(ref, method, call)
+        if request is None:
+            self.refuse()
+        reply = await self._http.send(request, call)
+        found = self.ordinary_three_d_secure(ref, method, reply, call)
+        return await self.read_three_d_secure(ref, method, reply, call) if found is None else found
+
+    def three_d_secure_request(self, ref: CustomerRef, method: MethodRef, call: Call) -> VaultRequest | None:
+        """The one request that reads a card's 3-D Secure status; None if this vault reads it in another way.
+
+        Raises VaultRejected for a ref that the vault cannot have issued.
+        """
+        return None
+
+    _three_d_secure_request = three_d_secure_request
+
+    def ordinary_three_d_secure(
+        self, ref: CustomerRef, method: MethodRef, reply: VaultReply, call: Call
+    ) -> ThreeDSecure | None:
+        """The status in an ordinary reply to `three_d_secure_request`; None if `read_three_d_secure` must decide."""
+        return None
+
+    async def read_three_d_secure(
+        self, ref: CustomerRef, method: MethodRef, reply: VaultReply, call: Call
+    ) -> ThreeDSecure | None:
+        """The status in any reply to `three_d_secure_request`; may make further calls. Raises like
+        `three_d_secure`.
+        """
         self.refuse()
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:

@@ -8,19 +8,19 @@ A reply may also differ only in a counter or a timestamp. It is parsed, but if i
 those are reused, so that objects derived from them need not be rebuilt.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
 from hashlib import blake2b
 from typing import Final, Generic, TypeVar
 from weakref import ref
 
 from app.http.message import VaultReply
-from app.providers.base import request_id_of
 from app.vault.enums import CustomerRef
 from app.vault.model import PaymentMethod, ReplyDigest, VaultWallet
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
+Read = Callable[[CustomerRef, VaultReply, str | None], VaultWallet | None]
 _DIGEST_BYTES: Final = 16
 
 
@@ -59,12 +59,19 @@ class DigestCache(Generic[Key, Value]):
 class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
     """Each customer's last reply, for one vault. Only for wallets built from a single reply."""
 
-    def find_wallet(self, customer: CustomerRef, reply: VaultReply) -> tuple[VaultWallet | None, bytes]:
-        """The wallet parsed from the same bytes before, with this reply's request id; and the reply's digest."""
+    def read(
+        self, customer: CustomerRef, reply: VaultReply, request_id: str | None, ordinary: Read
+    ) -> VaultWallet | None:
+        """The wallet in a reply for one customer: the previous one, if it was parsed from the same bytes, else by
+        `ordinary`, which gets the same arguments. None if `ordinary` cannot read it.
+        """
         digest = blake2b(reply.body, digest_size=_DIGEST_BYTES).digest()
         found = self._known.get(customer)
         known = found[1]() if found is not None and found[0] == digest else None
-        return (None if known is None else self.renew(known, request_id_of(reply))), digest
+        if known is not None:
+            return self.renew(known, request_id)
+        read = ordinary(customer, reply, request_id)
+        return None if read is None else self.put(read, digest)
 
     def renew(self, known: VaultWallet, request_id: str | None) -> VaultWallet:
         """`known` as read again by another reply of the same bytes."""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.http.message import VaultReply
 from app.providers.aloha import mapping as aloha
 from app.providers.aloha import ordinary as ordinary_aloha
 from app.providers.caselle import mapping as caselle
@@ -61,7 +62,7 @@ def caselle_reads(ref: CustomerRef, body: Any) -> VaultWallet:
 class Vault:
     name: str
     body: Any
-    ordinary: Callable[[CustomerRef, bytes, str | None], VaultWallet | None]
+    ordinary: Callable[[CustomerRef, VaultReply, str | None], VaultWallet | None]
     tolerant: Read
 
 
@@ -94,7 +95,7 @@ VAULTS = [
 
 @pytest.mark.parametrize("vault", VAULTS, ids=lambda vault: vault.name)
 def test_a_usual_reply_is_read_the_same_way(vault: Vault) -> None:
-    found = vault.ordinary(REF, orjson.dumps(vault.body), "r")
+    found = vault.ordinary(REF, VaultReply(200, {}, orjson.dumps(vault.body)), "r")
     assert found is not None
     assert len(found.methods) > 1
     assert found == vault.tolerant(REF, vault.body)
@@ -137,6 +138,6 @@ def test_a_changed_reply_is_read_the_same_way_or_left_to_the_mapping(vault: Vaul
             held.append(copy.deepcopy(held[0]))
         else:
             held.append(copy.deepcopy(data.draw(VALUES)))
-    found = vault.ordinary(REF, orjson.dumps(body), "r")
+    found = vault.ordinary(REF, VaultReply(200, {}, orjson.dumps(body)), "r")
     if found is not None:
         assert found == vault.tolerant(REF, body)

@@ -1,21 +1,31 @@
 """Helpers of all adapters: tolerant values, failures, country codes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 
-from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable, VaultUnavailable
-from app.http.message import Effect
-from app.providers.base import by_ref, collect, distinct, fetch_each, read_errors
+from app.errors import (
+    OutcomeUnknown,
+    RejectReason,
+    UnsupportedByVault,
+    VaultError,
+    VaultRejected,
+    VaultReplyUnreadable,
+    VaultUnavailable,
+)
+from app.http.message import Effect, VaultReply, VaultRequest
+from app.providers.base import VaultAdapter, by_ref, collect, distinct, fetch_each, read_errors
 from app.providers.countries import alpha2, alpha3
 from app.providers.registry import open_provider, specs
 from app.providers.values import flag, instant_of, last4_of, postal_code_of, read_expiry
 from app.settings.model import load_settings
 from app.vault.countries import ALPHA2_OF, ALPHA3_OF
-from app.vault.enums import CustomerRef, ProviderCapability, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderCapability, ProviderName
 from app.vault.model import Expiry, VaultWallet
+from tests.support.calls import soon
 from tests.support.memory import card
 
 ALOHA = ProviderName.ALOHA
@@ -199,3 +209,53 @@ async def test_a_vault_reports_changes_if_its_webhooks_can_be_verified(name: str
         is_able = ProviderCapability.WEBHOOKS in opened.capabilities.operations
         await opened.close()
         assert is_able == bool(given)
+
+
+class EchoHttp:
+    """Answers with the request's path."""
+
+    async def send(self, request: VaultRequest, call: Any) -> VaultReply:
+        return VaultReply(200, {}, request.path.encode())
+
+    async def close(self) -> None: ...
+
+
+class PlainVault(VaultAdapter):
+    """Of customer B the replies are not ordinary."""
+
+    name = ALOHA
+
+    def wallet_request(self, ref: CustomerRef, call: Any) -> VaultRequest:
+        return VaultRequest(method="GET", path="" if ref == B else ref, route="")
+
+    def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Any) -> VaultWallet | None:
+        return wallet(CustomerRef(reply.body.decode())) if reply.body else None
+
+    async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Any) -> VaultWallet:
+        return replace(wallet(ref), skipped=1)
+
+
+class OwnWayVault(PlainVault):
+    async def wallet(self, ref: CustomerRef, call: Any) -> VaultWallet:
+        return replace(await super().wallet(ref, call), truncated=True)
+
+
+class OwnListVault(PlainVault):
+    async def wallets(self, refs: Any, call: Any) -> dict[CustomerRef, VaultWallet | VaultError]:
+        return {ref: wallet(ref) for ref in refs}
+
+
+async def test_an_ordinary_reply_needs_no_coroutine_and_any_other_is_read() -> None:
+    vault, call = PlainVault(EchoHttp()), soon()
+    assert vault.wallet_request(A, call) is not None
+    assert await vault.wallets([A], call) == {A: wallet(A)}
+    assert await vault.wallets([B], call) == {B: replace(wallet(B), skipped=1)}
+
+
+@pytest.mark.parametrize("kind", [OwnWayVault, type("Child", (OwnWayVault,), {}), OwnListVault])
+async def test_an_adapter_that_reads_in_its_own_way_offers_no_request_to_bypass_it(kind: type[PlainVault]) -> None:
+    vault, call = kind(EchoHttp()), soon()
+    assert vault.wallet_request(A, call) is None
+    assert await vault.wallet(A, call) == replace(wallet(A), truncated=kind is not OwnListVault)
+    with pytest.raises(UnsupportedByVault):
+        await vault.three_d_secure(A, MethodRef("1"), call)

@@ -13,8 +13,7 @@ REF = CustomerRef("37")
 
 
 def read(replies: ReplyCache, body: bytes, request_id: str | None, ref: CustomerRef = REF) -> VaultWallet | None:
-    head = {} if request_id is None else {"request-id": request_id}
-    return replies.find_wallet(ref, VaultReply(200, head, body))[0]
+    return replies.read(ref, VaultReply(200, {}, body), request_id, lambda *_: None)
 
 
 def wallet(request_id: str | None = None) -> VaultWallet:

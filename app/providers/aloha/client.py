@@ -13,7 +13,7 @@ from app.providers.aloha import errors, mapping, requests, validation
 from app.providers.aloha.ordinary import ordinary_wallet
 from app.providers.aloha.settings import AlohaSettings
 from app.providers.base import VaultAdapter, read_errors, request_id_of, unsupported
-from app.providers.reply_cache import ReplyCache
+from app.providers.reply_cache import ReplyCache, digest_of
 from app.providers.values import segment
 from app.providers.write_outcome import WriteAnswers
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
@@ -56,33 +56,29 @@ class AlohaVault(VaultAdapter):
 
     # ---- reading ----
 
-    async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
-        reply = await self._http.send(self._list_request(ref), call)
-        known, digest = self._replies.find_wallet(ref, reply) if reply.status == 200 else (None, b"")
-        if known is not None:
-            return known
-        ordinary = ordinary_wallet(ref, reply.body, request_id_of(reply)) if digest else None
-        if ordinary is not None:
-            return self._replies.put(ordinary, digest)
-        body = await self._read_list(ref, reply, call)
-        with read_errors(self.name):
-            self.require_customer(ref, mapping.customers_in(body), call, reply)
-            wallet = mapping.to_wallet(ref, body, request_id_of(reply))
-        return wallet if body is None else self._replies.put(wallet, digest)
-
-    async def _listed(self, ref: CustomerRef, call: Call) -> Any:
-        reply = await self._http.send(self._list_request(ref), call)
-        body = await self._read_list(ref, reply, call)
-        with read_errors(self.name):
-            self.require_customer(ref, mapping.customers_in(body), call, reply)
-        return body
-
-    def _list_request(self, ref: CustomerRef) -> VaultRequest:
+    def wallet_request(self, ref: CustomerRef, call: Call) -> VaultRequest:
         """A ref that is no GUID is unknown without a call."""
         if not mapping.is_guid(ref):
             raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         path = f"v1/Customers/{ref}/Payments"
         return VaultRequest(method="GET", path=path, route=_PAYMENTS, headers=_JSON)
+
+    def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
+        return self._replies.read(ref, reply, request_id_of(reply), ordinary_wallet) if reply.status == 200 else None
+
+    async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
+        body = await self._read_list(ref, reply, call)
+        with read_errors(self.name):
+            self.require_customer(ref, mapping.customers_in(body), call, reply)
+            wallet = mapping.to_wallet(ref, body, request_id_of(reply))
+        return wallet if body is None else self._replies.put(wallet, digest_of(reply.body))
+
+    async def _listed(self, ref: CustomerRef, call: Call) -> Any:
+        reply = await self._http.send(self.wallet_request(ref, call), call)
+        body = await self._read_list(ref, reply, call)
+        with read_errors(self.name):
+            self.require_customer(ref, mapping.customers_in(body), call, reply)
+        return body
 
     async def _read_list(self, ref: CustomerRef, reply: VaultReply, call: Call) -> Any:
         """The list as returned, None if nothing is saved.

@@ -43,23 +43,16 @@ _NUMBER_OF_CARD: Final = {
     "visa": 7,
 }
 _NUMBER_OF_PROVIDER: Final = {"connectedpayments": 2, "creditcall": 4, "freedompay": 6}
-_GUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_GUID_IN_ANY_CASE: Final = re.compile(_GUID.pattern, re.IGNORECASE | re.ASCII)
+_GUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+is_guid: Final = re.compile(_GUID, re.IGNORECASE | re.ASCII).fullmatch
+"""Aloha's ids are GUIDs in any case; anything else must not be used in a URL."""
+is_lower_guid: Final = re.compile(_GUID).fullmatch
 _BARE_GUID: Final = re.compile(r"[0-9a-f]{32}")
 _BRACES: Final = (("{", "}"), ("(", ")"))
 _LIST_KEYS: Final = ("Payments", "$values", "AccountId")
 _SEPARATORS: Final = re.compile(r"[\s\-]")
 _MASKED_BIN: Final = re.compile(r"([0-9]{6}|[0-9]{8})[*xX●]")
 _NOTHING_SHOWN: Final = re.compile(r"[*xX●/\- ]*")
-
-
-def is_guid(ref: str) -> bool:
-    """Aloha's ids are GUIDs in any case; anything else must not be used in a URL."""
-    return _GUID_IN_ANY_CASE.fullmatch(ref) is not None
-
-
-def is_lower_guid(ref: str) -> bool:
-    return _GUID.fullmatch(ref) is not None
 
 
 def guid_of(value: object) -> str:
@@ -72,7 +65,7 @@ def guid_of(value: object) -> str:
         spelled = spelled[1:-1]
     if _BARE_GUID.fullmatch(spelled):
         spelled = "-".join((spelled[:8], spelled[8:12], spelled[12:16], spelled[16:20], spelled[20:]))
-    if _GUID.fullmatch(spelled) is None:
+    if not is_lower_guid(spelled):
         raise ValueError("not a GUID")
     return spelled
 

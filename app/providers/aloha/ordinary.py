@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
+from app.http.message import VaultReply
 from app.providers.aloha.mapping import BRAND_OF_NUMBER, NAME, PROCESSOR_OF_NUMBER, is_lower_guid, masked_bin
 from app.providers.values import last4_of, read_expiry, text
 from app.vault.enums import CustomerRef, MethodRef
@@ -34,12 +35,12 @@ class OrdinaryPayment(Struct):
 _ORDINARY: Final = msgspec.json.Decoder(list[OrdinaryPayment])
 
 
-def ordinary_wallet(ref: CustomerRef, body: bytes, request_id: str | None) -> VaultWallet | None:
+def ordinary_wallet(ref: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:
     """As `to_wallet`, in a third of the calls, for the usual shape alone: a bare list of saved payments with GUIDs in
     lower case. None for anything else, which the tolerant functions must read.
     """
     try:
-        payments = _ORDINARY.decode(body)
+        payments = _ORDINARY.decode(reply.body)
         methods = {payment.AccountId: _ordinary(payment, ref) for payment in payments}
     except (ValueError, KeyError):
         return None

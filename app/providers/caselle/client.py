@@ -38,7 +38,7 @@ from app.providers.caselle.requests import from_customer, from_new
 from app.providers.caselle.settings import CaselleSettings
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
 from app.providers.lists import Page, follow
-from app.providers.reply_cache import ReplyCache
+from app.providers.reply_cache import ReplyCache, digest_of
 from app.providers.values import path_of
 from app.providers.write_outcome import WriteAnswers, decoded, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
@@ -91,7 +91,6 @@ _SESSIONS: Final = "v1/hosted-sessions"
 _ACCOUNTS: Final = "api/paymentaccounts"
 _CONFIG_ROUTE: Final = "api/paymentaccounts/{id}/client-config"
 _IMPORT: Final = "api/saved-payment-methods/import"
-_LINKS_IN_HEAD: Final = re.compile(rb"\r\n(?i:link):([^\r]*)").findall
 _DEFAULT_ROUTE: Final = "api/customers/{id}/default-payment-method"
 
 
@@ -125,33 +124,29 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     # ---- reading ------------------------------------------------------------------------------------------
 
-    async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
-        reply = await self._http.send(self._list_request(ref), call)
-        if reply.status != 200:
-            raise refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND)
-        known, digest = self._replies.find_wallet(ref, reply)
-        if known is not None:
-            return known
-        if reply.first_of(("link",), _LINKS_IN_HEAD) is None:
-            ordinary = ordinary_wallet(ref, reply.body, request_id_of(reply))
-            if ordinary is not None:
-                return self._replies.put(ordinary, digest)
-        listed = await self._all_pages(ref, reply, call)
-        names_default = has_default(listed.body, listed.records)
-        default = default_in(listed.body) if names_default else await self._default_of(ref, call)
-        with read_errors(self.name):
-            wallet = to_wallet(ref, listed.records, default, request_id_of(reply), truncated=listed.is_cut_short)
-        return self._replies.put(wallet, digest) if names_default and listed.is_one_page else wallet
-
-    async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
-        return await self._listed(self._list_request(ref), call)
-
-    def _list_request(self, ref: CustomerRef) -> VaultRequest:
+    def wallet_request(self, ref: CustomerRef, call: Call) -> VaultRequest:
         """Raises VaultRejected for a ref that Caselle cannot have issued; any other needs no percent-encoding."""
         if _REF.fullmatch(ref) is None:
             raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         path = f"{_CUSTOMERS}/{ref}/payment-methods"
         return VaultRequest(method="GET", path=path, route=_METHODS_ROUTE, headers=self._headers)
+
+    def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
+        return self._replies.read(ref, reply, request_id_of(reply), ordinary_wallet) if reply.status == 200 else None
+
+    async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
+        if reply.status != 200:
+            raise refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND)
+        listed = await self._all_pages(ref, reply, call)
+        names_default = has_default(listed.body, listed.records)
+        default = default_in(listed.body) if names_default else await self._default_of(ref, call)
+        with read_errors(self.name):
+            wallet = to_wallet(ref, listed.records, default, request_id_of(reply), truncated=listed.is_cut_short)
+        is_one_reply = names_default and listed.is_one_page
+        return self._replies.put(wallet, digest_of(reply.body)) if is_one_reply else wallet
+
+    async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
+        return await self._listed(self.wallet_request(ref, call), call)
 
     async def _listed(self, request: VaultRequest, call: Call) -> VaultReply:
         reply = await self._http.send(request, call)
@@ -161,7 +156,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     async def _all_pages(self, ref: CustomerRef, reply: VaultReply, call: Call) -> "_Listed":
         """The whole list whose first page is `reply`."""
-        request, named = self._list_request(ref), list[str]()
+        request, named = self.wallet_request(ref, call), list[str]()
         url = f"{self._base_url}/{request.path}"
 
         def read(body: Any, headers: Mapping[str, str]) -> Page:

@@ -4,11 +4,13 @@
 every form that the vault might use. Members of type UnsetType must be absent.
 """
 
+import re
 from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from app.http.message import VaultReply
 from app.providers.caselle.mapping import ACCOUNT_TYPE, BRAND, NAME
 from app.providers.values import bin_of, instant_of, last4_of, month_of
 from app.vault.enums import BankRail, CustomerRef, MethodRef
@@ -54,15 +56,18 @@ class OrdinaryRecord(Struct):
     customer: UnsetType = UNSET
 
 
+_LINKS_IN_HEAD: Final = re.compile(rb"\r\n(?i:link):([^\r]*)").findall
 _ORDINARY: Final = msgspec.json.Decoder(list[OrdinaryRecord])
 
 
-def ordinary_wallet(ref: CustomerRef, body: bytes, request_id: str | None) -> VaultWallet | None:
+def ordinary_wallet(ref: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:
     """As `to_wallet`, in a tenth of the calls, for the documented shape alone: a bare list whose records have flags for
-    the default. None for anything else, which the tolerant functions must read.
+    the default, without a ``Link`` header. None for anything else, which the tolerant functions must read.
     """
+    if reply.first_of(("link",), _LINKS_IN_HEAD) is not None:
+        return None
     try:
-        records = _ORDINARY.decode(body)
+        records = _ORDINARY.decode(reply.body)
         methods = {record.saved_payment_method_uid: _ordinary(record, ref) for record in records}
     except (ValueError, KeyError):
         return None

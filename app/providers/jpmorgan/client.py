@@ -52,7 +52,7 @@ from app.providers.jpmorgan.validation import (
     faults_of_person,
 )
 from app.providers.jpmorgan.wire import WireCard
-from app.providers.reply_cache import DigestCache, ReplyCache
+from app.providers.reply_cache import DigestCache, ReplyCache, digest_of
 from app.providers.values import path_of, segment
 from app.providers.write_outcome import WriteAnswers, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
@@ -131,24 +131,23 @@ class JpMorganVault(VaultAdapter):
 
     # ---- reading ------------------------------------------------------------------------------------------
 
-    async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
+    def wallet_request(self, ref: CustomerRef, call: Call) -> VaultRequest:
+        return self._request("GET", _PROFILE_ROUTE, call, f"{_PROFILES}/{self._segment(ref)}")
+
+    def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
         """The request id is the vault's, else the one sent to it."""
-        request = self._request("GET", _PROFILE_ROUTE, call, f"{_PROFILES}/{self._segment(ref)}")
-        reply = await self._http.send(request, call)
+        if reply.status != 200:
+            return None
+        return self._replies.read(ref, reply, request_id_of(reply) or _uuid(call.request_id), ordinary_wallet)
+
+    async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         if reply.status != 200:
             raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
-        known, digest = self._replies.find(ref, reply.body)
-        request_id = request_id_of(reply) or _uuid(call.request_id)
-        if known is not None:
-            return self._replies.renew(known, request_id)
-        ordinary = ordinary_wallet(ref, reply.body, request_id)
-        if ordinary is not None:
-            return self._replies.put(ordinary, digest)
         with read_errors(self.name):
             profile = reply.json()
             self.require_customer(ref, profiles_in(profile), call, reply)
-            wallet = to_wallet(ref, profile, request_id)
-        return self._replies.put(wallet, digest)
+            wallet = to_wallet(ref, profile, request_id_of(reply) or _uuid(call.request_id))
+        return self._replies.put(wallet, digest_of(reply.body))
 
     async def _profile(self, ref: CustomerRef, call: Call) -> Any:
         self._demand(ref)
@@ -160,18 +159,24 @@ class JpMorganVault(VaultAdapter):
             self.require_customer(ref, profiles_in(profile), call, reply)
             return profile
 
-    async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:
+    def three_d_secure_request(self, ref: CustomerRef, method: MethodRef, call: Call) -> VaultRequest:
         if _METHOD_REF.fullmatch(method) is None:
             raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
         path = f"{_PROFILES}/{self._segment(ref)}/payment-methods/{method}/status"
-        reply = await self._http.send(self._request("GET", _STATUS_ROUTE, call, path), call)
+        return self._request("GET", _STATUS_ROUTE, call, path)
+
+    def ordinary_three_d_secure(
+        self, ref: CustomerRef, method: MethodRef, reply: VaultReply, call: Call
+    ) -> ThreeDSecure | None:
+        return self._statuses.find((ref, method), reply.body)[0] if reply.status == 200 else None
+
+    async def read_three_d_secure(
+        self, ref: CustomerRef, method: MethodRef, reply: VaultReply, call: Call
+    ) -> ThreeDSecure | None:
         if reply.status == 404 and is_theirs(reply) and not names_profile(reply):
             return None
         if reply.status != 200:
             raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
-        known, digest = self._statuses.find((ref, method), reply.body)
-        if known is not None:
-            return known
         with read_errors(self.name):
             status = reply.json()
             if status.get("consumerProfileId") != ref or "paymentMethodType" in status:
@@ -179,7 +184,7 @@ class JpMorganVault(VaultAdapter):
             if (named := status.get("paymentMethodId")) is not None:
                 self._require_method(method, [named], call, reply, Effect.READ)
             result = to_three_d_secure(status)
-        return None if result is None else self._statuses.keep((ref, method), digest, result)
+        return None if result is None else self._statuses.keep((ref, method), digest_of(reply.body), result)
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         try:

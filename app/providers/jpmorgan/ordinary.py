@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from app.http.message import VaultReply
 from app.providers.jpmorgan.mapping import ACCOUNT_TYPE, BRAND, NAME
 from app.providers.jpmorgan.profile import methods_created_at
 from app.providers.lists import is_ordinary
@@ -82,14 +83,14 @@ class OrdinaryProfile(Struct):
 _ORDINARY: Final = msgspec.json.Decoder(OrdinaryProfile)
 
 
-def ordinary_wallet(ref: CustomerRef, body: bytes, request_id: str | None) -> VaultWallet | None:
+def ordinary_wallet(ref: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:
     """As `to_wallet`, in a quarter of the calls, for an active profile of `ref` whose values have their usual form and
     which has neither addresses nor contacts. None for anything else, which the tolerant functions must read.
     """
-    if not is_ordinary(body):
+    if not is_ordinary(reply.body):
         return None
     try:
-        profile = _ORDINARY.decode(body)
+        profile = _ORDINARY.decode(reply.body)
         held, given = profile.paymentMethodType, profile.paymentMethodType.defaultMOP
         copies = [] if given is None else [copy.paymentMethodId for copy in (given.card, given.ach) if copy is not None]
         (default,) = copies or [""]

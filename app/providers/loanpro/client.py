@@ -22,7 +22,7 @@ from app.providers.loanpro.capture import CaptureForms
 from app.providers.loanpro.ordinary import ordinary_wallet
 from app.providers.loanpro.settings import LoanProSettings
 from app.providers.loanpro.wire import WireElement
-from app.providers.reply_cache import ReplyCache
+from app.providers.reply_cache import ReplyCache, digest_of
 from app.vault.enums import (
     AddRoute,
     BankAccountType,
@@ -123,21 +123,19 @@ class LoanProVault(VaultAdapter):
 
     # ---- reading ----
 
-    async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
+    def wallet_request(self, ref: CustomerRef, call: Call) -> VaultRequest:
         """A ref that is no LoanPro id is unknown without a call."""
         if not mapping.is_ref(ref):
             raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
-        request = _batch_request([ref])
-        reply = await self._http.send(request, call)
+        return _batch_request((ref,))
+
+    def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
+        return self._replies.read(ref, reply, request_id_of(reply), ordinary_wallet) if reply.status == 200 else None
+
+    async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         if reply.status != 200:
             raise errors.refusal(reply, Effect.READ)
-        same, digest = self._replies.find_wallet(ref, reply)
-        if same is not None:
-            return same
-        ordinary = ordinary_wallet(ref, reply.body, request_id_of(reply))
-        if ordinary is not None:
-            return self._replies.put(ordinary, digest)
-        found = (await self._parse([ref], request, reply, digest, call))[ref]
+        found = (await self._parse([ref], _batch_request((ref,)), reply, digest_of(reply.body), call))[ref]
         if isinstance(found, BaseException):
             raise found
         return found

@@ -47,12 +47,8 @@ _ADDRESS: Final = ("address1", "address2", "city", "state", "zipcode", "country"
 _CUSTOMER: Final = "Entity.Customer"
 _OWNER_KEYS: Final = ("entityId", "customerId", "parentId")
 _NOT_LETTERS: Final = re.compile(r"[^a-z]")
-_REF: Final = re.compile(r"[1-9][0-9]{0,17}")
-
-
-def is_ref(ref: str) -> bool:
-    """LoanPro's ids are positive integers; anything else must not be used in a URL."""
-    return _REF.fullmatch(ref) is not None
+is_ref: Final = re.compile(r"[1-9][0-9]{0,17}").fullmatch
+"""LoanPro's ids are positive integers; anything else must not be used in a URL."""
 
 
 def ref_of(value: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from app.http.message import VaultReply
 from app.providers.lists import is_ordinary
 from app.providers.loanpro.mapping import ACCOUNT_TYPES, BRANDS, NAME, to_address
 from app.providers.values import instant_of, last4_of, read_expiry
@@ -89,14 +90,14 @@ _BRAND_OF_TYPE: Final = {f"creditCard.type.{name}": brand for name, brand in BRA
 _TYPE_OF_ACCOUNT: Final = {f"bankacct.type.{name}": kind for name, kind in ACCOUNT_TYPES.items()}
 
 
-def ordinary_wallet(ref: CustomerRef, body: bytes, request_id: str | None) -> VaultWallet | None:
+def ordinary_wallet(ref: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:
     """The wallet in a reply for one customer, in a sixth of the calls, if each value has its usual form. None for
     anything else, which the tolerant functions must read.
     """
-    if not is_ordinary(body):
+    if not is_ordinary(reply.body):
         return None
     try:
-        page = _ORDINARY.decode(body).d
+        page = _ORDINARY.decode(reply.body).d
         (customer,) = page.results
         accounts = customer.PaymentAccounts.results
         methods = {account.id: _ordinary(account, ref) for account in accounts}

@@ -11,8 +11,6 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from aiodataloader import DataLoader
-
 from app.errors import CircuitOpen
 from app.execution.selected import IS_DEFERRED
 from app.store.records import ConsentRecord, MethodAddress
@@ -27,45 +25,35 @@ from app.wallet.reads.three_d_secure import StatusRead, StatusReading, status_ke
 from app.wallet.reads.waiting import wait_shared
 from app.wallet.reads.wallet_cache import BuiltWallet
 from resolvers.needs import Needs, Start, nothing
+from resolvers.request_loader import RequestLoader, Tasks
 
 if TYPE_CHECKING:
     from resolvers.context import Info, Services
 
 _UNREAD: Final = frozenset({SourceState.SKIPPED, SourceState.DISABLED, SourceState.NOT_LINKED})
-Tasks = set["asyncio.Task[Any]"]
-"""The tasks of a request, which cancels them at its end. Loaders start their own tasks and add them."""
 CustomerKey = tuple[ProviderName, CustomerRef]
 
 
-def adopt(tasks: Tasks) -> None:
-    """Add the running task."""
-    task = asyncio.current_task()
-    if task is not None:
-        tasks.add(task)
-
-
-class EntryLoader(DataLoader[str, "DirectoryEntry | None"]):
+class EntryLoader(RequestLoader[str, "DirectoryEntry | None"]):
     """Loads directory entries by customer id; None for unknown ones."""
 
     def __init__(self, directory: CustomerCache, tasks: Tasks) -> None:
-        super().__init__()
-        self._directory, self._tasks = directory, tasks
+        super().__init__(tasks)
+        self._directory = directory
 
     async def batch_load_fn(self, ids: list[str]) -> list[DirectoryEntry | None]:
-        adopt(self._tasks)
         found = await self._directory.entries(ids)
         return [found.get(customer_id) for customer_id in ids]
 
 
-class OwnerLoader(DataLoader[CustomerKey, "str | None"]):
+class OwnerLoader(RequestLoader[CustomerKey, "str | None"]):
     """Loads customer ids by a vault's customer ref; None if it is not linked."""
 
     def __init__(self, directory: CustomerCache, tasks: Tasks) -> None:
-        super().__init__()
-        self._directory, self._tasks = directory, tasks
+        super().__init__(tasks)
+        self._directory = directory
 
     async def batch_load_fn(self, keys: list[CustomerKey]) -> list[str | None]:
-        adopt(self._tasks)
         found: dict[CustomerKey, str] = {}
         for provider in {name for name, _ in keys}:
             owners = await self._directory.store.owners_of(provider, [ref for name, ref in keys if name == provider])
@@ -73,15 +61,14 @@ class OwnerLoader(DataLoader[CustomerKey, "str | None"]):
         return [found.get(key) for key in keys]
 
 
-class ConsentLoader(DataLoader[str, Mapping[MethodAddress, ConsentRecord]]):
+class ConsentLoader(RequestLoader[str, Mapping[MethodAddress, ConsentRecord]]):
     """Loads the consents of a customer's methods by customer id."""
 
     def __init__(self, services: "Services", tasks: Tasks) -> None:
-        super().__init__()
-        self._services, self._tasks = services, tasks
+        super().__init__(tasks)
+        self._services = services
 
     async def batch_load_fn(self, ids: list[str]) -> list[Mapping[MethodAddress, ConsentRecord]]:
-        adopt(self._tasks)
         found = [await self._services.consents(customer_id) for customer_id in ids]
         return [{one.method: one for one in consents} for consents in found]
 
@@ -100,21 +87,20 @@ class WalletRequest:
     statuses: list[Key]
 
 
-class WalletLoader(DataLoader[WalletRequest, BuiltWallet]):
+class WalletLoader(RequestLoader[WalletRequest, BuiltWallet]):
     """Loads wallets. All vaults are read in parallel, and many customers of one vault in one call where it can.
 
     `statuses` gets the 3-D Secure statuses that were read with them.
     """
 
     def __init__(self, services: "Services", call: Call, tasks: Tasks, statuses: dict[Key, StatusRead]) -> None:
-        super().__init__()
-        self._services, self._call, self._tasks, self._statuses = services, call, tasks, statuses
+        super().__init__(tasks)
+        self._services, self._call, self._statuses = services, call, statuses
 
     def get_cache_key(self, request: WalletRequest) -> Any:
         return request.entry.customer.id, request.vaults
 
     async def batch_load_fn(self, requests: list[WalletRequest]) -> list[BuiltWallet]:
-        adopt(self._tasks)
         keys = [key for one in requests for key in (*one.lists, *one.statuses)]
         found = dict(zip(keys, await self._services.reader.try_all(keys, self._call), strict=True))
         for request in requests:
@@ -134,15 +120,14 @@ class WalletLoader(DataLoader[WalletRequest, BuiltWallet]):
         return services.wallets.get_or_build(request.entry, request.vaults, readings, services.utc_now())
 
 
-class StatusLoader(DataLoader[Key, StatusRead]):
+class StatusLoader(RequestLoader[Key, StatusRead]):
     """Loads cards' 3-D Secure results, each a call of its own."""
 
     def __init__(self, services: "Services", call: Call, tasks: Tasks) -> None:
-        super().__init__()
-        self._services, self._call, self._tasks = services, call, tasks
+        super().__init__(tasks)
+        self._services, self._call = services, call
 
     async def batch_load_fn(self, keys: list[Key]) -> list[StatusRead]:
-        adopt(self._tasks)
         return await self._services.reader.try_all(keys, self._call)
 
 

@@ -18,17 +18,12 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import (
-    HEADER_RE,
-    HEADER_VALUE_RE,
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Response
 
 from app.server.connections import SPARE, ClientConnection, ConnectionLimits, Connections
+from app.server.cycle import UNAWAITED, RepeatedHead, ResponseCycle
 
 try:
     import fcntl
@@ -127,50 +122,6 @@ class _Unsent:
         return now - self._since >= within_s
 
 
-class _ResponseCycle(RequestResponseCycle):
-    """Sends an ordinary response as one write, with a quarter of uvicorn's 45 calls, checking its headers together.
-
-    The head waits for the body, which follows at once if the length is known. Heads without a length, of the last
-    response of a connection, or with an invalid header are left to uvicorn.
-    """
-
-    head = b""
-
-    async def send(self, message: Any) -> None:
-        if self.head:
-            head, self.head = self.head, b""
-            body = message.get("body", b"")
-            is_stopped = self.disconnected or self.flow.write_paused or not self.keep_alive
-            if len(body) == self.expected_content_length and message["type"] == "http.response.body" and not is_stopped:
-                self.transport.write(head + body)
-                self.response_complete = True
-                self.message_event.set()
-                self.on_response()
-                return
-            self.transport.write(head)
-        elif (
-            message["type"] == "http.response.start"
-            and self.keep_alive
-            and not (self.response_started or self.disconnected or self.flow.write_paused)
-            and self.scope["method"] != "HEAD"
-        ):
-            lines, names, values, length = [STATUS_LINE[message["status"]]], b"", b"", b""
-            for name, value in (*self.default_headers, *message["headers"]):
-                lines += (name, b": ", value, b"\r\n")
-                names += name
-                values += value
-                if name == b"content-length":
-                    length = value
-            is_valid = names.islower() and not HEADER_RE.search(names) and not HEADER_VALUE_RE.search(values)
-            if length and is_valid and b"connection" not in names and b"transfer-encoding" not in names:
-                lines.append(b"\r\n")
-                self.response_started, self.chunked_encoding, self.waiting_for_100_continue = True, False, False
-                self.expected_content_length = int(length)
-                self.head = b"".join(lines)
-                return
-        await super().send(message)
-
-
 class GuardedProtocol(HttpToolsProtocol):
     """One connection. `due_at` is the client's deadline, enforced by the sweep."""
 
@@ -183,7 +134,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._chunk_bytes = 0
         self._head_bytes = 0  # of the current head; from its second chunk on if it follows another request
-        self._last_headers: object = None
+        self._last_headers: Any = None
+        self._is_same_head = False
+        self._known: RepeatedHead | None = None
+        self._is_idle = False
         self._bytes_without_body = 0
         self._is_body_open = False
         self._is_read_again = False
@@ -230,7 +184,14 @@ class GuardedProtocol(HttpToolsProtocol):
         """Like uvicorn's, except for upgrades and faults."""
         if self._ignores_input:
             return
-        self._unset_keepalive_if_required()
+        known, is_idle = self._known, self._is_idle
+        if is_idle:
+            self._is_idle = False
+            if known is not None and known.begins(data):
+                self._repeat(known, data)
+                return
+            if not self._is_last:
+                self.due_at = inf
         self._chunk_bytes = size = len(data)
         if self._in_head:
             self._head_bytes += size
@@ -249,6 +210,8 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._in_head:
                 if self.headers is not self._last_headers or self.cycle is None or self.cycle.response_complete:
                     self._await_head()
+                elif is_idle and self._is_same_head and not self._is_last:
+                    self._known = RepeatedHead.of(data, self.scope, self.cycle) or known
             elif not self._is_body_open:
                 self._await_body()
             elif self._bytes_without_body > MOST_HEADER_BYTES:
@@ -279,7 +242,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._current = cycle = self.cycle
         if cycle is not None:  # an upgrade may come first
-            cycle.__class__ = _ResponseCycle  # uvicorn has no setting for it; the task that uses it has not started yet
+            cycle.__class__ = ResponseCycle  # uvicorn has no setting for it; the task that uses it has not started yet
             if self._is_last:
                 cycle.keep_alive = False
 
@@ -298,8 +261,43 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._current = None
+        self._is_same_head = self.headers == self._last_headers
         self._last_headers = self.headers
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but the sweep closes idle connections: each request would set and cancel a timer."""
+        if self.pipeline:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            if self.flow.read_paused:
+                self.flow.resume_reading()
+            if self.due_at == inf:
+                self._is_idle = True
+                self.due_at = self.loop.time() + self.limits.keep_alive_s
+
+    def _repeat(self, known: RepeatedHead, data: bytes) -> None:
+        """Begin a request whose head has the bytes of the one before, so that it would be parsed to the same. The
+        parser is between two requests and stays there.
+        """
+        self.due_at = inf
+        self.cycle = cycle = ResponseCycle(
+            {**known.scope, "state": self.app_state.copy()},  # type: ignore[typeddict-item]
+            self.transport,
+            self.flow,
+            self.logger,
+            self.access_logger,
+            self.access_log,
+            self.server_state.default_headers,
+            UNAWAITED,
+            False,
+            not self._is_last,
+            self.on_response_complete,
+        )
+        cycle.body, cycle.more_body = data[known.head_bytes :], False  # type: ignore[assignment]
+        self._start_asgi_task(cycle, self.app)
 
     def pause_writing(self) -> None:
         self._paused_at = self.loop.time()
@@ -311,7 +309,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def waits_since(self) -> float:
         """See `app.server.connections.LimitedConnection`."""
-        limits, resting = self.limits, self.timeout_keep_alive_task
+        limits = self.limits
         if self.transport.is_closing():
             return inf
         if self._is_lingering:
@@ -320,7 +318,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return self.due_at - limits.body_timeout_s
         if self._is_answering():
             return inf
-        return self.due_at - limits.head_timeout_s if resting is None else resting.when() - limits.keep_alive_s
+        return self.due_at - (limits.keep_alive_s if self._is_idle else limits.head_timeout_s)
 
     def has_unread(self) -> bool:
         """See `app.server.connections.LimitedConnection`."""

@@ -77,6 +77,12 @@ class ScopeGuard(FieldExtension):
         """True if `resolve` would only call the next resolver; compiled plans then skip it."""
         return not self._enough.isdisjoint(context.caller.scopes)
 
+    @staticmethod
+    def rights(context: Any) -> frozenset[str]:
+        """What `allows` depends on."""
+        scopes: frozenset[str] = context.caller.scopes
+        return scopes
+
     def resolve(self, next_: Resolver, source: Any, info: Any, **arguments: Any) -> Any:
         if self._enough.isdisjoint(info.context.caller.scopes):
             raise _refused(self.scopes, _what(info._raw_info), source, info.context, arguments)

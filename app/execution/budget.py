@@ -197,4 +197,5 @@ def budget_of(context: Any) -> ExecutionBudget:
         found: Any = context.budget
     except AttributeError:
         found = None
-    return found if isinstance(found, ExecutionBudget) else ExecutionBudget()
+    is_one = found.__class__ is ExecutionBudget or isinstance(found, ExecutionBudget)
+    return found if is_one else ExecutionBudget()

@@ -1,13 +1,14 @@
 """The plan of one operation: compiles its variants on demand and runs them."""
 
 from collections import OrderedDict
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final
 
 import strawberry
 from graphql import ExecutionResult, FragmentDefinitionNode, GraphQLError, OperationDefinitionNode, OperationType
 
+from app.execution import strawberry_internals as internals
 from app.execution.deferred import Deferral, Deliveries, Result, deliver
 from app.execution.measure import Measurement, Unsupported, measure
 from app.execution.selections import DeferringSelection, Variant, execute_fields, execute_serially
@@ -15,6 +16,7 @@ from app.execution.state import Run
 from app.execution.variables import acceptor
 
 MOST_VARIANTS: Final = 16  # otherwise a hostile document could create one for each combination of its variables
+_MOST_RIGHTS: Final = 100  # of which a plan knows the guards that allow them
 _BYTES_PER_FIELD: Final = 600  # measured: tracemalloc over the wallet's plan
 Key = tuple[tuple[object, ...], tuple[bool, ...]]
 
@@ -39,11 +41,13 @@ class Plan:
         self._is_serial = operation.operation is OperationType.MUTATION
         self._accept = acceptor(self._schema, operation)
         self._variants: OrderedDict[Key, Variant] = OrderedDict()
+        self._rights = _rights_of(self.measurement.guards)
+        self._passed: dict[Hashable, tuple[bool, ...]] = {}  # by the caller's rights
 
     def start(self, inputs: Mapping[str, Any], context: Any, *, hide_suggestions: bool) -> Coroutine[Any, Any, Result]:
         """A coroutine of graphql-core's result. Raises Unsupported immediately, before any resolver is called."""
         variables = self._accept(inputs, hide_suggestions)
-        if isinstance(variables, list):
+        if variables.__class__ is list:
             return _refused(variables)
         variant = self._variant(variables.coerced, context)
         run = Run(self._schema, self._operation, self._fragments, variables, context, hide_suggestions)
@@ -87,8 +91,7 @@ class Plan:
             conditions = tuple([values.get(name) for name in measurement.conditions])
             if any(one is not True and one is not False for one in conditions):
                 raise Unsupported("condition", "a condition without a value")
-        passed = tuple([guard.allows(context) for guard in measurement.guards])
-        key = conditions, passed
+        key = conditions, self._passed_guards(context)
         if key in self._variants:
             return self._variants[key]
         found = self._variants[key] = Variant(
@@ -96,12 +99,30 @@ class Plan:
             self._operation,
             self._fragments,
             dict(zip(measurement.conditions, conditions, strict=True)),
-            frozenset(id(guard) for guard, passes in zip(measurement.guards, passed, strict=True) if passes),
+            frozenset(id(guard) for guard, passes in zip(measurement.guards, key[1], strict=True) if passes),
             is_fast=self._is_fast,
         )
         if len(self._variants) > MOST_VARIANTS:
             self._variants.popitem(last=False)
         return found
+
+    def _passed_guards(self, context: Any) -> tuple[bool, ...]:
+        """Whether each guard allows the request."""
+        rights = self._rights(context) if self._rights is not None else None
+        if rights is not None and rights in self._passed:
+            return self._passed[rights]
+        passed = tuple([guard.allows(context) for guard in self.measurement.guards])
+        if rights is not None:
+            if len(self._passed) >= _MOST_RIGHTS:
+                self._passed.clear()
+            self._passed[rights] = passed
+        return passed
+
+
+def _rights_of(guards: Sequence[internals.Guard]) -> Callable[[Any], Hashable] | None:
+    """The `rights` of all guards; None if a guard has none, or another than the others."""
+    found = {getattr(type(guard), "rights", None) for guard in guards}
+    return found.pop() if len(found) == 1 else None
 
 
 async def _refused(errors: list[GraphQLError]) -> ExecutionResult:

@@ -70,7 +70,7 @@ class Plans:
         hide_suggestions: bool,
     ) -> Result | None:
         """The operation's result; None, before any resolver is called, if graphql-core must run it."""
-        operation = document.operation(operation_name)
+        operation = document.sole if operation_name is None else document.operation(operation_name)
         if operation is None:
             return None
         name = operation.name.value if operation.name else None

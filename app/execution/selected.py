@@ -113,17 +113,17 @@ def analyzed(info: strawberry.Info[Any, Any], analyze: Callable[[SelectedField],
     """`analyze` applied to the field being resolved. Its result must not hold the SelectedField or depend on the
     values of arguments. The context's `analyses` keeps it for the request if there is no plan.
     """
-    if isinstance(info, internals.LazyInfo):
+    key: Any = analyze
+    if info.__class__ is internals.LazyInfo:
         memo: dict[Any, Any] = info.memo
-        key: Any = analyze
-        found: Analysis | None = memo.get(key)
     else:
         raw = info._raw_info
         memo, key = raw.context.analyses, (analyze, *[id(one) for one in raw.field_nodes])
-        found = memo.get(key)
-    if found is None:
-        raw = info._raw_info
-        field = raw.parent_type.fields[raw.field_name]
-        selected = SelectedField(raw, field, internals.details_of(raw.field_nodes))
-        found = memo[key] = analyze(selected)
+    if key in memo:
+        found: Analysis = memo[key]
+        return found
+    raw = info._raw_info
+    field = raw.parent_type.fields[raw.field_name]
+    selected = SelectedField(raw, field, internals.details_of(raw.field_nodes))
+    found = memo[key] = analyze(selected)
     return found

@@ -113,7 +113,8 @@ class Guard(Protocol):
     """A field extension that only rejects unauthorized callers and can be evaluated beforehand.
 
     `allows` depends on the request's context alone. If it returns True, the extension's `resolve` would only call
-    the next one, so it is skipped; if False, the extension runs.
+    the next one, so it is skipped; if False, the extension runs. A guard may have a static method `rights`, from the
+    context to what `allows` depends on: then plans remember the answers by it.
     """
 
     def allows(self, context: Any) -> bool: ...

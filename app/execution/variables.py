@@ -4,11 +4,12 @@ What does not fit is left to graphql-core, which reports it; so are variables wi
 single values for lists.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from graphql import GraphQLError, GraphQLInputObjectType, GraphQLSchema, OperationDefinitionNode, Undefined
 from graphql.type import GraphQLEnumType, GraphQLList, GraphQLNonNull
+from msgspec import Struct
 
 from app.execution import strawberry_internals as internals
 
@@ -17,33 +18,52 @@ _MISSING: Final = object()
 
 Coerce = Callable[[Any], Any]
 """The coerced value; Undefined if it does not fit."""
-Accept = Callable[[Mapping[str, Any], bool], internals.VariableValues | list[GraphQLError]]
+Accept = Callable[[Mapping[str, Any], bool], Any]
+"""From the inputs, and whether errors hide suggestions, to VariableValues or a list of errors."""
+Usual = Sequence[tuple[str, Any, Coerce, bool]]
+"""Name, signature, coercion and whether a value is required, for each variable."""
+
+
+class GivenVariables(Struct):  # created in C, without a Python call: one per request
+    """graphql-core's VariableValues, whose `sources` are made when they are read: a plan seldom needs them."""
+
+    coerced: dict[str, Any]
+    inputs: Mapping[str, Any]
+    usual: Usual
+
+    @property
+    def sources(self) -> dict[str, internals.VariableValueSource]:
+        inputs, source = self.inputs, internals.VariableValueSource
+        return {
+            name: source(signature, inputs[name]) if name in inputs else source(signature)
+            for name, signature, _, _ in self.usual
+        }
 
 
 def acceptor(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Accept:
     """A function that returns the coerced values, or graphql-core's errors."""
     usual = _usual(schema, operation)
 
-    def accept(inputs: Mapping[str, Any], hide: bool) -> internals.VariableValues | list[GraphQLError]:
+    def accept(inputs: Mapping[str, Any], hide: bool) -> GivenVariables | internals.VariableValues | list[GraphQLError]:
         if usual is not None:
             values: dict[str, Any] = {}
-            sources: dict[str, Any] = {}
             for name, signature, coerce, is_required in usual:
                 value = inputs.get(name, _MISSING)
                 if value is _MISSING or value is None:
                     if is_required or (value is _MISSING and signature.default is not None):
                         break
-                    if value is _MISSING:
-                        sources[name] = internals.VariableValueSource(signature)
-                        continue
-                    values[name] = None
-                else:
+                    if value is None:
+                        values[name] = None
+                elif coerce is not _text:
                     values[name] = coerced = coerce(value)
                     if coerced is Undefined:
                         break
-                sources[name] = internals.VariableValueSource(signature, value)
+                elif value.__class__ is str:
+                    values[name] = value
+                else:
+                    break
             else:
-                return internals.VariableValues(sources, values)
+                return GivenVariables(values, inputs, usual)
         return internals.coerced(schema, operation, inputs, hide)
 
     return accept
@@ -64,7 +84,7 @@ def _int(value: Any) -> Any:
 _SCALARS: Final[Mapping[str, Coerce]] = {"ID": _text, "String": _text, "Boolean": _bool, "Int": _int}
 
 
-def _usual(schema: GraphQLSchema, operation: OperationDefinitionNode) -> list[tuple[str, Any, Coerce, bool]] | None:
+def _usual(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Usual | None:
     found: list[tuple[str, Any, Coerce, bool]] = []
     for definition in operation.variable_definitions or ():
         signature = internals.get_variable_signature(schema, definition)

@@ -91,6 +91,8 @@ def _compare(type_: str, value: Any) -> None:
     else:
         assert not isinstance(found, list)
         assert found.coerced == wanted.coerced
+        given = {name: (one.signature.name, one.value) for name, one in wanted.sources.items()}
+        assert {name: (one.signature.name, one.value) for name, one in found.sources.items()} == given
 
 
 def test_lists_of_ids_use_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:

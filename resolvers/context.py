@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, Protocol, Self
 
 import strawberry
+from msgspec import Struct
 
 from app.store.records import ConsentRecord, PaymentAttempt, PaymentRecord
 from app.vault.enums import CircuitState, CustomerRef, MethodRef, ProviderName
@@ -59,6 +60,9 @@ class NoBudget:
 
     def take_work(self, items: int) -> None:
         return None
+
+
+_NO_BUDGET: Final = NoBudget()
 
 
 async def _not_by_us(customer_id: str, address: MethodAddress) -> bool:
@@ -136,8 +140,7 @@ class Services:
         self.wallets = WalletCache(self.rules, self.reader.snapshots)
 
 
-@dataclass(kw_only=True)
-class Context:
+class Context(Struct, kw_only=True):  # created in C
     """The context of one request. Create it with `create` on the running loop, and always `close` it.
 
     `writes` has the results of the mutation's root fields that ran, by their keys in the response; None for one that
@@ -151,19 +154,16 @@ class Context:
     services: Services
     caller: Caller
     call: Call
-    budget: WorkBudget = field(default_factory=NoBudget, init=False)
-    refusals: Refusals = field(default_factory=Refusals, init=False)
-    resume_after: str | None = field(default=None, init=False)
-    event_id: str | None = field(default=None, init=False)
-    analyses: dict[Any, Any] = field(default_factory=dict, init=False)
-    has_failed: bool = field(default=False, init=False)
-    writes: dict[str, WriteResult | None] | None = field(default=None, init=False)
-    writes_refused: Mapping[str, tuple[str, ...]] | None = field(default=None, init=False)
-    loaders: Loaders = field(init=False)
-    _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
-
-    def __post_init__(self) -> None:
-        self.loaders = Loaders(self.services, self.call, self._tasks)
+    loaders: Loaders
+    _tasks: set[asyncio.Task[Any]]
+    budget: WorkBudget = _NO_BUDGET
+    resume_after: str | None = None
+    event_id: str | None = None
+    analyses: dict[Any, Any] = {}
+    has_failed: bool = False
+    writes: dict[str, WriteResult | None] | None = None
+    writes_refused: Mapping[str, tuple[str, ...]] | None = None
+    _refusals: Refusals | None = None
 
     @classmethod
     def create(
@@ -178,7 +178,14 @@ class Context:
         if deadline_at is None:
             deadline_at = asyncio.get_running_loop().time() + services.deadline_s
         call = Call(deadline_at=deadline_at, request_id=request_id, client=caller.key, trace=trace)
-        return cls(services=services, caller=caller, call=call)
+        tasks: set[asyncio.Task[Any]] = set()
+        return cls(services=services, caller=caller, call=call, loaders=Loaders(services, call, tasks), _tasks=tasks)
+
+    @property
+    def refusals(self) -> Refusals:
+        if self._refusals is None:
+            self._refusals = Refusals()
+        return self._refusals
 
     @property
     def request_id(self) -> str:
@@ -216,7 +223,8 @@ class Context:
         """Cancel pending work; shared reads continue for other requests. Idempotent."""
         for task in self._tasks:
             task.cancel()
-        self.refusals.tell(self.services.audit, self.caller, self.call.request_id)
+        if self._refusals is not None:
+            self._refusals.tell(self.services.audit, self.caller, self.call.request_id)
 
     def response_extensions(self) -> Mapping[str, Any]:
         """`sources`: the rows that make the response incomplete, for every customer in it. Absent if there are none."""

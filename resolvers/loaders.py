@@ -6,10 +6,12 @@ event loop are loaded together. What fresh snapshots contain is answered without
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from app.errors import CircuitOpen
 from app.execution.selected import IS_DEFERRED
@@ -73,8 +75,7 @@ class ConsentLoader(RequestLoader[str, Mapping[MethodAddress, ConsentRecord]]):
         return [{one.method: one for one in consents} for consents in found]
 
 
-@dataclass(slots=True, eq=False)
-class WalletRequest:
+class WalletRequest(Struct):  # created in C, once per read
     """A customer's wallet with `vaults`, read from `lists`. `known` are the readings that the request has already.
 
     `statuses` are 3-D Secure statuses to read in parallel with the lists.
@@ -131,20 +132,20 @@ class StatusLoader(RequestLoader[Key, StatusRead]):
         return await self._services.reader.try_all(keys, self._call)
 
 
-class Loaders:
+class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for the cached properties
     """One request's loaders, created when they are first needed, and what they have loaded."""
 
-    def __init__(self, services: "Services", call: Call, tasks: Tasks) -> None:
-        self._services = services
-        self._call = call
-        self._tasks = tasks
-        self._requested: dict[str, frozenset[ProviderName]] = {}  # by customer
-        self._built: dict[str, dict[frozenset[ProviderName], BuiltWallet]] = {}
-        self._deferred: dict[frozenset[ProviderName], WalletLoader] = {}
-        self._prefetched: dict[Key, StatusRead] = {}
-        self._statuses: dict[Key, StatusReading] = {}
-        self._failed_statuses: set[CustomerKey] = set()
-        self._cut: dict[str, frozenset[ProviderName]] = {}  # by customer: vaults of the methods that a list leaves out
+    _services: "Services"
+    _call: Call
+    _tasks: Tasks
+    _requested: dict[str, frozenset[ProviderName]] = {}  # by customer
+    _built: dict[str, dict[frozenset[ProviderName], BuiltWallet]] = {}
+    _deferred: dict[frozenset[ProviderName], WalletLoader] = {}
+    _prefetched: dict[Key, StatusRead] = {}
+    _statuses: dict[Key, StatusReading] = {}
+    _failed_statuses: set[CustomerKey] = set()
+    _cut: dict[str, frozenset[ProviderName]] = {}  # by customer: vaults of the methods that a list leaves out
+    _wallets: WalletLoader | None = None
 
     @cached_property
     def entries(self) -> EntryLoader:
@@ -158,9 +159,11 @@ class Loaders:
     def owners(self) -> OwnerLoader:
         return OwnerLoader(self._services.directory, self._tasks)
 
-    @cached_property
+    @property
     def wallets(self) -> WalletLoader:
-        return WalletLoader(self._services, self._call, self._tasks, self._prefetched)
+        if self._wallets is None:
+            self._wallets = WalletLoader(self._services, self._call, self._tasks, self._prefetched)
+        return self._wallets
 
     @cached_property
     def status_reads(self) -> StatusLoader:
@@ -333,9 +336,16 @@ class Loaders:
         for built in wallets.values() if wallets is not None else ():
             known.update(_readings(built.wallet))
         enabled = self._services.reader.providers
-        shown = {link.provider: link.customer_ref for link in entry.links if link.provider in vaults}
-        lists: list[Key] = [(name, ref, None) for name, ref in shown.items() if name in enabled and name not in known]
-        readings = {name: known[name] for name in shown if name in known} if known else known
+        lists: list[Key] = []
+        readings: dict[ProviderName, SourceReading] = {}
+        for link in entry.links:
+            name = link.provider
+            if name not in vaults:
+                continue
+            if name in known:
+                readings[name] = known[name]
+            elif name in enabled:
+                lists.append((name, link.customer_ref, None))
         return WalletRequest(entry, vaults, lists, readings, [status_key(card) for card in cards])
 
     async def _load_statuses(self, cards: Sequence[Card]) -> None:

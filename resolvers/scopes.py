@@ -61,7 +61,7 @@ def scoped(
 def require(info: Info, *scopes: str) -> None:
     """Check a scope that no directive can declare, such as that of a node id. Raises Forbidden."""
     context = info.context
-    if not context.caller.has_any(scopes):
+    if context.caller.scopes.isdisjoint(scopes):
         context.refusals.add(Refusal(info.field_name, "FORBIDDEN", scopes=scopes))
         raise Forbidden(scopes)
 

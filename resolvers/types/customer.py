@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 import strawberry
+from strawberry import UNSET
 
 from app.execution.encoded_lists import FixedList
 from app.execution.selected import SelectedField, analyzed
@@ -215,8 +216,10 @@ class Customer(Node):
             strawberry.argument(description="At most this many; by default as many as the operator's limit allows."),
         ] = strawberry.UNSET,
     ) -> list[PaymentMethod] | None:
-        limit = _limit(info, first)
-        wanted = filter.to_rules(info.context.services.utc_now()) if filter else _EVERYTHING
+        limit = None if first is UNSET else _limit(info, first)
+        wanted = _EVERYTHING
+        if filter is not UNSET and filter is not None:
+            wanted = filter.to_rules(info.context.services.utc_now())
         wallet = self.wallet
         if wallet.nothing_answered(ALL if wanted.providers is None else wanted.providers):
             raise SourcesUnavailable

@@ -25,7 +25,7 @@ class CustomerRecord:
     @property
     def name(self) -> str | None:
         """The business name if there is one, otherwise the person's."""
-        return self.business_name or " ".join(part for part in (self.first_name, self.last_name) if part) or None
+        return self.business_name or " ".join(filter(None, (self.first_name, self.last_name))) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

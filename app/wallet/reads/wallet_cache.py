@@ -4,9 +4,12 @@ A built wallet is dropped with any of the snapshots that it was built from (writ
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace as with_changes
 
 from app.caching.lru import LruCache
 from app.store.records import DirectoryEntry
@@ -23,8 +26,7 @@ WalletKey = tuple[str, frozenset[ProviderName]]
 """Customer id, and the vaults that the wallet shows."""
 
 
-@dataclass(slots=True)
-class BuiltWallet:
+class BuiltWallet(Struct):  # created in C, once per read
     """A wallet, the graph's objects of its methods, and the graph's customer, both set by their maker.
 
     `inputs` decide the methods and the default, `clock` their expiry states; it changes only at an hour's start (hours
@@ -86,7 +88,7 @@ class WalletCache:
         else:
             clock = ExpiryClock.at(now, self._rules.expiring_soon_days)
         is_same = known is not None and known.wallet.entry is entry and known.inputs == inputs
-        if known is None or not is_same or known.clock != clock:
+        if known is None or not is_same or (known.clock is not clock and known.clock != clock):
             built = BuiltWallet(build_wallet(entry, readings, self._rules, now), inputs, clock, hour, shown)
             self._keep(key, built, readings)
             return built
@@ -97,7 +99,8 @@ class WalletCache:
 
     def _without_calls(self, key: WalletKey, built: BuiltWallet) -> BuiltWallet:
         sources = {name: replace(one, latency_ms=None) for name, one in built.wallet.sources.items()}
-        made = replace(built, wallet=_with_sources(built.wallet, sources), customer=None, is_without_calls=True)
+        wallet = _with_sources(built.wallet, sources)
+        made = with_changes(built, wallet=wallet, customer=None, is_without_calls=True)
         self._built.put(key, made, weight=max(1, len(made.wallet.methods)))
         return made
 

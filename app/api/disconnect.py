@@ -7,41 +7,29 @@ short requests cheap, each one is only added to a set, and a periodic sweep hand
 import asyncio
 from typing import Any, Final
 
+from msgspec import Struct
 from starlette.types import Receive
 
 _SWEEP_EVERY_S: Final = 0.05
 
 
-class DisconnectWatch:
+class DisconnectWatch(Struct, eq=False):  # created in C, without a Python call: one per request
     """Watches the task of one request, and may cancel it. Call `end` before the response is sent.
 
     `within_s` is the timeout of reading the body, None at other times. While `is_cancelled_on_leaving`, a client
     disconnect cancels the task; the body must have been read before, because messages are discarded.
     """
 
-    __slots__ = (
-        "_has_cancelled",
-        "_has_left",
-        "_listener",
-        "_others",
-        "_since",
-        "_task",
-        "is_cancelled_on_leaving",
-        "is_late",
-        "receive",
-        "within_s",
-    )
-
-    def __init__(self, receive: Receive, task: "asyncio.Task[Any] | None", others: "set[DisconnectWatch]") -> None:
-        self.receive = receive
-        self.within_s: float | None = None
-        self.is_cancelled_on_leaving = False
-        self.is_late = False
-        self._has_cancelled = self._has_left = False
-        self._task = task
-        self._others = others
-        self._since: float | None = None
-        self._listener: asyncio.Task[None] | None = None
+    receive: Receive
+    _task: "asyncio.Task[Any] | None"
+    _others: "set[DisconnectWatch]"
+    within_s: float | None = None
+    is_cancelled_on_leaving: bool = False
+    is_late: bool = False
+    _has_cancelled: bool = False
+    _has_left: bool = False
+    _since: float | None = None
+    _listener: "asyncio.Task[None] | None" = None
 
     def end(self) -> None:
         self._others.discard(self)

@@ -7,7 +7,7 @@ request.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -20,8 +20,8 @@ from app.api.cors import OriginPolicy
 from app.api.disconnect import DisconnectWatch, DisconnectWatcher
 from app.api.error_format import masked
 from app.api.etag import PATH, id_in_path, with_etag
-from app.api.headers import connection_of, count_connection, read_headers
-from app.api.negotiation import Accepted, AnswerType, Parts, StreamType, accepted, is_json_body
+from app.api.headers import RequestHead, connection_of, count_connection, head_of
+from app.api.negotiation import Accepted, AnswerType, Parts, StreamType, is_json_body
 from app.api.operations import OperationRunner, Outcome, PreparedOperation
 from app.api.parts import converter
 from app.api.problems import RequestRefused
@@ -105,10 +105,11 @@ class GraphQLEndpoint:
         self._draining.set()
         self._sockets.begin_drain()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await self._sockets(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Not a coroutine itself: each one around another is run again whenever a request goes on."""
+        return (self._sockets if scope["type"] == "websocket" else self._served)(scope, receive, send)
+
+    async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.in_flight += 1
         record = RequestRecord()
         try:
@@ -119,31 +120,30 @@ class GraphQLEndpoint:
                 self._on_request(record)
 
     async def _serve(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
-        headers, repeated = read_headers(scope["headers"])
-        request_id = request_id_from(headers)
+        head = head_of(scope)
+        headers = head.headers
+        request_id = request_id_from(headers) if "x-request-id" in headers else new_request_id()
         REQUEST_ID.set(request_id)
         record.request_id, record.headers, record.method = request_id, headers, scope["method"]
         if "traceparent" in headers:
             record.trace = read_trace_context(headers)
         if SPANS.tracer is not None:
             SPANS.tracer.begin(record)
-        extra = [(b"x-request-id", request_id.encode())]
         kind = AnswerType.JSON_BY_DEFAULT
         watch = self._watcher.watch(receive)
         try:
-            if repeated:
-                raise RequestRefused("BAD_REQUEST", f"The header {repeated} must not be sent twice.")
+            if head.repeated:
+                raise RequestRefused("BAD_REQUEST", f"The header {head.repeated} must not be sent twice.")
             if self.in_flight > self._limits.max_in_flight:
                 raise RequestRefused("OVERLOADED", headers={"retry-after": "1"})
             if self._origins.limits_hosts:
                 self._origins.check_host(headers)
-            allowed = accepted(headers.get("accept"))
-            kind = allowed.answer or kind
-            found = await self._found(scope, watch, headers, allowed, record)
+            kind = head.accepted.answer or kind
+            found = await self._found(scope, watch, head, record)
             if not isinstance(found, HttpResponse):
                 watch.end()
                 record.transport = "multipart" if found.framing is not EVENTS else "sse"
-                await self._stream(found, record, scope, receive, send, extra)
+                await self._stream(found, record, scope, receive, send)
                 return
             answer = found
         except RequestRefused as refused:
@@ -169,14 +169,16 @@ class GraphQLEndpoint:
             record.status = answer.status
         is_large = answer.is_open and 0 < self._limits.compress_from_bytes <= len(answer.body)
         if is_large and "gzip" in headers.get("accept-encoding", ""):
-            await send_compressed(answer, extra, self._limits.compress_from_bytes, scope, receive, send)
+            await send_compressed(answer, _extra(request_id), self._limits.compress_from_bytes, scope, receive, send)
+        elif answer.is_usual and scope["method"] == "POST":
+            await answer.send_usual(send, request_id)
         else:
-            await answer.send(send, extra, body=scope["method"] != "HEAD")
+            await answer.send(send, _extra(request_id), body=scope["method"] != "HEAD")
 
     async def _found(
-        self, scope: Scope, watch: DisconnectWatch, headers: Mapping[str, str], allowed: Accepted, record: RequestRecord
+        self, scope: Scope, watch: DisconnectWatch, head: RequestHead, record: RequestRecord
     ) -> "HttpResponse | _Stream":
-        method = scope["method"]
+        method, headers, allowed = scope["method"], head.headers, head.accepted
         if method == "OPTIONS":
             return HttpResponse(204, b"", headers={"allow": _METHODS})  # preflights are answered by `Cors`
         path, named = scope["path"], None
@@ -193,9 +195,14 @@ class GraphQLEndpoint:
             raise RequestRefused("NOT_ACCEPTABLE")
         if method == "GET":  # POST requires JSON, for which a browser asks first
             self._origins.check_forgery(headers)
-        record.caller = caller = self._policy.known(headers) or await self._policy.authenticate(headers)
+        record.caller = caller = self._policy.recognise(head) or await self._policy.authenticate(headers)
         count_connection(scope, caller.key)
-        request = await self._request(scope, watch, headers, named)
+        depth = self._limits.json_depth
+        request: GraphQLRequest | Batch
+        if method == "GET":
+            request = from_query_string(scope["query_string"], max_depth=depth, document_id=named)
+        else:
+            request = from_body(await self.body(headers, watch), max_depth=depth, document_id=named)
         if isinstance(request, Batch):
             return await self._batch(request, caller, allowed, watch, record)
         record.request = request
@@ -222,7 +229,7 @@ class GraphQLEndpoint:
             return _single(outcome, record, caller, allowed)
         status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
         body, content_type = encode(outcome.body), allowed.answer.content_type
-        answer = HttpResponse(status, body, content_type, is_open=not prepared.is_mutation)
+        answer = HttpResponse(status, body, content_type, is_open=not prepared.is_mutation, is_usual=True)
         return with_etag(answer, outcome.body, headers) if named is not None and method == "GET" else answer
 
     async def _stream(
@@ -232,7 +239,6 @@ class GraphQLEndpoint:
         scope: Scope,
         receive: Receive,
         send: Send,
-        extra: Sequence[tuple[bytes, bytes]],
     ) -> None:
         async def is_still_welcome() -> bool:
             return await self._policy.revalidate(stream.caller) is not None
@@ -242,7 +248,7 @@ class GraphQLEndpoint:
             stream.bodies,
             receive,
             send,
-            extra,
+            _extra(record.request_id),
             None if stream.ends else self._draining,
             send_within_s=self._limits.send_timeout_s,
             is_still_welcome=is_still_welcome,
@@ -295,31 +301,29 @@ class GraphQLEndpoint:
         except RequestRefused as refused:
             return refused
 
-    async def _request(
-        self, scope: Scope, watch: DisconnectWatch, headers: Mapping[str, str], named: str | None
-    ) -> GraphQLRequest | Batch:
-        """`named` is the document id from the path, if any."""
-        if scope["method"] == "GET":
-            return from_query_string(scope["query_string"], max_depth=self._limits.json_depth, document_id=named)
-        return from_body(await self.body(headers, watch), max_depth=self._limits.json_depth, document_id=named)
-
     async def body(self, headers: Mapping[str, str], watch: DisconnectWatch) -> bytes:
         """The body of a POST request, which must be JSON; raises RequestRefused."""
-        if "content-type" not in headers or not is_json_body(headers["content-type"]):
+        content_type = headers.get("content-type")
+        if content_type != "application/json" and not is_json_body(content_type):
             raise RequestRefused("UNSUPPORTED_MEDIA_TYPE")
         if "content-encoding" in headers and headers["content-encoding"] != "identity":
             raise RequestRefused("UNSUPPORTED_MEDIA_TYPE", "The request body must not be compressed.")
         limit, declared = self._limits.body_bytes, headers.get("content-length", "")
         if declared.isdecimal() and (len(declared) > 15 or int(declared) > limit):
             raise RequestRefused("BODY_LIMIT", limit=limit)
-        body = bytearray()
+        body: bytes | bytearray = b""
         has_more = True
         watch.within_s = self._limits.body_timeout_s
         while has_more:
             message = await watch.receive()
             if message["type"] != "http.request":
                 raise _ClientLeft
-            body += message.get("body", b"")
+            part = message.get("body", b"")
+            if body:
+                body = bytearray(body) if body.__class__ is bytes else body
+                body += part
+            else:
+                body = part  # usually the whole
             if len(body) > limit:
                 raise RequestRefused("BODY_LIMIT", limit=limit)
             has_more = "more_body" in message and message["more_body"]
@@ -341,6 +345,11 @@ class _Stream:
 
 class _ClientLeft(Exception):
     """The client disconnected."""
+
+
+def _extra(request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers of every response to a request."""
+    return [(b"x-request-id", request_id.encode())]
 
 
 def request_id_from(headers: Mapping[str, str]) -> str:

@@ -1,10 +1,12 @@
 """Parses request headers; access to the client connection."""
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from msgspec import Struct
 from starlette.types import Scope
 
+from app.api.negotiation import Accepted, accepted
 from app.api.problems import RequestRefused
 
 _ONCE_ONLY: Final = frozenset(
@@ -13,7 +15,13 @@ _ONCE_ONLY: Final = frozenset(
 
 
 class AuthenticatedConnection(Protocol):
-    """What the server allows an application to do with a connection. Not every server offers it."""
+    """What the server allows an application to do with a connection. Not every server offers it.
+
+    `caller` is the one that it counts for, if any. The application keeps in `head` what it read from the last head.
+    """
+
+    caller: str
+    head: Any
 
     def authenticated(self, caller: str) -> bool:
         """Count the connection for this authenticated caller instead of for its address.
@@ -39,7 +47,7 @@ def count_connection(scope: Scope, caller: str) -> None:
         connection: AuthenticatedConnection = scope["state"]["connection"]
     except (KeyError, TypeError):  # another server
         return
-    if not connection.authenticated(caller):
+    if connection.caller != caller and not connection.authenticated(caller):
         headers = {"retry-after": "1", "connection": "close"}
         raise RequestRefused("THROTTLED", "Too many connections: close some.", headers=headers)
 
@@ -60,3 +68,29 @@ def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], st
         else:
             found[name] = f"{found[name]}, {value}"
     return found, repeated
+
+
+class RequestHead(Struct):  # created in C, without a Python call
+    """What a request's headers say. `repeated`: see `read_headers`. `verified` is what authentication keeps of them."""
+
+    raw: Sequence[tuple[bytes, bytes]]
+    headers: dict[str, str]
+    repeated: str | None
+    accepted: Accepted
+    verified: Any = None
+
+
+def head_of(scope: Scope) -> RequestHead:
+    """The head of a request. A server passes the same list again for the same bytes on one connection."""
+    raw = scope["headers"]
+    try:
+        known: RequestHead | None = scope["state"]["connection"].head
+    except (KeyError, TypeError):  # another server
+        known = None
+    if known is not None and known.raw is raw:
+        return known
+    headers, repeated = read_headers(raw)
+    head = RequestHead(raw, headers, repeated, accepted(headers.get("accept")))
+    if (connection := connection_of(scope)) is not None:
+        connection.head = head
+    return head

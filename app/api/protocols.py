@@ -7,6 +7,7 @@ from graphql import OperationDefinitionNode
 from starlette.types import Scope
 
 from app.api.disconnect import DisconnectWatch
+from app.api.headers import RequestHead
 from app.api.limits.admission import Admission
 from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
@@ -46,6 +47,9 @@ class RequestPolicy(Protocol):
 
     def known(self, headers: Mapping[str, str]) -> Any | None:
         """The caller, if that is known without awaiting; None if `authenticate` must find out."""
+
+    def recognise(self, head: RequestHead) -> Any | None:
+        """As `known`, for a head, in which it may keep what it found for the next request with it."""
 
     async def authenticate(self, headers: Mapping[str, str]) -> Any:
         """The caller; raises RequestRefused(UNAUTHENTICATED)."""

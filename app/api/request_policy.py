@@ -38,6 +38,7 @@ class DefaultRequestPolicy:
         self._audit = audit
         self._make_context = make_context
         self.known = callers.known
+        self.recognise = callers.recognise
         self.charge = rates.request
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:

@@ -1,7 +1,7 @@
 """HTTP responses: a body encoded once, with status and headers."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -19,20 +19,57 @@ _BASE_HEADERS: Final = (
 NOT_MODIFIED: Final = 304
 _WITHOUT_BODY: Final = (204, NOT_MODIFIED)
 _NOT_KEPT: Final = (b"cache-control", b"no-store")
+_USUAL_LINES: Final = {
+    kind.content_type: b"".join(
+        b"%b: %b\r\n" % pair
+        for pair in (
+            *_BASE_HEADERS,
+            _NOT_KEPT,
+            (b"content-type", kind.content_type.encode()),
+            (b"x-request-id", b"%b"),
+            (b"content-length", b"%d"),
+        )
+    )
+    for kind in AnswerType
+}
+"""Headers of usual responses, by content type; the request id and the body's length are filled in."""
 _DOCUMENT_FAULTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
 
 
+class HeaderLines(Struct):
+    """Valid headers as they are sent, in `lines`, with the body's `length`. A server may use both, or the pairs."""
+
+    lines: bytes
+    length: int
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        for line in self.lines.split(b"\r\n")[:-1]:
+            name, _, value = line.partition(b": ")
+            yield name, value
+
+
 class HttpResponse(Struct):  # created in C, without a Python call: one per request
-    """`body` is encoded, or empty. Header names are lower case. Only responses with `is_open` may be compressed."""
+    """`body` is encoded, or empty. Header names are lower case. Only responses with `is_open` may be compressed.
+    `is_usual`: the answer to an operation, without headers of its own, so that `send_usual` may send it.
+    """
 
     status: int
     body: bytes
     content_type: str = "application/json; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
     is_open: bool = False
+    is_usual: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.send(send, body=scope["method"] != "HEAD")
+
+    async def send_usual(self, send: Send, request_id: str) -> None:
+        """As `send`, for a response with a body and no headers of its own."""
+        body = self.body
+        length = len(body)
+        lines = _USUAL_LINES[self.content_type] % (request_id.encode(), length)
+        await send({"type": "http.response.start", "status": self.status, "headers": HeaderLines(lines, length)})
+        await send({"type": "http.response.body", "body": body})
 
     async def send(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = (), *, body: bool = True) -> None:
         headers = [*_BASE_HEADERS, *extra]

@@ -136,21 +136,26 @@ class Connections:
 
 
 class ClientConnection:
-    """A request's connection as applications see it: ``scope["state"]["connection"]``."""
+    """A request's connection as applications see it: ``scope["state"]["connection"]``.
 
-    __slots__ = ("_caller", "_claim", "_drop")
+    `caller` is the authenticated caller that it counts for. `head` belongs to the application: what it read from the
+    head of the last request. A head of the same bytes as before has the same list of headers.
+    """
+
+    __slots__ = ("_claim", "_drop", "caller", "head")
 
     def __init__(self, claim: Callable[[str], bool], drop: Callable[[], None]) -> None:
         self._claim: Callable[[str], bool] | None = claim
         self._drop: Callable[[], None] | None = drop
-        self._caller = ""
+        self.caller = ""
+        self.head: Any = None
 
     def authenticated(self, caller: str) -> bool:
         """Count the connection for this authenticated caller. False if the caller has too many connections."""
-        if caller == self._caller or self._claim is None:
+        if caller == self.caller or self._claim is None:
             return True
         is_welcome = self._claim(caller)
-        self._caller = caller if is_welcome else ""
+        self.caller = caller if is_welcome else ""
         return is_welcome
 
     def drop(self) -> None:
@@ -160,7 +165,7 @@ class ClientConnection:
 
     def forget(self) -> None:
         """The connection is closed; drop references that would keep it alive."""
-        self._claim = self._drop = None
+        self._claim = self._drop = self.head = None
 
 
 def _raise_open_files(wanted: int) -> int:

@@ -10,6 +10,7 @@ from graphql import OperationDefinitionNode
 
 from app.api.cors import OriginPolicy
 from app.api.endpoint import EndpointLimits, GraphQLEndpoint
+from app.api.headers import RequestHead
 from app.api.limits import Limiter, Limits
 from app.api.limits.admission import Admission
 from app.api.problems import RequestRefused
@@ -144,6 +145,9 @@ class SmallKeeper:
         self.good = {"good": ALL_SCOPES, "plain": frozenset({"customers:read"})}
 
     def known(self, headers: Mapping[str, str]) -> None:
+        return None
+
+    def recognise(self, head: RequestHead) -> None:
         return None
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:

@@ -1,5 +1,6 @@
 """Where credentials are accepted in a request or in the first message of a WebSocket."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from app.api.auth.authentication import Authenticator
 from app.api.auth.claims import ClaimRules
 from app.api.auth.development import AUDIENCE, DEFAULT_SCOPES, ISSUER, JWKS_FILE, KEY_FILE, DevTokens
 from app.api.auth.tokens import TokenVerifier, TrustedIssuer
+from app.api.headers import head_of
 from app.api.problems import RequestRefused
 from app.http.jwks import FileKeys
+from app.server.connections import ClientConnection
 from app.wallet.caller import ALL_SCOPES, Caller, CallerKind
 
 KEY = new_key()
@@ -62,6 +65,35 @@ async def test_a_caller_is_known_only_after_its_token_was_verified_and_until_iss
     assert callers.known({}) is None
     callers.accept_tokens(None, {})
     assert callers.known(headers) is None
+
+
+async def test_a_repeated_head_is_recognised_only_while_its_token_is_known(tokens: DevTokens) -> None:
+    now = time.time()
+    issuers = [TrustedIssuer(ISSUER, (AUDIENCE,), FileKeys(tokens.jwks_path))]
+    verifier = TokenVerifier(issuers, remember_s=60, clock=lambda: now)
+    callers = Authenticator(OneKey(), verifier, {"": ClaimRules()})  # type: ignore[arg-type]
+    raw = [(b"authorization", f"Bearer {tokens.mint()}".encode())]
+    connection = ClientConnection(lambda caller: True, lambda: None)
+    scope = {"headers": raw, "state": {"connection": connection}}
+    head = head_of(scope)
+    assert callers.recognise(head) is None
+    found = await callers.authenticate(head.headers)
+    assert [callers.recognise(head_of(scope)) for _ in range(3)] == [found] * 3
+    assert head_of(scope) is head
+    now += 61
+    assert callers.recognise(head) is None, "verified too long ago"
+    await callers.authenticate(head.headers)
+    assert callers.recognise(head) == found
+    callers.accept_tokens(TokenVerifier(issuers), {"": ClaimRules()})
+    assert callers.recognise(head) is None, "the issuers may have changed"
+
+
+async def test_another_head_of_a_connection_is_read_anew() -> None:
+    connection = ClientConnection(lambda caller: True, lambda: None)
+    for value in (b"1", b"2"):
+        head = head_of({"headers": [(b"accept", b"a/b"), (b"n", value)], "state": {"connection": connection}})
+        assert head.headers == {"accept": "a/b", "n": value.decode()}
+    assert head_of({"headers": [(b"host", b"a"), (b"host", b"b")]}).repeated == "host"
 
 
 async def test_one_kind_of_credentials_is_enough(callers: Authenticator, tokens: DevTokens) -> None:

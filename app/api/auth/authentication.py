@@ -7,7 +7,8 @@ from typing import Final
 
 from app.api.auth.api_keys import ApiKeys, looks_like_key
 from app.api.auth.claims import ClaimRules, caller_of
-from app.api.auth.tokens import BadToken, TokenVerifier
+from app.api.auth.tokens import BadToken, TokenVerifier, VerifiedToken
+from app.api.headers import RequestHead
 from app.api.problems import RequestRefused
 from app.http.jwks import KeysUnavailable
 from app.store.errors import StoreUnavailable
@@ -35,13 +36,21 @@ class Authenticator:
 
     def known(self, headers: Mapping[str, str]) -> Caller | None:
         """The caller of a token that was verified a moment ago; None if `authenticate` must find out."""
+        verified = self._known(headers)
+        return None if verified is None else verified.caller
+
+    def recognise(self, head: RequestHead) -> Caller | None:
+        """As `known`. The token of a head that is sent again is looked up once, while its verification lasts."""
+        verified: VerifiedToken | None = head.verified
+        if verified is None or verified.verifier is not self._verifier or verified.verifier.clock() >= verified.until:
+            head.verified = verified = self._known(head.headers)
+        return None if verified is None else verified.caller
+
+    def _known(self, headers: Mapping[str, str]) -> VerifiedToken | None:
         if self._verifier is None or "authorization" not in headers or "x-api-key" in headers:
             return None
         bearer = headers["authorization"]
-        if bearer[:7] != "Bearer ":
-            return None
-        verified = self._verifier.known(bearer[7:])
-        return None if verified is None else verified.caller
+        return self._verifier.known(bearer[7:]) if bearer[:7] == "Bearer " else None
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
         """`headers` have lower-case names. Raises RequestRefused."""

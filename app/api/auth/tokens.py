@@ -79,11 +79,16 @@ class TrustedIssuer:
 
 
 class VerifiedToken:
-    """A token's claims, its issuer and, cached in `caller`, what they were mapped to."""
+    """A token's claims, its issuer and, cached in `caller`, what they were mapped to. It is valid `until` then, on the
+    clock of `verifier`.
+    """
 
-    __slots__ = ("caller", "claims", "issuer", "until")
+    __slots__ = ("caller", "claims", "issuer", "until", "verifier")
 
-    def __init__(self, claims: Mapping[str, Any], issuer: TrustedIssuer, until: float) -> None:
+    def __init__(
+        self, claims: Mapping[str, Any], issuer: TrustedIssuer, until: float, verifier: "TokenVerifier"
+    ) -> None:
+        self.verifier = verifier
         self.claims = claims
         self.issuer = issuer
         self.until = until
@@ -108,13 +113,13 @@ class TokenVerifier:
         self._issuers = {one.issuer: one for one in issuers}
         self._max_bytes = max_bytes
         self._remember_s = remember_s
-        self._clock = clock
+        self.clock = clock
         self._known: LruCache[bytes, VerifiedToken] = LruCache(remember)
 
     def known(self, token: str) -> VerifiedToken | None:
         """The result for a token that was verified before, while it is cached."""
         found = self._known.get(_digest(token))
-        return found if found is not None and self._clock() < found.until else None
+        return found if found is not None and self.clock() < found.until else None
 
     async def checked(self, token: str) -> VerifiedToken:
         """The verified token. Raises BadToken or KeysUnavailable."""
@@ -124,7 +129,7 @@ class TokenVerifier:
         if known is not None:
             return known
         claims, issuer = await self._verified(token)
-        made = VerifiedToken(claims, issuer, min(float(claims["exp"]), self._clock() + self._remember_s))
+        made = VerifiedToken(claims, issuer, min(float(claims["exp"]), self.clock() + self._remember_s), self)
         self._known.put(_digest(token), made)
         return made
 

@@ -11,7 +11,7 @@ from graphql.error import located_error
 from msgspec import Struct
 
 from app.api import error_format
-from app.api.encoding import encoded
+from app.api.encoding import encoded, encoded_at_once
 from app.api.introspection import IntrospectionCache
 from app.api.limits.admission import Admission
 from app.api.limits.card_numbers import check_name, check_variables
@@ -78,8 +78,12 @@ class OperationRunner:
         if request.query is not None and len(request.query) > self._most.document_characters:
             raise RequestRefused("TOKEN_LIMIT", limit=self._most.document_characters)
         document = await self._policy.document(request, caller)
-        operation = runnable(document, request.operation_name)
-        check_variables(document, request.variables)
+        name = request.operation_name
+        operation = document.sole if name is None else document.operations.get(name)
+        if operation is None or document.errors or document.parse_error is not None:
+            operation = runnable(document, name)
+        if request.variables:
+            check_variables(document, request.variables)
         kind = operation.operation
         is_mutation, is_subscription = kind is OperationType.MUTATION, kind is OperationType.SUBSCRIPTION
         if request.is_get and is_mutation:
@@ -103,7 +107,11 @@ class OperationRunner:
             result = await run_operation(
                 self._schema, prepared.document, request.operation_name, request.variables, context
             )
-            outcome = await _outcome(result, context, prepared, request_id)
+            shown = None if result.errors else encoded_at_once(result.data, context.budget, self._most.response_bytes)
+            if shown is not None:
+                outcome = _executed(shown, (), context, prepared, request_id)
+            else:
+                outcome = await _outcome(result, context, prepared, request_id)
             if "errors" in outcome.body or outcome.has_failed:
                 record.note(outcome)
             if key is not None and outcome.was_executed and not result.errors and "errors" not in outcome.body:
@@ -236,12 +244,10 @@ def _executed(
     cost: dict[str, Any] = {"requested": admission.requested, "actual": context.upstream_calls}
     if admission.throttle is not None:
         cost["throttle"] = admission.throttle
-    body["extensions"] = {
-        **({"eventId": context.event_id} if context.event_id else {}),
-        "requestId": request_id,
-        "cost": cost,
-        **context.response_extensions(),
-    }
+    extensions: dict[str, Any] = {"eventId": context.event_id} if context.event_id else {}
+    extensions["requestId"], extensions["cost"] = request_id, cost
+    extensions.update(context.response_extensions())
+    body["extensions"] = extensions
     return Outcome(body, has_failed=context.has_failed or bool(errors and error_format.has_failed(body["errors"])))
 
 

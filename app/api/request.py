@@ -14,6 +14,9 @@ _TEXT_FIELDS: Final = ("query", "operationName", "documentId", "id", "doc_id")
 _MAP_FIELDS: Final = ("variables", "extensions")
 _KINDS: Final[Mapping[str, type]] = {**dict.fromkeys(_TEXT_FIELDS, str), **dict.fromkeys(_MAP_FIELDS, dict)}
 _ABSENT: Final = dict.fromkeys(_KINDS)
+_PLAIN: Final = {"query", "operationName", "variables"}
+_TEXT: Final = frozenset({str, type(None)})
+_MAP: Final = frozenset({dict, type(None)})
 _ID_FIELDS: Final = ("documentId", "doc_id", "id")
 
 
@@ -37,7 +40,10 @@ class Batch:
 
 def from_body(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest | Batch:
     """Read a POST body; raises RequestRefused. `document_id` is the id in the path, if any."""
-    value = decoded(raw, max_depth=max_depth)
+    try:
+        value = strict_json.loads(raw, max_depth=max_depth)
+    except strict_json.NotStrictJson as fault:
+        raise _not_json(fault, max_depth) from None
     if document_id is not None and isinstance(value, dict):
         value = named_once(value, document_id)
     if value.__class__ is list:
@@ -51,10 +57,14 @@ def decoded(raw: bytes, *, max_depth: int) -> Any:
     """The JSON value of a body or a message; raises RequestRefused."""
     try:
         return strict_json.loads(raw, max_depth=max_depth)
-    except strict_json.NestedTooDeep:
-        raise RequestRefused("VARIABLES_LIMIT", "The body is nested too deeply.", limit=max_depth) from None
     except strict_json.NotStrictJson as fault:
-        raise RequestRefused("BAD_REQUEST", f"The body cannot be read: {fault}.") from None
+        raise _not_json(fault, max_depth) from None
+
+
+def _not_json(fault: strict_json.NotStrictJson, max_depth: int) -> RequestRefused:
+    if isinstance(fault, strict_json.NestedTooDeep):
+        return RequestRefused("VARIABLES_LIMIT", "The body is nested too deeply.", limit=max_depth)
+    return RequestRefused("BAD_REQUEST", f"The body cannot be read: {fault}.")
 
 
 def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest:
@@ -79,6 +89,10 @@ def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
     """Read a decoded request (body, batch item or WebSocket payload); raises RequestRefused."""
     if value.__class__ is not dict:
         raise RequestRefused("BAD_REQUEST", "A request must be a JSON object.")
+    if value.keys() <= _PLAIN:  # most requests
+        query, name, variables = value.get("query"), value.get("operationName"), value.get("variables")
+        if query.__class__ is str and name.__class__ in _TEXT and variables.__class__ in _MAP:
+            return GraphQLRequest(query, name or None, variables or {}, {}, None, is_get)
     given: dict[str, Any] = {**_ABSENT, **value}
     for name in _KINDS:
         one, kind = given[name], _KINDS[name]

@@ -69,6 +69,8 @@ class DefaultRequestPolicy:
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         self._rates.request(caller)
+        if (known := self._documents.by_text(request, caller)) is not None:
+            return known
         try:
             return await self._documents.document(request, caller)
         except RequestRefused as refused:

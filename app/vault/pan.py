@@ -82,6 +82,8 @@ _SHORTER_PHONES: Final = ("30", "34", "36", "37", "38")
 
 def looks_like_card_number(text: str) -> bool:
     """True when `text` contains a card number, alone or among other words."""
+    if text.isascii() and _MAYBE.search(text) is None:  # most texts
+        return False
     return next(_spans(text), None) is not None
 
 

@@ -44,6 +44,13 @@ class DocumentResolver:
         """The partner whose published documents the caller may run; empty: none."""
         return caller.name if caller.kind is CallerKind.PARTNER else self._rules.own_client
 
+    def by_text(self, request: GraphQLRequest, caller: Caller) -> Document | None:
+        """The document of a request that names it by its text alone, if the caller may; else None: see `document`."""
+        if request.query is None or request.document_id is not None or request.extensions:
+            return None
+        is_free = caller.kind is not CallerKind.PARTNER and not self._rules.ids_only
+        return self._documents.get(request.query) if is_free else None
+
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         """The document, which may be invalid: its errors are reported when it is run. Raises RequestRefused."""
         document_id = id_of(request)

@@ -39,11 +39,11 @@ class Estimate:
     calls: int
     statuses: int
     fields: int
+    price: int = field(init=False)
 
-    @property
-    def price(self) -> int:
-        calls, work = self.calls + self.statuses, self.fields // FIELDS_PER_CALL
-        return calls if calls > work else work
+    def __post_init__(self) -> None:
+        price = max(self.calls + self.statuses, self.fields // FIELDS_PER_CALL)
+        object.__setattr__(self, "price", price)  # computed once: most requests have the estimate of their document
 
     @property
     def summary(self) -> str:
@@ -116,7 +116,10 @@ class Limiter:
         """The price of this request in vault calls; raises RequestRefused. Makes no calls."""
         if variables:
             check_variables(variables, self.limits)
-        row = self._row(document, operation)
+        try:
+            row: _Row = document.memo[_MEMO, operation.name.value if operation.name else None]
+        except KeyError:
+            row = self._row(document, operation)
         if row.sizing:
             row = self._sized(row, document, operation, variables)
         if row.introspects and EXPLORE not in caller.scopes:

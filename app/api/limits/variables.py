@@ -11,6 +11,16 @@ _NESTED: Final = frozenset({dict, list})
 
 def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
     """Raises RequestRefused. Ordinary requests have only scalars, for which this is one pass over a small dict."""
+    if len(variables) <= limits.variable_values and limits.variable_depth:
+        for one in variables.values():
+            if one.__class__ in _NESTED:
+                break
+        else:
+            return
+    _check_levels(variables, limits)
+
+
+def _check_levels(variables: Mapping[str, Any], limits: Limits) -> None:
     level: list[Any] = [variables]
     count = depth = 0
     while level:

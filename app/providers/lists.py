@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -31,11 +31,21 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _SHARE_OF_TIME: Final = 0.85
 
 
-_ODD: Final = (*(f'"{name}'.lower().encode() for name in (*_ERRORS, *_PAGING - {"total"})), b"\\u")
+def _shortest(names: Iterable[str]) -> list[str]:
+    """Without those that begin with another of them."""
+    found: list[str] = []
+    for name in sorted(names):
+        if not found or not name.startswith(found[-1]):
+            found.append(name)
+    return found
+
+
+_ODD_NAMES: Final = _shortest({*_ERRORS, *(name.lower() for name in _PAGING)} - {"total"})
+_ODD: Final = (*(f'"{name}'.encode() for name in _ODD_NAMES), b"\\u")
 
 
 def is_ordinary(body: bytes) -> bool:
-    """True if no member of a JSON text can report an error or further pages, besides ``total``."""
+    """True if no member in a JSON text, or in a part of one, can report an error or further pages, but ``total``."""
     names = body.lower()
     for odd in _ODD:  # noqa: SIM110 - `all` takes a call for each
         if odd in names:

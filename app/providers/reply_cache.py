@@ -1,11 +1,11 @@
-"""Reuses the parsed wallet when a vault's reply is byte-identical to the previous one.
+"""Reuses the parsed wallet when a vault's reply says the same as the previous one.
 
 Vaults return the whole wallet each time, usually unchanged. The vault is still called; only decoding and mapping are
-saved. The cache stores a digest of the reply, not the reply, and refers to results weakly, so that nothing outlives a
+saved. The cache stores digests of the reply, not the reply, and refers to results weakly, so that nothing outlives a
 snapshot that was dropped or erased.
 
-A reply may also differ only in a counter or a timestamp. It is parsed, but if its methods equal the previous ones,
-those are reused, so that objects derived from them need not be rebuilt.
+Three degrees of the same: equal bytes; equal content, if the reply has its ordinary form and differs only in what
+determines no wallet, such as a counter; equal methods, so that objects derived from them need not be rebuilt.
 """
 
 from collections.abc import Callable, Hashable
@@ -20,7 +20,11 @@ from app.vault.model import PaymentMethod, ReplyDigest, VaultWallet
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
-Read = Callable[[CustomerRef, VaultReply, str | None], VaultWallet | None]
+ReadContent = Callable[[VaultReply], tuple[bytes, str | None] | None]
+"""All that determines the wallet in an ordinary reply for one customer, and the request id in its body. None for a
+reply that the tolerant functions must read."""
+ReadOrdinary = Callable[[CustomerRef, VaultReply, str | None], VaultWallet | None]
+"""The wallet in an ordinary reply, made with this request id. None as `ReadContent`."""
 _DIGEST_BYTES: Final = 16
 
 
@@ -29,65 +33,95 @@ def digest_of(body: bytes) -> bytes:
 
 
 class DigestCache(Generic[Key, Value]):
-    """The last value of each key, with the digest of the reply from which it was parsed."""
+    """The last value of each key, with digests of the reply from which it was parsed: of its bytes, and of its
+    content, which is empty if the reply was not ordinary.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[Key, tuple[bytes, ref[Value]]] = {}
+        self._known: dict[Key, tuple[bytes, bytes, ref[Value]]] = {}
 
     def find(self, key: Key, body: bytes) -> tuple[Value | None, bytes]:
         """The value, if it was parsed from the same bytes; and their digest."""
         digest = blake2b(body, digest_size=_DIGEST_BYTES).digest()
         found = self._known.get(key)
-        return (found[1]() if found is not None and found[0] == digest else None), digest
+        return (found[2]() if found is not None and found[0] == digest else None), digest
 
-    def keep(self, key: Key, digest: bytes, value: Value) -> Value:
-        self._known[key] = digest, ref(value, partial(self._forget, key))
+    def find_equal(self, key: Key, content: bytes, digest: bytes) -> Value | None:
+        """The value, if it was parsed from a reply with this digest of the content. `digest` is that of the new bytes,
+        by which `find` finds the value from now on.
+        """
+        found = self._known.get(key)
+        value = found[2]() if found is not None and found[1] == content else None
+        if found is not None and value is not None:
+            self._known[key] = digest, content, found[2]
+        return value
+
+    def keep(self, key: Key, digest: bytes, value: Value, content: bytes = b"") -> Value:
+        self._known[key] = digest, content, ref(value, partial(self._forget, key))
         return value
 
     def last(self, key: Key) -> Value | None:
         """The value, whatever it was parsed from."""
         found = self._known.get(key)
-        return None if found is None else found[1]()
+        return None if found is None else found[2]()
 
     def _forget(self, key: Key, dropped: "ref[Value]") -> None:
         """Called when a value is dropped."""
         found = self._known.get(key)
-        if found is not None and found[1] is dropped:
+        if found is not None and found[2] is dropped:
             del self._known[key]
 
 
 class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
     """Each customer's last reply, for one vault. Only for wallets built from a single reply."""
 
-    def read(
-        self, customer: CustomerRef, reply: VaultReply, request_id: str | None, ordinary: Read
-    ) -> VaultWallet | None:
-        """The wallet in a reply for one customer: the previous one, if it was parsed from the same bytes, else by
-        `ordinary`, which gets the same arguments. None if `ordinary` cannot read it.
+    def __init__(self, content_of: ReadContent, ordinary: ReadOrdinary) -> None:
+        super().__init__()
+        self._content_of = content_of
+        self._ordinary = ordinary
+
+    def read(self, customer: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:
+        """The wallet in an ordinary reply for one customer, or in any that is byte-identical to the last one; else
+        None.
         """
         digest = blake2b(reply.body, digest_size=_DIGEST_BYTES).digest()
         found = self._known.get(customer)
-        known = found[1]() if found is not None and found[0] == digest else None
+        known = found[2]() if found is not None and found[0] == digest else None
         if known is not None:
             return self.renew(known, request_id)
-        read = ordinary(customer, reply, request_id)
-        return None if read is None else self.put(read, digest)
+        says = self._content_of(reply)
+        if says is None:
+            return None
+        content = blake2b(says[0], digest_size=_DIGEST_BYTES).digest()
+        known = self.find_equal(customer, content, digest)
+        if known is not None:
+            assert known.reply is not None
+            known.reply.digest = digest
+            return self.renew(known, says[1] or request_id)
+        read = self._ordinary(customer, reply, request_id)
+        return None if read is None else self.put(read, digest, content)
 
     def renew(self, known: VaultWallet, request_id: str | None) -> VaultWallet:
-        """`known` as read again by another reply of the same bytes."""
+        """`known`, the last wallet of its customer, as read again by another reply that says the same."""
         if known.provider_request_id == request_id:
             return known
         assert known.reply is not None
-        return self._remember(known, known.methods, request_id, known.reply)
+        content = self._known[known.customer_ref][1]
+        return self._remember(known, known.methods, request_id, known.reply, content)
 
-    def put(self, wallet: VaultWallet, digest: bytes) -> VaultWallet:
+    def put(self, wallet: VaultWallet, digest: bytes, content: bytes = b"") -> VaultWallet:
         """The parsed wallet of a new reply, with the previous methods if they are equal."""
         known = self.last(wallet.customer_ref)
         methods = known.methods if known is not None and known.methods == wallet.methods else wallet.methods
-        return self._remember(wallet, methods, wallet.provider_request_id, ReplyDigest(digest))
+        return self._remember(wallet, methods, wallet.provider_request_id, ReplyDigest(digest), content)
 
     def _remember(
-        self, read: VaultWallet, methods: tuple[PaymentMethod, ...], request_id: str | None, reply: ReplyDigest
+        self,
+        read: VaultWallet,
+        methods: tuple[PaymentMethod, ...],
+        request_id: str | None,
+        reply: ReplyDigest,
+        content: bytes,
     ) -> VaultWallet:
         made = VaultWallet(
             provider=read.provider,
@@ -99,4 +133,4 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
             profile=read.profile,
             reply=reply,
         )
-        return self.keep(read.customer_ref, reply.digest, made)
+        return self.keep(read.customer_ref, reply.digest, made, content)

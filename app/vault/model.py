@@ -249,9 +249,9 @@ PaymentMethod = Card | BankAccount | OtherMethod
 
 @dataclass(slots=True, eq=False)
 class ReplyDigest:
-    """Identifies one reply's bytes by their digest. Compared by identity.
+    """Identifies what a vault's replies say, by the digest of the last reply's bytes. Compared by identity.
 
-    `recorded_at` is when a list read from them was last recorded, on the event loop's clock.
+    `recorded_at` is when a list read from such a reply was last recorded, on the event loop's clock.
     """
 
     digest: bytes = field(repr=False)
@@ -263,7 +263,7 @@ class VaultWallet:
     """All payment methods of one customer in one vault at one time, including INACTIVE ones.
 
     `skipped` counts records that could not be read; `truncated`: the vault has more than it returned. `reply` is set if
-    the wallet was read from a single reply, and stays the same object while replies are byte-identical. `profile` is
+    the wallet was read from a single reply, and stays the same object while replies say the same. `profile` is
     None for a vault that keeps none (capability `keeps_profiles`).
     """
 

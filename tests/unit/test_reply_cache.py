@@ -12,8 +12,13 @@ from tests.support.memory import card
 REF = CustomerRef("37")
 
 
+def cache() -> ReplyCache:
+    """To which no reply is ordinary."""
+    return ReplyCache(lambda reply: None, lambda *_: None)
+
+
 def read(replies: ReplyCache, body: bytes, request_id: str | None, ref: CustomerRef = REF) -> VaultWallet | None:
-    return replies.read(ref, VaultReply(200, {}, body), request_id, lambda *_: None)
+    return replies.read(ref, VaultReply(200, {}, body), request_id)
 
 
 def wallet(request_id: str | None = None) -> VaultWallet:
@@ -23,7 +28,7 @@ def wallet(request_id: str | None = None) -> VaultWallet:
 
 
 def test_the_same_bytes_give_the_same_methods_with_this_replys_id() -> None:
-    replies, digest = ReplyCache(), digest_of(b"[]")
+    replies, digest = cache(), digest_of(b"[]")
     assert read(replies, b"[]", None) is None
     kept = replies.put(wallet("first"), digest)
     assert read(replies, b"[]", "first") is kept
@@ -36,7 +41,7 @@ def test_the_same_bytes_give_the_same_methods_with_this_replys_id() -> None:
 
 
 def test_other_bytes_that_say_the_same_keep_the_methods_and_nothing_else() -> None:
-    replies = ReplyCache()
+    replies = cache()
     first = replies.put(wallet("first"), digest_of(b"[]"))
     again = replies.put(replace(wallet("second"), skipped=1, truncated=True), digest_of(b"[ ]"))
     assert again.methods is first.methods
@@ -49,7 +54,7 @@ def test_other_bytes_that_say_the_same_keep_the_methods_and_nothing_else() -> No
 
 
 def test_a_result_without_references_is_dropped() -> None:
-    replies, digest = ReplyCache(), digest_of(b"[]")
+    replies, digest = cache(), digest_of(b"[]")
     kept = replies.put(wallet(), digest)
     del kept
     gc.collect()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from app.errors import FieldFault, InvalidRequest, RejectReason, VaultRejected, VaultUnavailable
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.aloha import errors, mapping, requests, validation
-from app.providers.aloha.ordinary import ordinary_wallet
+from app.providers.aloha.ordinary import content_of, ordinary_wallet
 from app.providers.aloha.settings import AlohaSettings
 from app.providers.base import VaultAdapter, read_errors, request_id_of, unsupported
 from app.providers.reply_cache import ReplyCache, digest_of
@@ -52,7 +52,7 @@ class AlohaVault(VaultAdapter):
         self._settings = settings
         routes = {AddRoute.PROVIDER_TOKEN} if settings.payment_providers else {AddRoute.RAW_CARD} if raw_cards else ()
         self.capabilities = replace(self.capabilities, add_via=frozenset(routes))
-        self._replies = ReplyCache()
+        self._replies = ReplyCache(content_of, ordinary_wallet)
 
     # ---- reading ----
 
@@ -64,7 +64,7 @@ class AlohaVault(VaultAdapter):
         return VaultRequest(method="GET", path=path, route=_PAYMENTS, headers=_JSON)
 
     def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
-        return self._replies.read(ref, reply, request_id_of(reply), ordinary_wallet) if reply.status == 200 else None
+        return self._replies.read(ref, reply, request_id_of(reply)) if reply.status == 200 else None
 
     async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         body = await self._read_list(ref, reply, call)

@@ -33,6 +33,15 @@ class OrdinaryPayment(Struct):
 
 
 _ORDINARY: Final = msgspec.json.Decoder(list[OrdinaryPayment])
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def content_of(reply: VaultReply) -> tuple[bytes, None] | None:
+    """The members that `ordinary_wallet` reads; see `ReadContent`."""
+    try:
+        return _encode(_ORDINARY.decode(reply.body)), None
+    except ValueError:
+        return None
 
 
 def ordinary_wallet(ref: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:

@@ -33,7 +33,7 @@ from app.providers.caselle.mapping import (
     saved_ref_of,
     to_wallet,
 )
-from app.providers.caselle.ordinary import ordinary_wallet
+from app.providers.caselle.ordinary import content_of, ordinary_wallet
 from app.providers.caselle.requests import from_customer, from_new
 from app.providers.caselle.settings import CaselleSettings
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
@@ -120,7 +120,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._base_url = settings.base_url.rstrip("/")
         self._most = settings.max_methods
         self._headers = FixedHeaders({"X-Payment-Account-Uid": self._account})
-        self._replies = ReplyCache()
+        self._replies = ReplyCache(content_of, ordinary_wallet)
 
     # ---- reading ------------------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return VaultRequest(method="GET", path=path, route=_METHODS_ROUTE, headers=self._headers)
 
     def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
-        return self._replies.read(ref, reply, request_id_of(reply), ordinary_wallet) if reply.status == 200 else None
+        return self._replies.read(ref, reply, request_id_of(reply)) if reply.status == 200 else None
 
     async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         if reply.status != 200:

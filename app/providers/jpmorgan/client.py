@@ -39,7 +39,7 @@ from app.providers.jpmorgan.mapping import (
     refs_of,
     to_wallet,
 )
-from app.providers.jpmorgan.ordinary import ordinary_wallet
+from app.providers.jpmorgan.ordinary import content_of, ordinary_wallet, status_content
 from app.providers.jpmorgan.requests import from_addition, from_additions, from_change, from_customer
 from app.providers.jpmorgan.settings import JpMorganSettings
 from app.providers.jpmorgan.three_d_secure import next_action_of, to_three_d_secure
@@ -121,7 +121,7 @@ class JpMorganVault(VaultAdapter):
     ) -> None:
         super().__init__(http)
         self._headers = FixedHeaders({"merchantIdentifier": settings.merchant_identifier})
-        self._replies = ReplyCache()
+        self._replies = ReplyCache(content_of, ordinary_wallet)
         self._statuses: DigestCache[tuple[CustomerRef, MethodRef], ThreeDSecure] = DigestCache()
         self.capabilities = enabled_capabilities(
             raw_cards=raw_cards,
@@ -138,7 +138,7 @@ class JpMorganVault(VaultAdapter):
         """The request id is the vault's, else the one sent to it."""
         if reply.status != 200:
             return None
-        return self._replies.read(ref, reply, request_id_of(reply) or _uuid(call.request_id), ordinary_wallet)
+        return self._replies.read(ref, reply, request_id_of(reply) or _uuid(call.request_id))
 
     async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         if reply.status != 200:
@@ -168,7 +168,13 @@ class JpMorganVault(VaultAdapter):
     def ordinary_three_d_secure(
         self, ref: CustomerRef, method: MethodRef, reply: VaultReply, call: Call
     ) -> ThreeDSecure | None:
-        return self._statuses.find((ref, method), reply.body)[0] if reply.status == 200 else None
+        if reply.status != 200:
+            return None
+        known, digest = self._statuses.find((ref, method), reply.body)
+        if known is not None:
+            return known
+        content = status_content(reply.body)
+        return self._statuses.find_equal((ref, method), content, digest) if content else None
 
     async def read_three_d_secure(
         self, ref: CustomerRef, method: MethodRef, reply: VaultReply, call: Call
@@ -184,7 +190,9 @@ class JpMorganVault(VaultAdapter):
             if (named := status.get("paymentMethodId")) is not None:
                 self._require_method(method, [named], call, reply, Effect.READ)
             result = to_three_d_secure(status)
-        return None if result is None else self._statuses.keep((ref, method), digest_of(reply.body), result)
+        if result is None:
+            return None
+        return self._statuses.keep((ref, method), digest_of(reply.body), result, status_content(reply.body))
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         try:

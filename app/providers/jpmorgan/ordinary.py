@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from app.http.message import VaultReply
 from app.providers.jpmorgan.mapping import ACCOUNT_TYPE, BRAND, NAME
 from app.providers.jpmorgan.profile import methods_created_at
 from app.providers.lists import is_ordinary
+from app.providers.reply_cache import digest_of
 from app.providers.values import bin_of, last4_of, read_expiry, text
 from app.vault.enums import BankRail, CustomerRef, MethodRef
 from app.vault.model import BankAccount, Card, PaymentMethod, VaultProfile, VaultWallet
@@ -81,6 +82,68 @@ class OrdinaryProfile(Struct):
 
 
 _ORDINARY: Final = msgspec.json.Decoder(OrdinaryProfile)
+
+
+class ContentProfile(Struct):
+    """`OrdinaryProfile` with its methods not decoded."""
+
+    consumerProfileId: str
+    paymentMethodType: Raw
+    profileStatus: Literal["ACTIVE"] | UnsetType = UNSET
+    requestId: str | UnsetType = UNSET
+    cardOnFileReferenceNumber: str | UnsetType = UNSET
+    createTimestamp: str | UnsetType = UNSET
+    updateTimestamp: str | UnsetType = UNSET
+    addresses: UnsetType = UNSET
+    communication: UnsetType = UNSET
+    responseStatus: UnsetType = UNSET
+    validationErrors: UnsetType = UNSET
+    total: UnsetType = UNSET
+
+
+class ContentStatus(Struct):
+    """All members that `three_d_secure.to_three_d_secure` and the checks before it read."""
+
+    consumerProfileId: str
+    paymentMethodId: str | UnsetType = UNSET
+    responseCode: str | UnsetType = UNSET
+    responseMessage: str | UnsetType = UNSET
+    hostMessage: str | UnsetType = UNSET
+    threeDSTransactionStatus: str | UnsetType = UNSET
+    cardAuthenticationDetails: Raw = Raw(b"null")
+    paymentMethodType: UnsetType = UNSET
+    responseStatus: UnsetType = UNSET
+    validationErrors: UnsetType = UNSET
+
+
+_CONTENT: Final = msgspec.json.Decoder(ContentProfile)
+_STATUS: Final = msgspec.json.Decoder(ContentStatus)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def content_of(reply: VaultReply) -> tuple[bytes, str | None] | None:
+    """The members that `ordinary_wallet` reads, but the request id; what is around the methods must be ordinary. See
+    `ReadContent`.
+    """
+    try:
+        profile = _CONTENT.decode(reply.body)
+    except ValueError:
+        return None
+    before, _, after = reply.body.partition(bytes(profile.paymentMethodType))
+    if not is_ordinary(before + after):
+        return None
+    request_id, profile.requestId = text(profile.requestId), UNSET
+    return _encode(profile), request_id
+
+
+def status_content(body: bytes) -> bytes:
+    """The digest of all that determines a 3-D Secure status in an ordinary reply; empty for any other reply."""
+    if not is_ordinary(body):
+        return b""
+    try:
+        return digest_of(_encode(_STATUS.decode(body)))
+    except ValueError:
+        return b""
 
 
 def ordinary_wallet(ref: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:

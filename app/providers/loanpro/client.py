@@ -19,7 +19,7 @@ from app.providers.base import VaultAdapter, by_ref, gather_settled, read_errors
 from app.providers.lists import Page, follow
 from app.providers.loanpro import errors, mapping, requests, validation
 from app.providers.loanpro.capture import CaptureForms
-from app.providers.loanpro.ordinary import ordinary_wallet
+from app.providers.loanpro.ordinary import content_of, ordinary_wallet
 from app.providers.loanpro.settings import LoanProSettings
 from app.providers.loanpro.wire import WireElement
 from app.providers.reply_cache import ReplyCache, digest_of
@@ -88,7 +88,7 @@ class LoanProVault(VaultAdapter):
         super().__init__(http)
         self._settings = settings
         self._forms = forms or CaptureForms(None, "")
-        self._replies = ReplyCache()
+        self._replies = ReplyCache(content_of, ordinary_wallet)
 
     async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization:
         return await self._forms.for_card(call)
@@ -130,7 +130,7 @@ class LoanProVault(VaultAdapter):
         return _batch_request((ref,))
 
     def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
-        return self._replies.read(ref, reply, request_id_of(reply), ordinary_wallet) if reply.status == 200 else None
+        return self._replies.read(ref, reply, request_id_of(reply)) if reply.status == 200 else None
 
     async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         if reply.status != 200:

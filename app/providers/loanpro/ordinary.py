@@ -7,7 +7,7 @@ every form that the vault might use. Members of type UnsetType must be absent.
 from typing import Any, Final, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from app.http.message import VaultReply
 from app.providers.lists import is_ordinary
@@ -88,6 +88,41 @@ class OrdinaryReply(Struct):
 _ORDINARY: Final = msgspec.json.Decoder(OrdinaryReply)
 _BRAND_OF_TYPE: Final = {f"creditCard.type.{name}": brand for name, brand in BRANDS.items()}
 _TYPE_OF_ACCOUNT: Final = {f"bankacct.type.{name}": kind for name, kind in ACCOUNT_TYPES.items()}
+
+
+class ContentAccounts(Struct, forbid_unknown_fields=True):
+    results: Raw
+
+
+class ContentCustomer(Struct):
+    id: int
+    PaymentAccounts: ContentAccounts
+    active: Literal[1] | UnsetType = UNSET
+
+
+class ContentPage(Struct, forbid_unknown_fields=True):
+    results: list[ContentCustomer]
+    summary: OrdinarySummary | UnsetType = UNSET
+
+
+class ContentReply(Struct):
+    d: ContentPage
+
+
+_CONTENT: Final = msgspec.json.Decoder(ContentReply)
+
+
+def content_of(reply: VaultReply) -> tuple[bytes, None] | None:
+    """The customer's id and profiles, not decoded; what is around them must be ordinary. See `ReadContent`."""
+    try:
+        page = _CONTENT.decode(reply.body).d
+        (customer,) = page.results
+    except ValueError:
+        return None
+    profiles = bytes(customer.PaymentAccounts.results)
+    before, _, after = reply.body.partition(profiles)
+    is_whole = page.summary is UNSET or page.summary.total is UNSET or page.summary.total <= 1
+    return (b"%d %b" % (customer.id, profiles), None) if is_whole and is_ordinary(before + after) else None
 
 
 def ordinary_wallet(ref: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:

@@ -41,8 +41,8 @@ _Customer = tuple[ProviderName, CustomerRef]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservationPace:
     """At most `per_s` lists and statuses are recorded per second, in batches of one transaction every `every_s`
-    seconds. A customer's list, and an unchanged 3-D Secure status, is recorded at most every `again_after_s` seconds; a
-    byte-identical list every `unchanged_after_s`. `longest_read_s` is the longest time that a read may have taken."""
+    seconds. A customer's list, and an unchanged 3-D Secure status, is recorded at most every `again_after_s` seconds;
+    an unchanged list every `unchanged_after_s`. `longest_read_s` is the longest time that a read may have taken."""
 
     per_s: float = 20.0
     every_s: float = 0.5

@@ -56,6 +56,10 @@ class LruCache(Generic[Key, Value]):
         """Add or replace an entry. An entry heavier than the limit is evicted at once, after all others."""
         entries, weights = self._entries, self._weights
         if key in entries:
+            if weights.get(key, 1) == weight:
+                entries[key] = value
+                entries.move_to_end(key)
+                return
             del entries[key]  # so that it becomes the most recently used one
             if key in weights:
                 self.weight -= weights[key]

@@ -2,9 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
-from urllib.parse import quote, urlsplit
 
 import msgspec
 import orjson
@@ -26,25 +25,26 @@ from app.http.breaker import Breaker, CallVerdict
 from app.http.cap import FairSemaphore, SemaphoreFull
 from app.http.message import NO_HEADERS, CallLike, Effect, ExtendedHeaders, FixedHeaders, VaultReply, VaultRequest
 from app.http.retry import RetryAfter, RetryBudget, backoff_s, is_worth_trying, retry_after_s
+from app.http.sent_call import SentCall
 from app.http.settings import ProviderSettings
 from app.http.tls import client_context
 from app.http.transports.base import Cause, NotSent, Transport, TransportError
 from app.http.transports.choice import kind_of, open_transport
+from app.http.transports.lean import LeanTransport
+from app.http.urls import PLAIN_PATH, checked_base, checked_path, checked_proxy, encoded_query
 from app.telemetry.dependency import Dependency
 from app.telemetry.logs import LINES
 from app.telemetry.tracing import SAMPLED, SPANS
 
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
-_QUERY_SAFE: Final = "$,/:@()"  # OData's `$filter` and lists: every server accepts these unencoded, some require it
-_ONLY_BLANKS_ENCODED: Final = re.compile(r"[A-Za-z0-9_.~$,/:@()&= -]*").fullmatch
 _PER_CALL: Final = frozenset({"x-request-id", "traceparent", "tracestate"})
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
 _ENOUGH_TIME: Final = 0.5
 _UNEXPLAINED_401: Final = "The vault answered 401 to a write without asking for credentials."
-_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_()-]+(?:[./][A-Za-z0-9_()-]+)*").fullmatch  # without dot segments
 _MOST_FIXED: Final = 32  # an adapter uses fewer than ten
+_ORIGIN: Final = re.compile(r"https?://[^/?#]+").match
 
 
 Challenge = Callable[[VaultReply], bool]
@@ -98,9 +98,12 @@ class VaultHttpClient:
     ) -> None:
         self.name = name
         self._settings = settings
-        self._base_url = _checked_base(name, settings.base_url)
+        self._base_url = checked_base(name, settings.base_url)
         self._credentials = credentials
         self._transport = transport
+        origin = _ORIGIN(self._base_url)
+        self._origin = origin[0] if origin else ""
+        self._lean = transport if isinstance(transport, LeanTransport) and origin else None
         self._headers = _DEFAULT_HEADERS | _lower(headers or {})
         self._observer: CallObserver = observer or _NoObserver()
         self._is_challenge = is_challenge
@@ -135,8 +138,101 @@ class VaultHttpClient:
         """Open connections to the vault: in use, and idle."""
         return self._transport.connections
 
-    async def send(self, request: VaultRequest, call: CallLike) -> VaultReply:
+    def begin(self, request: VaultRequest, call: CallLike, on_done: Callable[[SentCall], object]) -> SentCall | None:
+        """Send a read at once, without a coroutine. None, and nothing is sent, if it must wait, may need more than one
+        attempt by what is known, is traced or logged, or has a body or unusual characters: then use `send`.
+
+        See `SentCall` for what must follow. `on_done` is called later, in the context in which the connection was
+        opened.
+        """
+        lean, cap, auth, given = self._lean, self._cap, self._credentials.cached(), request.headers
+        if (
+            lean is None
+            or auth is None
+            or cap.waiting
+            or cap.in_flight >= cap.limit
+            or self.breaker.state != "CLOSED"
+            or (self._retry_after.is_asked and self._retry_after.remaining_s())
+            or given.__class__ is not FixedHeaders
+            or request.method != "GET"
+            or request.effect is not Effect.READ
+            or request.json is not None
+            or request.body is not None
+            or request.raw_query
+            or PLAIN_PATH(request.path) is None
+            or LINES.debug is not None
+            or SAMPLED.get() is not None
+        ):
+            return None
+        known, own, trace = self._merged.get(given), {"x-request-id": call.request_id}, call.trace
+        if known is None or known[0] is not auth:
+            return None
+        if trace is not None:
+            own["traceparent"] = trace.traceparent
+            if trace.tracestate is not None:
+                own["tracestate"] = trace.tracestate
+        elif SPANS.tracer is not None:  # the work of no request is a trace of its own
+            return None
+        if request.own_headers is not None:
+            own.update(request.own_headers)
+        url = self._base_url + request.path
+        if request.query:
+            url = f"{url}?{encoded_query(request.query)}"
+        started_at = (self._loop_time or self._bind())()
+        deadline_at = started_at + self._settings.deadline_s
+        if call.deadline_at < deadline_at:
+            deadline_at = call.deadline_at
+        sent = SentCall(self, request, call, auth, self.breaker.generation, started_at, deadline_at, on_done)
+        connection = lean.begin(self._origin, url[len(self._origin) :], known[1], own, deadline_at, sent)
+        if connection is None:
+            return None
+        sent.connection = connection
+        cap.in_flight += 1
+        self._budget.record_call(started_at)
+        return sent
+
+    def finish(self, sent: SentCall) -> VaultReply | None:
+        """End a call that is done. Its reply, if `send` would return it; else pass the call to `send`."""
+        reply, auth = sent.reply, sent.auth
+        self._release(sent)
+        if reply is None:
+            assert sent.error is not None
+            self.breaker.record(sent.permit, self._verdict(sent.error, sent.deadline_at - sent.started_at))
+            return None
+        self.breaker.record(sent.permit, _verdict_of(reply.status))
+        if reply.status >= 400:
+            return None
+        auth.is_proven = sent.is_final = True
+        if not self._accepted.is_up:
+            self._accepted.worked()
+        sent.call.meter.calls += 1
+        seconds = (self._loop_time or self._bind())() - sent.started_at
+        self._observer.on_call(self.name, sent.request.route, "ok", seconds)
+        return reply
+
+    def cancel(self, sent: SentCall) -> None:
+        """End a call that is not done and whose reply is not wanted any more; idempotent."""
+        if sent.is_cancelled:
+            return
+        sent.is_cancelled = True
+        sent.connection.give_up(sent)
+        self._release(sent)
+        seconds = (self._loop_time or self._bind())() - sent.started_at
+        self.breaker.record(sent.permit, self._verdict_of_cancelled(seconds))
+        self._observer.on_call(self.name, sent.request.route, "cancelled", seconds)
+
+    def _release(self, sent: SentCall) -> None:
+        if self._cap.waiting:
+            self._cap.release()
+        else:
+            self._cap.in_flight -= 1
+        if sent.gate is not None:
+            sent.gate.release()
+
+    async def send(self, request: VaultRequest, call: CallLike, first: SentCall | None = None) -> VaultReply:
         """See `VaultHttp.send`. Also raises `InvalidRequest`, before sending, for values unsafe in HTTP.
+
+        `first` is the first attempt at it, if that was sent by `begin`: `finish` returned None.
 
         One coroutine for all attempts, without a further one while nothing has to wait; what is unusual is in methods.
         """
@@ -146,6 +242,8 @@ class VaultHttpClient:
         deadline_at = started_at + (settings.deadline_s if effect is Effect.READ else settings.write_deadline_s)
         if call.deadline_at < deadline_at:
             deadline_at = call.deadline_at
+        if first is not None:
+            started_at, deadline_at = first.started_at, first.deadline_at
         outcome, failures, is_second_try, last_status, span = "cancelled", 0, False, None, None
         try:
             own = {"x-request-id": call.request_id}
@@ -160,47 +258,51 @@ class VaultHttpClient:
                 if trace.tracestate is not None:
                     own["tracestate"] = trace.tracestate
             prepared = self._prepare(request, own)
-            self._budget.record_call(started_at)
+            if first is None:
+                self._budget.record_call(started_at)
             while True:
-                if self._retry_after.is_asked or breaker.state != "CLOSED":
-                    self._check_open()
-                auth = credentials.cached() or await credentials.get(deadline_at)
-                if cap.in_flight < cap.limit and not cap.waiting:
-                    cap.in_flight += 1
+                if first is not None:
+                    auth, answer, error, first = first.auth, first.reply, first.error, None
+                    failure = None if error is None else self._failed(error, effect)
+                    verdict = CallVerdict.NONE
+                    if answer is not None:
+                        reply, last_status = answer, answer.status
+                        status, verdict = last_status, _verdict_of(last_status)
                 else:
-                    await self._wait_for_slot(call.client, deadline_at)
-                permit, verdict, failure, began_at = None, CallVerdict.NONE, None, now()
-                try:
-                    # Checked again: both may have changed while the call was queued.
-                    is_held_back = self._retry_after.is_asked or breaker.state != "CLOSED"
-                    permit = self._permit() if is_held_back else breaker.generation
-                    headers: Mapping[str, str]
-                    known = self._merged.get(prepared.fixed)
-                    if known is None or known[0] is not auth:
-                        headers = self._with_auth_headers(prepared, auth)
+                    if self._retry_after.is_asked or breaker.state != "CLOSED":
+                        self._check_open()
+                    auth = credentials.cached() or await credentials.get(deadline_at)
+                    if cap.in_flight < cap.limit and not cap.waiting:
+                        cap.in_flight += 1
                     else:
-                        headers = ExtendedHeaders(known[1], prepared.own)
-                    reply = await transport.send(request.method, prepared.url, headers, prepared.body, deadline_at)
-                    last_status = status = reply.status
-                    if status < 500:
-                        verdict = CallVerdict.GOOD if status != 429 else CallVerdict.NONE
-                    else:
-                        verdict = CallVerdict.BAD
-                except TransportError as error:
-                    verdict = self._verdict(error, deadline_at - began_at)
-                    failure = self._failed(error, effect)
-                except asyncio.CancelledError:
-                    # The caller cancelled. Silence for nearly a full deadline counts against the vault.
-                    if now() - began_at >= 0.9 * settings.deadline_s:
-                        verdict = CallVerdict.BAD
-                    raise
-                finally:
-                    if cap.waiting:
-                        cap.release()
-                    else:
-                        cap.in_flight -= 1
-                    if permit is not None:
-                        breaker.record(permit, verdict)
+                        await self._wait_for_slot(call.client, deadline_at)
+                    permit, verdict, failure, began_at = None, CallVerdict.NONE, None, now()
+                    try:
+                        # Checked again: both may have changed while the call was queued.
+                        is_held_back = self._retry_after.is_asked or breaker.state != "CLOSED"
+                        permit = self._permit() if is_held_back else breaker.generation
+                        headers: Mapping[str, str]
+                        known = self._merged.get(prepared.fixed)
+                        if known is None or known[0] is not auth:
+                            headers = self._with_auth_headers(prepared, auth)
+                        else:
+                            headers = ExtendedHeaders(known[1], prepared.own)
+                        reply = await transport.send(request.method, prepared.url, headers, prepared.body, deadline_at)
+                        last_status = status = reply.status
+                        verdict = _verdict_of(status)
+                    except TransportError as error:
+                        verdict = self._verdict(error, deadline_at - began_at)
+                        failure = self._failed(error, effect)
+                    except asyncio.CancelledError:
+                        verdict = self._verdict_of_cancelled(now() - began_at)
+                        raise
+                    finally:
+                        if cap.waiting:
+                            cap.release()
+                        else:
+                            cap.in_flight -= 1
+                        if permit is not None:
+                            breaker.record(permit, verdict)
                 if failure is None and verdict is not CallVerdict.GOOD:
                     failure = self._refused(reply, effect)
                 if failure is not None:
@@ -307,6 +409,10 @@ class VaultHttpClient:
             raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
         return permit
 
+    def _verdict_of_cancelled(self, after_s: float) -> CallVerdict:
+        """Silence for nearly a full deadline counts against the vault."""
+        return CallVerdict.BAD if after_s >= 0.9 * self._settings.deadline_s else CallVerdict.NONE
+
     def _verdict(self, error: TransportError, allowed_s: float) -> CallVerdict:
         """Timeouts of calls with a short deadline are not counted: they must not open the circuit for all."""
         if error.cause is Cause.TIMEOUT:
@@ -346,9 +452,9 @@ class VaultHttpClient:
     def _prepare(self, request: VaultRequest, own: dict[str, str]) -> _Prepared:
         """`own` are headers that go with every call; the request's override them."""
         path = request.path
-        url = self._base_url + (path if _PLAIN_PATH(path) is not None else _checked_path(self.name, path))
+        url = self._base_url + (path if PLAIN_PATH(path) is not None else checked_path(self.name, path))
         if request.query:
-            url = f"{url}?{_encoded_query(request.query)}"
+            url = f"{url}?{encoded_query(request.query)}"
         elif request.raw_query:
             url = f"{url}?{request.raw_query}"
         given = request.headers
@@ -397,12 +503,18 @@ def create_client(
         kind_of(settings),
         connections=settings.concurrency,
         max_body_bytes=settings.max_body_bytes,
-        proxy=_checked_proxy(name, settings.proxy),
+        proxy=checked_proxy(name, settings.proxy),
         tls=client_context(name, settings),
     )
     return VaultHttpClient(
         name, settings, credentials, transport, headers=headers, observer=observer, is_challenge=is_challenge
     )
+
+
+def _verdict_of(status: int) -> CallVerdict:
+    if status >= 500:
+        return CallVerdict.BAD
+    return CallVerdict.GOOD if status != 429 else CallVerdict.NONE
 
 
 def outcome_of(error: VaultError) -> str:
@@ -422,54 +534,6 @@ _OUTCOMES: Final[tuple[tuple[type[VaultError], str], ...]] = (
     (VaultRefusedUs, "refused_us"),
     (InvalidRequest, "invalid"),
 )
-
-
-def _encoded_query(query: Sequence[tuple[str, str]]) -> str:
-    text = "&".join(map("=".join, query))
-    if _ONLY_BLANKS_ENCODED(text) and text.count("=") == len(query) == text.count("&") + 1:
-        return text.replace(" ", "%20")
-    return "&".join([f"{quote(name, safe=_QUERY_SAFE)}={quote(value, safe=_QUERY_SAFE)}" for name, value in query])
-
-
-def _checked_base(name: str, base_url: str) -> str:
-    """The base URL, ending in a slash."""
-    try:
-        parts = urlsplit(base_url)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # invalid port, or brackets that are not IPv6
-        is_usable = False
-    if not is_usable:
-        raise SettingsError(f"{name}.base_url is not an http(s) URL")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise SettingsError(f"{name}.base_url must not contain credentials, a query or a fragment")
-    return base_url.rstrip("/") + "/"
-
-
-def _checked_proxy(name: str, proxy: str) -> str | None:
-    """The URL of the vault's proxy, None if there is none."""
-    if not proxy:
-        return None
-    try:
-        parts = urlsplit(proxy)
-        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_usable = False
-    if not is_usable or "@" in proxy or parts.path.strip("/") or parts.query or parts.fragment:
-        raise SettingsError(f"{name}.proxy is not the http(s) URL of a proxy, without credentials and path")
-    return proxy
-
-
-def _checked_path(name: str, path: str) -> str:
-    """`path`, unchanged; raises `InvalidRequest` if any server could resolve it outside the base URL."""
-    if "?" in path or "#" in path or "\\" in path or path.startswith("/") or _has_dot_segments(path):
-        raise InvalidRequest(name, [FieldFault((), "INVALID_INPUT", "A value cannot be part of a path.")])
-    return path
-
-
-def _has_dot_segments(path: str) -> bool:
-    if "." not in path and "%" not in path:
-        return False
-    return any(part.lower().replace("%2e", ".") in (".", "..") for part in path.split("/"))
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import ceil
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from app.errors import (
     CircuitOpen,
@@ -24,11 +24,11 @@ from app.vault.enums import (
 )
 from app.vault.frozen_dataclass import value
 from app.vault.model import Card, PaymentMethod, VaultProfile, VaultWallet
-from app.vault.provider import Call, VaultProvider
+from app.vault.provider import Call, DirectVault, VaultProvider
 from app.vault.rules.filter import is_hidden
 from app.vault.rules.label import label_of
 from app.vault.rules.order import by_provider
-from app.wallet.reads.cache import Key, Read, Snapshot, SnapshotCache, Source
+from app.wallet.reads.cache import Key, Read, Snapshot, SnapshotCache, Source, Started
 from app.wallet.reads.policy import ReadPolicy
 from app.wallet.reads.three_d_secure import StatusReader
 
@@ -187,9 +187,23 @@ class WalletReader:
                 self._on_list(wallet)
             return wallet, to_cached_wallet(self._ids, wallet, last)
 
+        def begin(key: Key, call: Call, on_done: Callable[[Any], object]) -> Started | None:
+            return direct[name].begin_wallet(key[1], call, on_done)
+
+        def value_of(key: Key, started: Any, call: Call) -> VaultWallet | None:
+            return direct[name].wallet_in(key[1], started, call)
+
+        def complete(key: Key, started: Any, call: Call) -> Awaitable[VaultWallet]:
+            return direct[name].complete_wallet(key[1], started, call)
+
+        direct = cast(Mapping[ProviderName, DirectVault], providers)
+        is_direct = isinstance(providers[name], DirectVault)
         return Source(
             provider=name,
             fetch=fetch,
+            begin=begin if is_direct else None,
+            value_of=value_of,
+            complete=complete,
             prepare=prepare,
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=policy.stale_if_error_for_s,

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,7 +26,7 @@ from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import BankAccount, Card, OtherMethod, PaymentMethod, VaultProfile, VaultWallet
 from app.vault.provider import Call
 from app.wallet.keys import KeyRing, derive_key
-from app.wallet.reads.cache import InFlightRead, Key, Prepared, Read, Snapshot, SnapshotCache, Source
+from app.wallet.reads.cache import InFlightRead, Key, Prepared, Read, Snapshot, SnapshotCache, Source, Started
 
 _SLACK_S: Final = 1.0  # for a save that is under way, and between the clocks of two machines
 _KINDS: Final = (Card, BankAccount, OtherMethod)
@@ -141,10 +142,17 @@ class SharedSnapshotCache(SnapshotCache):
         now = self.now()
         return now > (self._ignores_all_until or 0.0) and now > self._ignored.get(key[:2], 0.0)
 
-    async def _run(self, read: InFlightRead, source: Source[Any], call: Call) -> None:
-        if source.fresh_for_s > 0 and read.keys[0][2] is None:
+    def _begin(self, read: InFlightRead, source: Source[Any], call: Call, context: Context) -> bool:
+        return not self._is_shared(read, source) and super()._begin(read, source, call, context)
+
+    async def _run(self, read: InFlightRead, source: Source[Any], call: Call, started: Started | None = None) -> None:
+        if self._is_shared(read, source):
             source = replace(source, fetch=partial(self._fetch, source))
-        await super()._run(read, source, call)
+        await super()._run(read, source, call, started)
+
+    @staticmethod
+    def _is_shared(read: InFlightRead, source: Source[Any]) -> bool:
+        return source.fresh_for_s > 0 and read.keys[0][2] is None
 
     async def _fetch(self, source: Source[Any], keys: Sequence[Key], call: Call) -> Mapping[CustomerRef, Any]:
         shared = await self._load([key for key in keys if self._may_use(key)], source)

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, cast
 
 from app.errors import VaultError
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderCapability, ProviderName
 from app.vault.model import Card, PaymentMethod, ThreeDSecure
-from app.vault.provider import Call, VaultProvider
-from app.wallet.reads.cache import Key, Read, SnapshotCache, Source
+from app.vault.provider import Call, DirectVault, VaultProvider
+from app.wallet.reads.cache import Key, Read, SnapshotCache, Source, Started
 from app.wallet.reads.policy import ReadPolicy
 
 StatusRead = Read[ThreeDSecure | None]
@@ -74,9 +75,31 @@ class StatusReader:
             async with gate:
                 return {ref: await providers[name].three_d_secure(ref, method or MethodRef(""), call)}
 
+        def begin(key: Key, call: Call, on_done: Callable[[Any], object]) -> Started | None:
+            if gate.locked():
+                return None
+            started = direct[name].begin_three_d_secure(key[1], key[2] or MethodRef(""), call, on_done)
+            if started is not None:
+                with suppress(StopIteration):
+                    gate.acquire().send(None)  # it is not locked, so this does not wait
+                started.gate = gate
+            return started
+
+        def value_of(key: Key, started: Any, call: Call) -> ThreeDSecure | None:
+            return direct[name].three_d_secure_in(key[1], key[2] or MethodRef(""), started, call)
+
+        async def complete(key: Key, started: Any, call: Call) -> ThreeDSecure | None:
+            async with gate:
+                return await direct[name].complete_three_d_secure(key[1], key[2] or MethodRef(""), started, call)
+
+        direct = cast(Mapping[ProviderName, DirectVault], providers)
+        is_direct = isinstance(providers[name], DirectVault)
         return Source(
             provider=name,
             fetch=fetch,
+            begin=begin if is_direct else None,
+            value_of=value_of,
+            complete=complete,
             prepare=_prepare,
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=0.0,

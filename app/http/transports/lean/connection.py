@@ -17,6 +17,16 @@ KEEPALIVE_S: Final = 4.0
 LIFETIME_S: Final = 300.0
 
 
+class Waiter(Protocol):
+    """Receives the outcome of one request: an `asyncio.Future`, or what needs no turn of the loop. May not raise."""
+
+    def set_result(self, reply: VaultReply, /) -> None: ...
+    def set_exception(self, error: MaybeSent, /) -> None: ...
+    def done(self) -> bool:
+        """Whether an outcome is no longer wanted."""
+        ...
+
+
 class ConnectionOwner(Protocol):
     """Receives the state changes of a connection."""
 
@@ -45,7 +55,7 @@ class LeanConnection(asyncio.Protocol):
         self._max_body_bytes = max_body_bytes
         self._reader = ReplyReader(max_body_bytes)
         self._transport: asyncio.Transport
-        self._waiter: asyncio.Future[VaultReply] | None = None
+        self._waiter: Waiter | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = self._deadline_at = 0.0
         self._free_since = self._loop.time()
@@ -64,21 +74,20 @@ class LeanConnection(asyncio.Protocol):
             return False
         return not (self._poll and self._poll.poll(0))
 
-    def ask(self, request: bytes, is_head: bool, deadline_at: float) -> "asyncio.Future[VaultReply]":
+    def ask(self, request: bytes, is_head: bool, deadline_at: float, waiter: Waiter) -> None:
         """Send the whole request. From now on, a missing reply is `MaybeSent`.
 
-        The caller must call `give_up` if its await of the future is cancelled.
+        The caller must call `give_up` if it no longer wants the outcome.
         """
         if is_head or not self._reader.is_idle:
             self._reader.expect(is_bodiless=is_head)
-        self._waiter = waiter = self._loop.create_future()
+        self._waiter = waiter
         self._deadline_at = deadline_at
         if self._timer is None or self._timer_at > deadline_at:
             self._set_timer()
         self._transport.write(request)
-        return waiter
 
-    def give_up(self, waiter: "asyncio.Future[VaultReply]") -> None:
+    def give_up(self, waiter: Waiter) -> None:
         """Close the connection: the reply is no longer wanted."""
         if self._waiter is waiter:  # otherwise already answered; the connection may carry another request by now
             self._fail(Cause.RESET)
@@ -134,28 +143,28 @@ class LeanConnection(asyncio.Protocol):
         return Cause.TRUNCATED if self._reader.has_head else Cause.RESET
 
     def _answer(self, reply: VaultReply, may_keep: bool) -> None:
-        """Resolve the waiter, then free or close the connection."""
+        """Free or close the connection, then resolve the waiter, which may send the next request at once."""
         waiter, self._waiter = self._waiter, None
+        # A vault that replied before it read the whole request could parse the rest as the next request.
+        if not may_keep or self.is_gone or self._transport.get_write_buffer_size():
+            self._close(gracefully=True)
+        else:
+            self._free_since = self._loop.time()
+            if self._owner.waiters:
+                self._owner.on_free(self)
+            else:
+                self._owner.free.append(self)
         if waiter is not None:
             try:  # noqa: SIM105 - `suppress` takes four calls
                 waiter.set_result(reply)
             except asyncio.InvalidStateError:
                 pass  # the caller was cancelled
-        # A vault that replied before it read the whole request could parse the rest as the next request.
-        if not may_keep or self.is_gone or self._transport.get_write_buffer_size():
-            self._close(gracefully=True)
-            return
-        self._free_since = self._loop.time()
-        if self._owner.waiters:
-            self._owner.on_free(self)
-        else:
-            self._owner.free.append(self)
 
     def _fail(self, cause: Cause) -> None:
         waiter, self._waiter = self._waiter, None
+        self._close(gracefully=False)
         if waiter is not None and not waiter.done():
             waiter.set_exception(MaybeSent(cause))
-        self._close(gracefully=False)
 
     def _close(self, *, gracefully: bool) -> None:
         if self.is_gone:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from app.http.message import NO_HEADERS, ExtendedHeaders, FixedHeaders, VaultReply
 from app.http.transports.base import Cause, NotSent, refuse_unsafe
+from app.http.transports.lean.connection import LeanConnection, Waiter
 from app.http.transports.lean.pool import Pool
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -20,6 +21,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _MAX_NAMES: Final = 256
 _PLAIN_URL: Final = re.compile(r"(https?://[^/?#]+)(/[!\"$-~]*)").fullmatch
 _PLAIN_VALUE: Final = re.compile(r"[ -~]*").fullmatch
+_PLAIN_TARGET_AND_VALUES: Final = re.compile(r"/[!\"$-~]*\n[ -~]*").fullmatch
 
 
 class _Host:
@@ -52,12 +54,38 @@ class LeanTransport:
     ) -> VaultReply:
         host, request = self._serialized(method, url, headers, body)
         connection = host.pool.take(deadline_at) or await host.pool.obtain(deadline_at)
-        waiter = connection.ask(request, method == "HEAD", deadline_at)
+        waiter: asyncio.Future[VaultReply] = asyncio.get_running_loop().create_future()
+        connection.ask(request, method == "HEAD", deadline_at, waiter)
         try:
             return await waiter
         except asyncio.CancelledError:
             connection.give_up(waiter)
             raise
+
+    def begin(
+        self, origin: str, target: str, fixed: FixedHeaders, own: Mapping[str, str], deadline_at: float, waiter: Waiter
+    ) -> LeanConnection | None:
+        """Send a GET at once. None, and nothing is sent, unless a connection to `origin` is free and all header names
+        have been checked by a `send` before.
+        """
+        host, written, known, values = self._hosts.get(origin), fixed.wire, self._safe_names, ""
+        if host is None or written is None:
+            return None
+        for name, value in own.items():
+            if name not in known or name in fixed:
+                return None
+            values += value
+            written = f"{written}{name}: {value}\r\n"
+        if _PLAIN_TARGET_AND_VALUES(f"{target}\n{values}") is None:
+            return None
+        try:
+            connection = host.pool.take(deadline_at)
+        except NotSent:
+            return None
+        if connection is not None:
+            request = f"GET {target}{host.after_target}{written}\r\n".encode()
+            connection.ask(request, False, deadline_at, waiter)
+        return connection
 
     @property
     def connections(self) -> tuple[int, int]:

@@ -13,7 +13,6 @@ from app.errors import (
     FieldFault,
     InvalidRequest,
     OutcomeUnknown,
-    SettingsError,
     VaultError,
     VaultRefusedUs,
     VaultThrottled,
@@ -202,7 +201,7 @@ class VaultHttpClient:
         self.breaker.record(sent.permit, _verdict_of(reply.status))
         if reply.status >= 400:
             return None
-        auth.is_proven = sent.is_final = True
+        auth.is_proven, sent.final_reply = True, reply
         if not self._accepted.is_up:
             self._accepted.worked()
         sent.call.meter.calls += 1

@@ -17,12 +17,12 @@ class SentCall:
     """The first attempt at a read. `on_done` is called once, when `reply` or `error` is set; it must not raise.
 
     Then `VaultHttpClient.finish` must be called, or before it `cancel`. `gate` is released when the attempt ends.
-    `is_final`: `reply` is what `send` would have returned.
+    `final_reply` is what `send` would have returned.
     """
 
     __slots__ = (
-        "auth", "call", "client", "connection", "deadline_at", "error", "gate", "is_cancelled", "is_final", "on_done",
-        "permit", "reply", "request", "started_at",
+        "auth", "call", "client", "connection", "deadline_at", "error", "final_reply", "gate", "is_cancelled",
+        "on_done", "permit", "reply", "request", "started_at",
     )  # fmt: skip
 
     def __init__(
@@ -48,7 +48,8 @@ class SentCall:
         self.gate: asyncio.Semaphore | None = None
         self.reply: VaultReply | None = None
         self.error: TransportError | None = None
-        self.is_cancelled = self.is_final = False
+        self.final_reply: VaultReply | None = None
+        self.is_cancelled = False
 
     def cancel(self) -> None:
         """End the attempt; `on_done` will not be called."""

@@ -22,6 +22,7 @@ from app.errors import (
 )
 from app.http.client import VaultHttpClient
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.http.sent_call import SentCall
 from app.providers.lists import are_errors
 from app.vault.enums import (
     AddRoute,
@@ -387,6 +388,42 @@ class VaultAdapter:
         `three_d_secure`.
         """
         self.refuse()
+
+    # See `DirectVault`.
+
+    def begin_wallet(self, ref: CustomerRef, call: Call, on_done: Callable[[SentCall], object]) -> SentCall | None:
+        http, request = self._http, self.wallet_request(ref, call)
+        return http.begin(request, call, on_done) if request is not None and isinstance(http, VaultHttpClient) else None
+
+    def wallet_in(self, ref: CustomerRef, sent: SentCall, call: Call) -> VaultWallet | None:
+        reply = sent.client.finish(sent)
+        return None if reply is None else self.ordinary_wallet(ref, reply, call)
+
+    async def complete_wallet(self, ref: CustomerRef, sent: SentCall, call: Call) -> VaultWallet:
+        if sent.final_reply is not None:
+            return await self.read_wallet(ref, sent.final_reply, call)
+        reply = await sent.client.send(sent.request, call, sent)
+        found = self.ordinary_wallet(ref, reply, call)
+        return await self.read_wallet(ref, reply, call) if found is None else found
+
+    def begin_three_d_secure(
+        self, ref: CustomerRef, method: MethodRef, call: Call, on_done: Callable[[SentCall], object]
+    ) -> SentCall | None:
+        http, request = self._http, self.three_d_secure_request(ref, method, call)
+        return http.begin(request, call, on_done) if request is not None and isinstance(http, VaultHttpClient) else None
+
+    def three_d_secure_in(self, ref: CustomerRef, method: MethodRef, sent: SentCall, call: Call) -> ThreeDSecure | None:
+        reply = sent.client.finish(sent)
+        return None if reply is None else self.ordinary_three_d_secure(ref, method, reply, call)
+
+    async def complete_three_d_secure(
+        self, ref: CustomerRef, method: MethodRef, sent: SentCall, call: Call
+    ) -> ThreeDSecure | None:
+        if sent.final_reply is not None:
+            return await self.read_three_d_secure(ref, method, sent.final_reply, call)
+        reply = await sent.client.send(sent.request, call, sent)
+        found = self.ordinary_three_d_secure(ref, method, reply, call)
+        return await self.read_three_d_secure(ref, method, reply, call) if found is None else found
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         self.refuse()

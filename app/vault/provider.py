@@ -1,8 +1,9 @@
 """The protocol of all vault adapters. Callers check `capabilities`, never a vault's name."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from app.errors import FieldFault, VaultError
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
@@ -131,6 +132,42 @@ class VaultProvider(Protocol):
         """Verify the credentials with one read-only call; raises `VaultRefusedUs` or `VaultUnavailable`."""
 
     async def close(self) -> None: ...
+
+
+class StartedRead(Protocol):
+    """A read that was sent without a coroutine. `gate` is released when its first attempt ends."""
+
+    gate: asyncio.Semaphore | None
+
+    def cancel(self) -> None:
+        """Its reply is not wanted any more."""
+
+
+@runtime_checkable
+class DirectVault(VaultProvider, Protocol):
+    """Reads one customer, or one card's 3-D Secure status, without a coroutine if the reply is ordinary.
+
+    `begin_…` sends the request and returns it; None, and nothing is sent, if only `wallets` or `three_d_secure` can
+    read; it raises VaultRejected like those. Later `on_done` is called once with what `begin_…` returned. Then `…_in`
+    must be called once, and gives the value of an ordinary reply. If that is None, `complete_…` gives it, and raises
+    like `wallets` or `three_d_secure`.
+    """
+
+    def begin_wallet(self, ref: CustomerRef, call: Call, on_done: Callable[[Any], object]) -> StartedRead | None: ...
+
+    def wallet_in(self, ref: CustomerRef, sent: Any, call: Call) -> VaultWallet | None: ...
+
+    async def complete_wallet(self, ref: CustomerRef, sent: Any, call: Call) -> VaultWallet: ...
+
+    def begin_three_d_secure(
+        self, ref: CustomerRef, method: MethodRef, call: Call, on_done: Callable[[Any], object]
+    ) -> StartedRead | None: ...
+
+    def three_d_secure_in(self, ref: CustomerRef, method: MethodRef, sent: Any, call: Call) -> ThreeDSecure | None: ...
+
+    async def complete_three_d_secure(
+        self, ref: CustomerRef, method: MethodRef, sent: Any, call: Call
+    ) -> ThreeDSecure | None: ...
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from app.caching.lru import LruCache
 from app.errors import RejectReason, VaultError, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
-from app.vault.provider import Call
+from app.vault.provider import Call, StartedRead
 from app.wallet.reads.waiting import Countdown
 
 Value = TypeVar("Value")
@@ -73,13 +73,6 @@ class Read(Generic[Value]):
         return self.snapshot is not None and self.error is not None
 
 
-class Started(Protocol):
-    """A read of one key that was sent without a task."""
-
-    def cancel(self) -> None:
-        """Its reply is not wanted any more."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Source(Generic[Value]):
     """How one kind of value is read, and its TTLs. Durations are seconds.
@@ -105,7 +98,7 @@ class Source(Generic[Value]):
     is_kept: bool = True
     batch_limit: int = 1
     on_error: Callable[[Key, VaultError], None] | None = None
-    begin: Callable[[Key, Call, Callable[[Any], object]], Started | None] | None = None
+    begin: Callable[[Key, Call, Callable[[Any], object]], StartedRead | None] | None = None
     value_of: Callable[[Key, Any, Call], Value | None] | None = None
     complete: Callable[[Key, Any, Call], Awaitable[Value]] | None = None
 
@@ -125,7 +118,7 @@ class InFlightRead:
         self.waiting = [waiting]
         self.is_done = False
         self.results: dict[Key, Read[Any]] = {}
-        self.started: Started | None = None
+        self.started: StartedRead | None = None
         self.task: asyncio.Task[None] | None = None
 
     def cancel(self) -> None:
@@ -321,13 +314,13 @@ class SnapshotCache:
             return False
         try:
             # The connection calls back in the context of the request that opened it.
-            on_done = partial(context.run, self._on_done, read, source, call)
+            on_done: Callable[[Any], object] = partial(context.run, self._on_done, read, source, call)  # type: ignore[call-arg]
             read.started = source.begin(read.keys[0], call, on_done)
         except VaultError:
             return False
         return read.started is not None
 
-    def _on_done(self, read: InFlightRead, source: Source[Any], call: Call, started: Started) -> None:
+    def _on_done(self, read: InFlightRead, source: Source[Any], call: Call, started: StartedRead) -> None:
         assert source.value_of is not None
         key = read.keys[0]
         try:
@@ -345,7 +338,9 @@ class SnapshotCache:
             read.results[key] = Read(None, bug=bug)
         self._end(read)
 
-    async def _run(self, read: InFlightRead, source: Source[Any], call: Call, started: Started | None = None) -> None:
+    async def _run(
+        self, read: InFlightRead, source: Source[Any], call: Call, started: StartedRead | None = None
+    ) -> None:
         """`started`: the read was begun, and `complete` must decide on its reply."""
         keys, results = read.keys, read.results
         try:

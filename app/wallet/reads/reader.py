@@ -24,11 +24,11 @@ from app.vault.enums import (
 )
 from app.vault.frozen_dataclass import value
 from app.vault.model import Card, PaymentMethod, VaultProfile, VaultWallet
-from app.vault.provider import Call, DirectVault, VaultProvider
+from app.vault.provider import Call, DirectVault, StartedRead, VaultProvider
 from app.vault.rules.filter import is_hidden
 from app.vault.rules.label import label_of
 from app.vault.rules.order import by_provider
-from app.wallet.reads.cache import Key, Read, Snapshot, SnapshotCache, Source, Started
+from app.wallet.reads.cache import Key, Read, Snapshot, SnapshotCache, Source
 from app.wallet.reads.policy import ReadPolicy
 from app.wallet.reads.three_d_secure import StatusReader
 
@@ -187,7 +187,7 @@ class WalletReader:
                 self._on_list(wallet)
             return wallet, to_cached_wallet(self._ids, wallet, last)
 
-        def begin(key: Key, call: Call, on_done: Callable[[Any], object]) -> Started | None:
+        def begin(key: Key, call: Call, on_done: Callable[[Any], object]) -> StartedRead | None:
             return direct[name].begin_wallet(key[1], call, on_done)
 
         def value_of(key: Key, started: Any, call: Call) -> VaultWallet | None:

@@ -24,9 +24,9 @@ from app.caching.shared_redis import SharedRedis
 from app.errors import VaultError
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import BankAccount, Card, OtherMethod, PaymentMethod, VaultProfile, VaultWallet
-from app.vault.provider import Call
+from app.vault.provider import Call, StartedRead
 from app.wallet.keys import KeyRing, derive_key
-from app.wallet.reads.cache import InFlightRead, Key, Prepared, Read, Snapshot, SnapshotCache, Source, Started
+from app.wallet.reads.cache import InFlightRead, Key, Prepared, Read, Snapshot, SnapshotCache, Source
 
 _SLACK_S: Final = 1.0  # for a save that is under way, and between the clocks of two machines
 _KINDS: Final = (Card, BankAccount, OtherMethod)
@@ -145,7 +145,9 @@ class SharedSnapshotCache(SnapshotCache):
     def _begin(self, read: InFlightRead, source: Source[Any], call: Call, context: Context) -> bool:
         return not self._is_shared(read, source) and super()._begin(read, source, call, context)
 
-    async def _run(self, read: InFlightRead, source: Source[Any], call: Call, started: Started | None = None) -> None:
+    async def _run(
+        self, read: InFlightRead, source: Source[Any], call: Call, started: StartedRead | None = None
+    ) -> None:
         if self._is_shared(read, source):
             source = replace(source, fetch=partial(self._fetch, source))
         await super()._run(read, source, call, started)

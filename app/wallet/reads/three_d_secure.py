@@ -10,8 +10,8 @@ from typing import Any, Final, cast
 from app.errors import VaultError
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderCapability, ProviderName
 from app.vault.model import Card, PaymentMethod, ThreeDSecure
-from app.vault.provider import Call, DirectVault, VaultProvider
-from app.wallet.reads.cache import Key, Read, SnapshotCache, Source, Started
+from app.vault.provider import Call, DirectVault, StartedRead, VaultProvider
+from app.wallet.reads.cache import Key, Read, SnapshotCache, Source
 from app.wallet.reads.policy import ReadPolicy
 
 StatusRead = Read[ThreeDSecure | None]
@@ -75,7 +75,7 @@ class StatusReader:
             async with gate:
                 return {ref: await providers[name].three_d_secure(ref, method or MethodRef(""), call)}
 
-        def begin(key: Key, call: Call, on_done: Callable[[Any], object]) -> Started | None:
+        def begin(key: Key, call: Call, on_done: Callable[[Any], object]) -> StartedRead | None:
             if gate.locked():
                 return None
             started = direct[name].begin_three_d_secure(key[1], key[2] or MethodRef(""), call, on_done)

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.errors import CircuitOpen
 from app.execution.selected import IS_DEFERRED
@@ -402,11 +402,11 @@ def _readings(wallet: Wallet) -> dict[ProviderName, SourceReading]:
 def _without_status(row: SourceReading) -> SourceReading:
     if row.state is not SourceState.OK:
         return row
-    return replace(row, state=SourceState.PARTIAL, message="A card's 3-D Secure status could not be read.")
+    return structs.replace(row, state=SourceState.PARTIAL, message="A card's 3-D Secure status could not be read.")
 
 
 def _truncated(row: SourceReading, limit: int) -> SourceReading:
     if row.state is not SourceState.OK:
-        return replace(row, truncated=True)
+        return structs.replace(row, truncated=True)
     message = f"paymentMethods lists {limit} methods at most: read the others with paymentMethodsConnection."
-    return replace(row, state=SourceState.PARTIAL, truncated=True, message=message)
+    return structs.replace(row, state=SourceState.PARTIAL, truncated=True, message=message)

@@ -192,16 +192,20 @@ class VaultHttpClient:
 
     def finish(self, sent: SentCall) -> VaultReply | None:
         """End a call that is done. Its reply, if `send` would return it; else pass the call to `send`."""
-        reply, auth = sent.reply, sent.auth
-        self._release(sent)
+        reply, cap = sent.reply, self._cap
+        if cap.waiting or sent.gate is not None:
+            self._release(sent)
+        else:
+            cap.in_flight -= 1
         if reply is None:
             assert sent.error is not None
             self.breaker.record(sent.permit, self._verdict(sent.error, sent.deadline_at - sent.started_at))
             return None
-        self.breaker.record(sent.permit, _verdict_of(reply.status))
         if reply.status >= 400:
+            self.breaker.record(sent.permit, _verdict_of(reply.status))
             return None
-        auth.is_proven, sent.final_reply = True, reply
+        self.breaker.record(sent.permit, CallVerdict.GOOD)
+        sent.auth.is_proven, sent.final_reply = True, reply
         if not self._accepted.is_up:
             self._accepted.worked()
         sent.call.meter.calls += 1
@@ -214,17 +218,15 @@ class VaultHttpClient:
         if sent.is_cancelled:
             return
         sent.is_cancelled = True
-        sent.connection.give_up(sent)
+        if sent.connection is not None:
+            sent.connection.give_up(sent)
         self._release(sent)
         seconds = (self._loop_time or self._bind())() - sent.started_at
         self.breaker.record(sent.permit, self._verdict_of_cancelled(seconds))
         self._observer.on_call(self.name, sent.request.route, "cancelled", seconds)
 
     def _release(self, sent: SentCall) -> None:
-        if self._cap.waiting:
-            self._cap.release()
-        else:
-            self._cap.in_flight -= 1
+        self._cap.release()
         if sent.gate is not None:
             sent.gate.release()
 

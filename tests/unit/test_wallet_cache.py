@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import structs
+
 from app.store.records import ChoiceRecord, DirectoryEntry
 from app.vault.enums import CustomerRef, DefaultState, ExpiryState, ProviderName, SourceState
 from app.vault.model import Expiry
@@ -77,8 +79,10 @@ async def test_the_same_inputs_give_the_same_methods_and_graph_objects() -> None
 async def test_every_input_that_changes_gives_a_new_wallet() -> None:
     changes: list[Any] = [
         lambda setup, readings: setup.link("cus_a", "37"),
-        lambda setup, readings: readings.update({P.LOANPRO: replace(readings[P.LOANPRO], is_stale=True)}),
-        lambda setup, readings: readings.update({P.LOANPRO: replace(readings[P.LOANPRO], state=SourceState.PARTIAL)}),
+        lambda setup, readings: readings.update({P.LOANPRO: structs.replace(readings[P.LOANPRO], is_stale=True)}),
+        lambda setup, readings: readings.update(
+            {P.LOANPRO: structs.replace(readings[P.LOANPRO], state=SourceState.PARTIAL)}
+        ),
         lambda setup, readings: readings.pop(P.CASELLE),
         lambda setup, readings: readings.clear(),
     ]
@@ -148,7 +152,7 @@ async def test_a_reading_from_before_the_choice_proves_nothing_against_it() -> N
         entry, found = replace(setup.entry(), choice=choice), []
         for one in seconds:
             readings = await setup.read()
-            readings[P.LOANPRO] = replace(readings[P.LOANPRO], asked_at=NOW + timedelta(seconds=one))
+            readings[P.LOANPRO] = structs.replace(readings[P.LOANPRO], asked_at=NOW + timedelta(seconds=one))
             found.append(setup.wallets.get_or_build(entry, VAULTS, readings, NOW).wallet.default.choice_change)
         return found
 
@@ -163,6 +167,6 @@ async def test_a_method_that_is_listed_again_resets_what_was_missing() -> None:
     choice = replace(choice_of("cus_a", P.LOANPRO, "37", "9", at=NOW), missing_since=since)
     entry, readings = replace(setup.entry(), choice=choice), await setup.read()
     for seconds, change in ((0.5, None), (1, None), (2, ChoiceChange.BACK)):
-        one = replace(readings[P.LOANPRO], asked_at=NOW + timedelta(seconds=seconds))
+        one = structs.replace(readings[P.LOANPRO], asked_at=NOW + timedelta(seconds=seconds))
         default = setup.wallets.get_or_build(entry, VAULTS, {**readings, P.LOANPRO: one}, NOW).wallet.default
         assert (default.state, default.choice_change) == (DefaultState.RESOLVED, change)

@@ -6,10 +6,12 @@ It is independent of the cached type: `reader` stores wallets, `three_d_secure` 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
+
+from msgspec import Struct, structs
 
 from app.caching.lru import LruCache
 from app.errors import RejectReason, VaultError, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
@@ -35,8 +37,7 @@ class Prepared(Protocol):
     def is_whole(self) -> bool: ...
 
 
-@dataclass(slots=True, eq=False)
-class Snapshot(Generic[Value]):
+class Snapshot(Struct, Generic[Value], eq=False):  # created in C, for each read
     """A vault's answer. `as_of` is when it arrived, `taken_at` the same instant on the monotonic clock.
 
     `asked_at` is when the call began: later changes may be missing from the answer. `prepared` is what its source made
@@ -54,8 +55,7 @@ class Snapshot(Generic[Value]):
     better: "Snapshot[Value] | None" = None
 
 
-@dataclass(slots=True)
-class Read(Generic[Value]):
+class Read(Struct, Generic[Value]):  # created in C, for each read
     """The result for one key. A snapshot together with an error is stale. `latency_s` is None if no call was made.
 
     `asked_at` and `answered_at` are when the failed call began and ended. `bug`: any other exception of the read.
@@ -103,23 +103,20 @@ class Source(Generic[Value]):
     complete: Callable[[Key, Any, Call], Awaitable[Value]] | None = None
 
 
-class InFlightRead:
+class InFlightRead(Struct, eq=False):  # created in C, for each read
     """One upstream read in flight, and what waits for it. `began` is `asked_at` on the monotonic clock.
 
     It is a `task`, or `started` without one.
     """
 
-    __slots__ = ("asked_at", "began", "is_done", "keys", "results", "started", "task", "waiting")
-
-    def __init__(self, keys: Sequence[Key], asked_at: datetime, began: float, waiting: Countdown) -> None:
-        self.keys = keys
-        self.asked_at = asked_at
-        self.began = began
-        self.waiting = [waiting]
-        self.is_done = False
-        self.results: dict[Key, Read[Any]] = {}
-        self.started: StartedRead | None = None
-        self.task: asyncio.Task[None] | None = None
+    keys: Sequence[Key]
+    asked_at: datetime
+    began: float
+    waiting: list[Countdown]
+    is_done: bool = False
+    results: dict[Key, Read[Any]] = {}
+    started: StartedRead | None = None
+    task: asyncio.Task[None] | None = None
 
     def cancel(self) -> None:
         if self.task is not None:
@@ -267,7 +264,7 @@ class SnapshotCache:
                 calls[deadline_s] = Call(until, call.request_id, call.trace, call.client, call.tags, call.meter)
             for start in range(0, len(keys), source.batch_limit):
                 some = keys[start : start + source.batch_limit]
-                read = InFlightRead(some, self._utc_now(), now, countdown)
+                read = InFlightRead(some, self._utc_now(), now, [countdown])
                 for key in some:
                     started[key] = self._in_flight[key] = read
                 waited[read] = deadline_s
@@ -437,7 +434,7 @@ class SnapshotCache:
         if may_be_stale and _may_show_stale(read.error):
             stale = self._stale(key, source.stale_if_error_for_s)
         self.counts["none" if stale is None else "stale"] += 1
-        return read if stale is None else replace(read, snapshot=stale)
+        return read if stale is None else structs.replace(read, snapshot=stale)
 
     def _stale(self, key: Key, age_s: float) -> Snapshot[Any] | None:
         """The last complete snapshot that is young enough, else the last incomplete one."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, cast
 
+from msgspec import Struct
+
 from app.errors import VaultError
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderCapability, ProviderName
 from app.vault.model import Card, PaymentMethod, ThreeDSecure
@@ -17,8 +19,7 @@ from app.wallet.reads.policy import ReadPolicy
 StatusRead = Read[ThreeDSecure | None]
 
 
-@dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read
-class StatusReading:
+class StatusReading(Struct):  # immutable in use; created in C, for each read
     """A card's 3-D Secure status. `failed`: the vault could not be asked, and the status is UNKNOWN."""
 
     status: AuthStatus

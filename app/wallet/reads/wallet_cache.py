@@ -4,7 +4,6 @@ A built wallet is dropped with any of the snapshots that it was built from (writ
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -98,7 +97,7 @@ class WalletCache:
         return built
 
     def _without_calls(self, key: WalletKey, built: BuiltWallet) -> BuiltWallet:
-        sources = {name: replace(one, latency_ms=None) for name, one in built.wallet.sources.items()}
+        sources = {name: with_changes(one, latency_ms=None) for name, one in built.wallet.sources.items()}
         wallet = _with_sources(built.wallet, sources)
         made = with_changes(built, wallet=wallet, customer=None, is_without_calls=True)
         self._built.put(key, made, weight=max(1, len(made.wallet.methods)))

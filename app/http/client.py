@@ -3,9 +3,8 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-import msgspec
 import orjson
 
 from app.errors import (
@@ -19,10 +18,12 @@ from app.errors import (
     VaultTimeout,
     VaultUnavailable,
 )
+from app.http.attempt import FailedAttempt, PreparedRequest, verdict_of
 from app.http.auth import AuthHeaders, Credentials
 from app.http.breaker import Breaker, CallVerdict
 from app.http.cap import FairSemaphore, SemaphoreFull
 from app.http.message import NO_HEADERS, CallLike, Effect, ExtendedHeaders, FixedHeaders, VaultReply, VaultRequest
+from app.http.observer import CallObserver, NoObserver, outcome_of
 from app.http.retry import RetryAfter, RetryBudget, backoff_s, is_worth_trying, retry_after_s
 from app.http.sent_call import SentCall
 from app.http.settings import ProviderSettings
@@ -50,37 +51,6 @@ Challenge = Callable[[VaultReply], bool]
 """Whether a 401 is the vault's documented answer to bad credentials."""
 
 
-class CallObserver(Protocol):
-    """Metrics hook, called once per `send`; `outcome` is ``ok``, ``client_error`` or a value of `outcome_of`."""
-
-    def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None: ...
-
-
-class _NoObserver:
-    def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
-        return None
-
-
-class _Prepared(msgspec.Struct):
-    """A request ready to send, shared by all attempts. `own`: the headers of this call; `fixed`: all others, if they
-    are constant; else `headers` are all."""
-
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None
-    own: Mapping[str, str]
-    fixed: FixedHeaders | None = None
-
-
-class _Failed(Exception):
-    """One attempt's failure, and whether it may be retried. Never raised."""
-
-    def __init__(self, error: VaultError, *, may_retry: bool) -> None:
-        super().__init__()
-        self.error = error
-        self.may_retry = may_retry
-
-
 class VaultHttpClient:
     """Implements `VaultHttp`. One per vault, for the life of the process."""
 
@@ -104,7 +74,7 @@ class VaultHttpClient:
         self._origin = origin[0] if origin else ""
         self._lean = transport if isinstance(transport, LeanTransport) and origin else None
         self._headers = _DEFAULT_HEADERS | _lower(headers or {})
-        self._observer: CallObserver = observer or _NoObserver()
+        self._observer: CallObserver = observer or NoObserver()
         self._is_challenge = is_challenge
         self._cap = FairSemaphore(settings.concurrency, settings.queue_limit, settings.queue_wait_s)
         self._budget = RetryBudget(settings.retry_budget_ratio)
@@ -202,7 +172,7 @@ class VaultHttpClient:
             self.breaker.record(sent.permit, self._verdict(sent.error, sent.deadline_at - sent.started_at))
             return None
         if reply.status >= 400:
-            self.breaker.record(sent.permit, _verdict_of(reply.status))
+            self.breaker.record(sent.permit, verdict_of(reply.status))
             return None
         self.breaker.record(sent.permit, CallVerdict.GOOD)
         sent.auth.is_proven, sent.final_reply = True, reply
@@ -268,7 +238,7 @@ class VaultHttpClient:
                     verdict = CallVerdict.NONE
                     if answer is not None:
                         reply, last_status = answer, answer.status
-                        status, verdict = last_status, _verdict_of(last_status)
+                        status, verdict = last_status, verdict_of(last_status)
                 else:
                     if self._retry_after.is_asked or breaker.state != "CLOSED":
                         self._check_open()
@@ -290,7 +260,7 @@ class VaultHttpClient:
                             headers = ExtendedHeaders(known[1], prepared.own)
                         reply = await transport.send(request.method, prepared.url, headers, prepared.body, deadline_at)
                         last_status = status = reply.status
-                        verdict = _verdict_of(status)
+                        verdict = verdict_of(status)
                     except TransportError as error:
                         verdict = self._verdict(error, deadline_at - began_at)
                         failure = self._failed(error, effect)
@@ -382,7 +352,7 @@ class VaultHttpClient:
 
     async def _wait_to_retry(self, failure: Exception, call: CallLike, deadline_at: float, failures: int) -> None:
         """Back off before the next attempt; raises the failure if there must be none."""
-        if not isinstance(failure, _Failed):
+        if not isinstance(failure, FailedAttempt):
             raise failure from None
         call.meter.calls += 1
         delay_s = backoff_s(failures)
@@ -428,7 +398,7 @@ class VaultHttpClient:
         if is_sent and effect is Effect.WRITE:
             return OutcomeUnknown(self.name, f"No readable answer to a write: {error}.")
         kind = VaultTimeout if error.cause is Cause.TIMEOUT else VaultUnavailable
-        return _Failed(kind(self.name, f"No answer: {error}."), may_retry=error.cause not in _NO_RETRY)
+        return FailedAttempt(kind(self.name, f"No answer: {error}."), may_retry=error.cause not in _NO_RETRY)
 
     def _refused(self, reply: VaultReply, effect: Effect) -> Exception:
         """The exception for a 429 or 5xx. `Retry-After` on a 429 or 503 applies to all later calls to this vault.
@@ -448,9 +418,9 @@ class VaultHttpClient:
         if throttled is not None:
             return throttled
         error = VaultUnavailable(self.name, message, retry_after_s=wait_s, provider_request_id=request_id)
-        return _Failed(error, may_retry=reply.status != 501 and not self._retry_after.remaining_s())
+        return FailedAttempt(error, may_retry=reply.status != 501 and not self._retry_after.remaining_s())
 
-    def _prepare(self, request: VaultRequest, own: dict[str, str]) -> _Prepared:
+    def _prepare(self, request: VaultRequest, own: dict[str, str]) -> PreparedRequest:
         """`own` are headers that go with every call; the request's override them."""
         path = request.path
         url = self._base_url + (path if PLAIN_PATH(path) is not None else checked_path(self.name, path))
@@ -460,7 +430,7 @@ class VaultHttpClient:
             url = f"{url}?{request.raw_query}"
         given = request.headers
         if given.__class__ is FixedHeaders and request.json is None and request.body is None:
-            return _Prepared(url, given, None, {**own, **(request.own_headers or NO_HEADERS)}, given)
+            return PreparedRequest(url, given, None, {**own, **(request.own_headers or NO_HEADERS)}, given)
         headers, body = {**self._headers, **own}, request.body
         if request.json is not None:
             body = orjson.dumps(request.json)
@@ -469,9 +439,9 @@ class VaultHttpClient:
             headers["content-type"] = request.content_type
         headers.update(_lower(given))
         headers.update(request.own_headers or {})
-        return _Prepared(url, headers, body, own)
+        return PreparedRequest(url, headers, body, own)
 
-    def _with_auth_headers(self, prepared: _Prepared, auth: AuthHeaders) -> Mapping[str, str]:
+    def _with_auth_headers(self, prepared: PreparedRequest, auth: AuthHeaders) -> Mapping[str, str]:
         fixed = prepared.fixed
         if fixed is None:
             return {**prepared.headers, **_lower(auth.headers)}
@@ -510,31 +480,6 @@ def create_client(
     return VaultHttpClient(
         name, settings, credentials, transport, headers=headers, observer=observer, is_challenge=is_challenge
     )
-
-
-def _verdict_of(status: int) -> CallVerdict:
-    if status >= 500:
-        return CallVerdict.BAD
-    return CallVerdict.GOOD if status != 429 else CallVerdict.NONE
-
-
-def outcome_of(error: VaultError) -> str:
-    """The metric label for `error`."""
-    for kind, word in _OUTCOMES:
-        if isinstance(error, kind):
-            return word
-    return "error"
-
-
-_OUTCOMES: Final[tuple[tuple[type[VaultError], str], ...]] = (
-    (CircuitOpen, "circuit_open"),
-    (VaultThrottled, "throttled"),
-    (VaultTimeout, "timeout"),
-    (VaultUnavailable, "unavailable"),
-    (OutcomeUnknown, "unknown"),
-    (VaultRefusedUs, "refused_us"),
-    (InvalidRequest, "invalid"),
-)
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

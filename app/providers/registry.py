@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from app.errors import SettingsError
-from app.http.client import CallObserver
+from app.http.observer import CallObserver
 from app.http.settings import ProviderSettings
 from app.providers import provider_entries
 from app.providers.spec import OpenOptions, ProviderSpec

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from app.http.client import CallObserver
+from app.http.observer import CallObserver
 from app.http.settings import ProviderSettings
 from app.vault.enums import CustomerRef
 from app.vault.model import Capabilities

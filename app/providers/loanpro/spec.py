@@ -6,7 +6,8 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from app.http.auth import StaticHeaders
-from app.http.client import CallObserver, create_client
+from app.http.client import create_client
+from app.http.observer import CallObserver
 from app.providers.loanpro.capture import CaptureForms
 from app.providers.loanpro.client import LoanProVault
 from app.providers.loanpro.errors import is_challenge

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _UNREAD: Final = frozenset({SourceState.SKIPPED, SourceState.DISABLED, SourceState.NOT_LINKED})
 CustomerKey = tuple[ProviderName, CustomerRef]
+CustomerState = Sequence[tuple[Key, StatusReading]]
+"""What a request shows of a customer besides the wallet: statuses of cards."""
 
 
 class EntryLoader(RequestLoader[str, "DirectoryEntry | None"]):
@@ -260,6 +262,21 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
         if self._cut and (cut := self._cut.get(wallet.entry.customer.id)):
             rows = [_truncated(row, self._services.list_limit) if row.provider in cut else row for row in rows]
         return rows
+
+    def state_of(self, entry: DirectoryEntry) -> CustomerState | None:
+        """None if `sources` show something of this request alone."""
+        if self._failed_statuses or self._cut:
+            return None
+        owned = {(link.provider, link.customer_ref) for link in entry.links}
+        return [(key, status) for key, status in self._statuses.items() if key[:2] in owned]
+
+    def is_in(self, state: CustomerState) -> bool:
+        """True if the request shows these statuses, and its `sources` nothing of it alone."""
+        known = self._statuses
+        for key, status in state:
+            if key not in known or known[key] != status:
+                return False
+        return not self._failed_statuses and not self._cut
 
     def incomplete_sources(self) -> list[tuple[str, SourceReading]]:
         """Customer id and row, for each vault that makes the response incomplete."""

@@ -79,6 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "app.wallet",
         "app.execution.inputs",
         "app.execution.encoded_lists",
+        "app.execution.encoded_objects",
         "app.execution.selected",
         "app.api.sdl",
         "app.store.records",

@@ -69,6 +69,11 @@ def call_of(
     return _by_conversion(schema, place, resolution)
 
 
+def is_constant(schema: strawberry.Schema, place: internals.FieldSite, resolver: internals.FieldResolver) -> bool:
+    """Whether the resolver's arguments are the same in each request."""
+    return isinstance(arguments.prepare(schema, place.field, place.nodes[0], resolver.arguments), dict)
+
+
 def _values(run: Run, place: internals.FieldSite) -> dict[str, Any]:
     """`get_argument_values`; raises graphql-core's errors."""
     node = place.nodes[0]

@@ -11,7 +11,13 @@ from types import CoroutineType
 from typing import Any, Final
 
 import strawberry
-from graphql import FragmentDefinitionNode, GraphQLObjectType, GraphQLSchema, OperationDefinitionNode
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    get_named_type,
+)
 from graphql.error import located_error
 from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_leaf_type, is_object_type
 
@@ -19,6 +25,7 @@ from app.execution import codegen, fields, interpreter
 from app.execution import strawberry_internals as internals
 from app.execution.budget import TooLarge
 from app.execution.deferred import read_again
+from app.execution.encoded_objects import FIXED, FixedObject
 from app.execution.interpreter import Completer
 from app.execution.selected import selected_fields
 from app.execution.state import Path, Run, together
@@ -78,6 +85,9 @@ class Variant:
     def _selection(self, type_: GraphQLObjectType, groups: internals.FieldGroups) -> "Selection":
         if groups.later or groups.fragments:
             return DeferringSelection(self, type_, groups)
+        kind = internals.class_of(type_) if self.is_fast else None
+        if kind is not None and issubclass(kind, FixedObject):
+            return EncodedSelection(self, type_, groups.now)
         return Selection(self, type_, groups.now)
 
     def weight_of(self, type_: Any, details: internals.Details) -> Weight:
@@ -213,6 +223,55 @@ class Selection:
         if self.variant.is_fast:
             complete = codegen.generated_first(self.variant, place, entry.details, place.field.type, complete)
         return fields.field(place, call, complete)
+
+
+class EncodedSelection(Selection):
+    """A selection on a FixedObject. If all fields below depend on the object alone, its result stays encoded."""
+
+    def __init__(self, variant: Variant, type_: GraphQLObjectType, grouped: internals.Grouped) -> None:
+        super().__init__(variant, type_, grouped)
+        self._kind: Any = internals.class_of(type_)
+        self._key = object()  # by which objects keep it; this selection may have to live shorter
+
+    @cached_property
+    def _is_fixed(self) -> bool:
+        return _is_fixed(self)
+
+    def execute(self, run: Run, source: Any, path: Path | None) -> Any:
+        if source.__class__ is not self._kind or not source.is_fixed or not self._is_fixed:
+            return super().execute(run, source, path)
+        budget, context = run.budget, run.context
+        known = source.find(self._key, context, budget)
+        if known is not None:
+            return known
+        fields, size, errors = budget.fields, budget.bytes, len(run.errors)
+        done = super().execute(run, source, path)
+        if done.__class__ is dict and len(run.errors) == errors:
+            source.keep(self._key, done, context, fields - budget.fields, size - budget.bytes)
+        return done
+
+
+def _is_fixed(selection: Selection) -> bool:
+    """Whether all fields depend on their object alone, and all fields below them."""
+    return not isinstance(selection, DeferringSelection) and all(
+        entry.place is None or _is_fixed_field(selection.variant, entry) for entry in selection.entries
+    )
+
+
+def _is_fixed_field(variant: Variant, entry: SelectionEntry) -> bool:
+    place, resolution = entry.place, entry.resolution
+    assert place is not None
+    if isinstance(resolution, internals.FieldResolver):
+        own = internals.strawberry_field(place.field)
+        if own is None or FIXED not in own.metadata or not fields.is_constant(variant.strawberry, place, resolution):
+            return False
+    elif resolution is None:
+        return False
+    named: Any = get_named_type(place.field.type)
+    if is_leaf_type(named):
+        return True
+    types = [named] if is_object_type(named) else variant.schema.get_possible_types(named)
+    return all(_is_fixed(variant.select(one, entry.details)) for one in types)
 
 
 class DeferringSelection(Selection):

@@ -8,6 +8,7 @@ import strawberry
 from strawberry import UNSET
 
 from app.execution.encoded_lists import FixedList
+from app.execution.encoded_objects import FIXED, FixedObject
 from app.execution.selected import SelectedField, analyzed
 from app.vault.enums import AuthStatus, DefaultReason, DefaultState, ProviderName, UsableFor
 from app.vault.rules.filter import MethodFilter, matches
@@ -16,10 +17,11 @@ from app.wallet.reads.build_wallet import DefaultInfo, Wallet, WalletMethod, awa
 from app.wallet.reads.customers import DirectoryEntry
 from app.wallet.reads.reader import HARMLESS, SourceReading
 from app.wallet.reads.wallet_cache import BuiltWallet
-from resolvers.context import Info
+from resolvers.context import Context, Info
 from resolvers.directives import ListSize, UpstreamCost
 from resolvers.errors import BadUserInput, SourcesUnavailable
 from resolvers.inputs.payment_method_filter import PaymentMethodFilter
+from resolvers.loaders import CustomerState
 from resolvers.needs import ALL, Given, Part, Reads, customer_needs, fields_needs, needs
 from resolvers.scopes import scoped
 from resolvers.types.event import CUSTOMER_EVENTS, MOST_EVENTS, EventConnection, event_position
@@ -131,7 +133,12 @@ class DefaultMethodInfo:
     set_by: str | None = strawberry.field(description="The key of the caller who set it, e.g. staff:ann.")
     defaults: strawberry.Private[list[PaymentMethod]]
 
-    @scoped(READ_METHODS, size=ListSize(assumed_size=4), description="Each vault's own default.")
+    @scoped(
+        READ_METHODS,
+        size=ListSize(assumed_size=4),
+        description="Each vault's own default.",
+        metadata={FIXED: True},
+    )
     def provider_defaults(self) -> list[PaymentMethod] | None:
         return self.defaults
 
@@ -178,7 +185,7 @@ class AuthSummary:
 
 
 @strawberry.federation.type(keys=["id"], description="A person or business, in all vaults that know them.")
-class Customer(Node):
+class Customer(Node, FixedObject):
     external_id: strawberry.ID = strawberry.field(description="The key under which the customer was created.")
     name: str | None = strawberry.field(description="The name of the person or the business.")
     email: str | None = strawberry.field(description="The e-mail address with which the customer was created.")
@@ -188,6 +195,16 @@ class Customer(Node):
     methods: strawberry.Private[WalletMethods]
     rows: strawberry.Private[FixedList[SourceReading] | None] = None
     """Of `sources`; None if they show the calls of one request."""
+
+    @property
+    def parts(self) -> int:
+        return 1 + len(self.methods)
+
+    def state(self, context: Context) -> CustomerState | None:
+        return context.loaders.state_of(self.entry)
+
+    def is_in(self, state: CustomerState, context: Context) -> bool:
+        return context.loaders.is_in(state)
 
     @property
     def wallet(self) -> Wallet:
@@ -204,7 +221,7 @@ class Customer(Node):
         description="null only if no linked vault answered (plus an error with code SOURCES_UNAVAILABLE); [] means "
         "read and empty. At most `first`, and at most the gateway's limit (1,000 unless configured): if that "
         "leaves methods out, their vaults are PARTIAL and truncated in sources, and paymentMethodsConnection has all.",
-        metadata=needs(Reads(methods=_listed, vaults=_vaults_of_list, cut=_cut)),
+        metadata={FIXED: True, **needs(Reads(methods=_listed, vaults=_vaults_of_list, cut=_cut))},
     )
     def payment_methods(
         self,
@@ -268,14 +285,14 @@ class Customer(Node):
         READ_METHODS,
         description="Effective default; null when none OR unknown: read defaultMethodInfo.state before paying. With "
         "`usableFor`, the default among the methods usable for it.",
-        metadata=needs(Reads(methods=_default_method)),
+        metadata={FIXED: True, **needs(Reads(methods=_default_method))},
     )
     def default_method(self, info: Info, usable_for: OnlyUsableFor = strawberry.UNSET) -> PaymentMethod | None:
         return self.default_of(info, usable_for or None)
 
     @strawberry.field(
         description="Why this default, or why none; with `usableFor`, for the default among the methods usable for it.",
-        metadata=needs(Reads(methods=_provider_defaults)),
+        metadata={FIXED: True, **needs(Reads(methods=_provider_defaults))},
     )
     def default_method_info(self, info: Info, usable_for: OnlyUsableFor = strawberry.UNSET) -> DefaultMethodInfo:
         wallet, choice = self.wallet, self.wallet.default.choice
@@ -293,7 +310,7 @@ class Customer(Node):
         description="3-D Secure state of the effective default, or of the pending method that will be it "
         "(CHALLENGE_REQUIRED); a display hint, never a liability-shift promise.",
         directives=[UpstreamCost(calls=1, per_method=True)],
-        metadata=_STATUS_OF_DEFAULT,
+        metadata={FIXED: True, **_STATUS_OF_DEFAULT},
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
         return _status_of_default(self.status_basis(info), self.wallet, info)
@@ -309,7 +326,7 @@ class Customer(Node):
         graphql_type=list[SourceStatus],
         description="One row per provider, always all of them.",
         directives=[ListSize(assumed_size=4)],
-        metadata=needs(Part.SOURCES),
+        metadata={FIXED: True, **needs(Part.SOURCES)},
     )
     def sources(self, info: Info) -> list[SourceReading]:
         return info.context.loaders.sources(self.wallet, self.rows)
@@ -317,7 +334,7 @@ class Customer(Node):
     @strawberry.field(
         description="True when every source is OK; NOT_LINKED, CUSTOMER_NOT_FOUND, DISABLED and SKIPPED (no selected "
         "field needs it) do not count against it.",
-        metadata=needs(Part.SOURCES),
+        metadata={FIXED: True, **needs(Part.SOURCES)},
     )
     def is_complete(self, info: Info) -> bool:
         return _is_complete(self.wallet, info)
@@ -411,7 +428,7 @@ def customer_of(built: BuiltWallet) -> Customer:
     if found is None:
         found = built.customer = _customer(built.wallet.entry, built.wallet, methods_of(built))
         if built.is_without_calls:
-            found.rows = FixedList(built.wallet.sources.values())
+            found.rows, found.is_fixed = FixedList(built.wallet.sources.values()), True
     return found
 
 

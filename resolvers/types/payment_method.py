@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import strawberry
 
 from app.execution.encoded_lists import FixedList
+from app.execution.encoded_objects import FIXED
 from app.vault.enums import (
     AuthStatus,
     BankAccountType,
@@ -117,12 +118,16 @@ class PaymentMethod(Node):
     kind: PaymentMethodKind = strawberry.field(description="Whether it is a card, a bank account or something else.")
     status: PaymentMethodStatus = strawberry.field(description="Whether it can be used now.")
     status_detail: str | None = strawberry.field(
-        resolver=_status_detail, description="The vault's value, if it is more specific than status."
+        resolver=_status_detail,
+        metadata={FIXED: True},
+        description="The vault's value, if it is more specific than status.",
     )
     label: str = strawberry.field(description="Safe to show and to log, e.g. Visa ending 4242.")
     nickname: str | None = strawberry.field(description="The customer's name for it; stored by the gateway.")
     vault_title: str | None = strawberry.field(
-        resolver=_vault_title, description="The title that the vault shows for it; only LoanPro has titles."
+        resolver=_vault_title,
+        metadata={FIXED: True},
+        description="The title that the vault shows for it; only LoanPro has titles.",
     )
     holder_name: str | None = strawberry.field(
         description="The name on the card or the account: the vault's, or the gateway's if the vault shows none."
@@ -138,7 +143,9 @@ class PaymentMethod(Node):
         description="The vault's own flag; null = that vault has no default."
     )
     is_secondary: bool | None = strawberry.field(
-        resolver=_is_secondary, description="The vault's mark for a method to try second; null if it has no such mark."
+        resolver=_is_secondary,
+        metadata={FIXED: True},
+        description="The vault's mark for a method to try second; null if it has no such mark.",
     )
     capabilities: list[ProviderCapability] = strawberry.field(description="What its vault can do with it now.")
     possible_duplicates: list["PaymentMethod"] = strawberry.field(
@@ -176,13 +183,13 @@ class PaymentMethod(Node):
     @strawberry.field(
         graphql_type=AuthStatus,
         description="The last known 3-D Secure result; UNKNOWN when the vault cannot report it now.",
-        metadata={"precomputed": "auth_status_without_call", **needs(Part.STATUS)},
+        metadata={"precomputed": "auth_status_without_call", FIXED: True, **needs(Part.STATUS)},
         directives=[UpstreamCost(calls=1, per_method=True)],
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
         return auth_status_of(self, info)
 
-    @strawberry.field(description="Changes when a visible field changes: pass it as ifMatch.")
+    @strawberry.field(description="Changes when a visible field changes: pass it as ifMatch.", metadata={FIXED: True})
     def etag(self) -> str:
         return etag_of(self.source.method, self.nickname)
 
@@ -212,6 +219,7 @@ class GraphCard(PaymentMethod):
     )
     processor: str | None = strawberry.field(
         resolver=_processor,
+        metadata={FIXED: True},
         description="The payment provider behind the vault that issued the token. Only NCR Aloha has several: "
         "CONNECTED_PAYMENTS, CREDIT_CALL, FREEDOM_PAY, or OTHER with the number of another one.",
     )

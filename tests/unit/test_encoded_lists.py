@@ -1,4 +1,6 @@
-"""What is kept encoded equals what would be encoded anew, lives no longer than its wallet, and is bounded."""
+"""What is kept encoded equals what would be encoded anew, lives no longer than its wallet, and is bounded.
+
+Lists are kept encoded, and whole customers if all that is selected of them depends on little else."""
 
 import gc
 import weakref
@@ -10,6 +12,7 @@ import orjson
 import pytest
 
 from app.api.response import encode
+from app.errors import VaultUnavailable
 from app.execution.budget import ExecutionBudget
 from app.execution.documents import Document, DocumentCache
 from app.execution.encoded_lists import MOST_BYTES, MOST_SELECTIONS, FixedList
@@ -26,8 +29,10 @@ from tests.support.memory import NOW, P, World, card, choice_of
 PLAIN = """{ customer(id: "cus_a") { id
   paymentMethods { __typename id label nickname isDefault lastFour: last4 possibleDuplicates { label }
     ... on Card { brand expiryState bin } }
-  sources { provider state methodCount latencyMs } } }"""
+  sources { provider state methodCount latencyMs } authSummary { isComplete } } }"""
 WITH_STATUS = PLAIN.replace("nickname", "nickname authStatus")
+WHOLE = WITH_STATUS.replace("authSummary { isComplete }", "authStatus isComplete defaultMethod { id etag }")
+"""All fields depend on the customer and the statuses, so that the customer is encoded."""
 FEW = frozenset({"customers:read", "payment_methods:read"})
 NONE = frozenset({"customers:read"})
 documents = DocumentCache(schema._schema, max_bytes=1_000_000, max_tokens=10_000, suggest=False)
@@ -77,7 +82,12 @@ def has_encoded(value: Any) -> bool:
     return any(map(has_encoded, value)) if isinstance(value, list) else isinstance(value, orjson.Fragment)
 
 
-@pytest.mark.parametrize("text", [PLAIN, WITH_STATUS])
+def has_encoded_methods(data: Any) -> bool:
+    customer = data["customer"]
+    return isinstance(customer, orjson.Fragment) or has_encoded(customer["paymentMethods"])
+
+
+@pytest.mark.parametrize("text", [PLAIN, WITH_STATUS, WHOLE])
 async def test_each_caller_gets_what_its_scopes_allow(text: str) -> None:
     world, asked = World(), Asked(text)
     world.vaults[P.JPMORGAN].results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
@@ -88,7 +98,8 @@ async def test_each_caller_gets_what_its_scopes_allow(text: str) -> None:
         found = {scopes: await asked.answer(world, scopes) for scopes in wanted}
         assert {scopes: written(one) for scopes, one in found.items()} == wanted
     # With FEW, each card has an error of its own.
-    assert [has_encoded(one.data["customer"]["paymentMethods"]) for one in found.values()] == [True, False, False]
+    assert [has_encoded_methods(one.data) for one in found.values()] == [True, False, False]
+    assert isinstance(found[ALL_SCOPES].data["customer"], orjson.Fragment) is (text is WHOLE)
 
 
 def _nickname(world: World) -> None:
@@ -122,9 +133,15 @@ def _status(world: World) -> None:
     world.services.reader.snapshots.drop(P.JPMORGAN, CustomerRef("PACJGQ"))
 
 
-@pytest.mark.parametrize("change", [_nickname, _choice, _method, _failure, _next_month, _status])
-async def test_nothing_is_shown_that_has_changed(change: Callable[[World], None]) -> None:
-    world, asked = World(), Asked(WITH_STATUS)
+def _status_alone(world: World) -> None:
+    world.vaults[P.JPMORGAN].results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.FAILED)
+    world.services.reader.snapshots._forget((P.JPMORGAN, CustomerRef("PACJGQ"), MethodRef("pm1")))
+
+
+@pytest.mark.parametrize("text", [WITH_STATUS, WHOLE])
+@pytest.mark.parametrize("change", [_nickname, _choice, _method, _failure, _next_month, _status, _status_alone])
+async def test_nothing_is_shown_that_has_changed(change: Callable[[World], None], text: str) -> None:
+    world, asked = World(), Asked(text)
     world.vaults[P.LOANPRO].put("37", card("9", expiry=Expiry(NOW.year, NOW.month)), card("10", last4="1111"))
     before = await asked.encoded(world)
     change(world)
@@ -133,8 +150,23 @@ async def test_nothing_is_shown_that_has_changed(change: Callable[[World], None]
     assert [written(await asked.answer(world)) for _ in range(4)] == [wanted] * 4
 
 
-async def test_what_is_encoded_ends_with_its_wallet() -> None:
-    world, asked = World(), Asked(PLAIN)
+async def test_a_status_that_cannot_be_read_is_shown_in_the_sources() -> None:
+    """And what is encoded is shown again once it can."""
+    world, asked = World(), Asked(WHOLE)
+    before = await asked.encoded(world)
+    vault, key = world.vaults[P.JPMORGAN], (P.JPMORGAN, CustomerRef("PACJGQ"), MethodRef("pm1"))
+    vault.results[key[2]] = VaultUnavailable(P.JPMORGAN)
+    world.services.reader.snapshots._forget(key)
+    found = await asked.answer(world)
+    assert written(found) == await asked.answer_of_graphql_core(world)
+    assert b'"PARTIAL"' in written(found)
+    del vault.results[key[2]]
+    assert written(await asked.answer(world)) == before
+
+
+@pytest.mark.parametrize("text", [PLAIN, WHOLE])
+async def test_what_is_encoded_ends_with_its_wallet(text: str) -> None:
+    world, asked = World(), Asked(text)
     found = [await asked.answer(world) for _ in range(4)][-1]
     part = weakref.ref(_listed(world))
     world.services.reader.snapshots.drop(P.ALOHA, CustomerRef("al"))
@@ -151,30 +183,32 @@ def _listed(world: World) -> FixedList[Any]:
     return listed
 
 
-async def test_only_so_many_selections_are_kept() -> None:
+@pytest.mark.parametrize("text", [PLAIN, WHOLE])
+async def test_only_so_many_selections_are_kept(text: str) -> None:
     world = World()
     for number in range(MOST_SELECTIONS + 2):
-        asked = Asked(PLAIN.replace("lastFour", f"four{number}"))
+        asked = Asked(text.replace("lastFour", f"four{number}"))
         found = [await asked.answer(world) for _ in range(4)]
-        assert has_encoded(found[-1].data["customer"]["paymentMethods"]) is (number < MOST_SELECTIONS)
+        assert has_encoded_methods(found[-1].data) is (number < MOST_SELECTIONS)
         assert written(found[-1]) == await asked.answer_of_graphql_core(world)
     assert len(_listed(world).encoded) == MOST_SELECTIONS
 
 
 @pytest.mark.parametrize("name", ["x" * MOST_BYTES, "lone \ud800 surrogate"])
-async def test_what_is_too_long_or_cannot_be_encoded_is_not_kept(name: str) -> None:
-    world, asked = World(), Asked(PLAIN.replace("nickname", "holderName"))
+@pytest.mark.parametrize("text", [PLAIN, WHOLE])
+async def test_what_is_too_long_or_cannot_be_encoded_is_not_kept(name: str, text: str) -> None:
+    world, asked = World(), Asked(text.replace("nickname", "holderName"))
     await asked.answer(world)
     for vault in world.vaults.values():
         (ref,) = vault.held
         vault.put(ref, *[card(f"m{number}", holder_name=name) for number in range(3)])
     world.services.reader.snapshots.clear()
     found = [await asked.answer(world) for _ in range(4)]
-    assert not any(has_encoded(one.data["customer"]["paymentMethods"]) for one in found)
+    assert not any(has_encoded_methods(one.data) for one in found)
     assert written(found[-1]) == await asked.answer_of_graphql_core(world)
 
 
-@pytest.mark.parametrize("text", [PLAIN, WITH_STATUS])
+@pytest.mark.parametrize("text", [PLAIN, WITH_STATUS, WHOLE])
 async def test_an_encoded_list_counts_as_much_as_one_that_is_not(text: str) -> None:
     known, asked = World(), Asked(text)
     await asked.encoded(known)

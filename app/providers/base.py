@@ -55,8 +55,8 @@ RAW_CARD_DISABLED: Final = "RAW_CARD_DISABLED"
 IDENTITY_MISMATCH: Final = "IDENTITY_MISMATCH"
 
 _log = logging.getLogger("vaultgraph.providers")
-_REQUEST_ID_HEADERS: Final = ("request-id", "x-request-id", "requestidentifier", "x-correlation-id")
-_REQUEST_IDS_IN_HEAD: Final = re.compile(rf"\r\n(?i:{'|'.join(_REQUEST_ID_HEADERS)}):([^\r]*)".encode()).findall
+REQUEST_ID_HEADERS: Final = ("request-id", "x-request-id", "requestidentifier", "x-correlation-id")
+find_request_ids: Final = re.compile(rf"\r\n(?i:{'|'.join(REQUEST_ID_HEADERS)}):([^\r]*)".encode()).findall
 SHAPE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError)
 
 T = TypeVar("T")
@@ -136,7 +136,7 @@ def records_of(value: Any) -> list[Any]:
 
 
 def request_id_of(reply: VaultReply) -> str | None:
-    found = reply.first_of(_REQUEST_ID_HEADERS, _REQUEST_IDS_IN_HEAD)
+    found = reply.first_of(REQUEST_ID_HEADERS, find_request_ids)
     return found[:128] if found else None
 
 

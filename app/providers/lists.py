@@ -45,12 +45,23 @@ _ODD: Final = (*(f'"{name}'.encode() for name in _ODD_NAMES), b"\\u")
 
 
 def is_ordinary(body: bytes) -> bool:
-    """True if no member in a JSON text, or in a part of one, can report an error or further pages, but ``total``."""
+    """True if no member of a JSON text can report an error or further pages, besides ``total``."""
     names = body.lower()
     for odd in _ODD:  # noqa: SIM110 - `all` takes a call for each
         if odd in names:
             return False
     return True
+
+
+_find_odd: Final = re.compile(b"|".join(map(re.escape, _ODD))).search  # faster in a short text, slower in a long one
+
+
+def is_ordinary_around(body: bytes, part: bytes) -> bool:
+    """`is_ordinary` for the text around `part`, an array or object in it."""
+    start = body.find(part[:64])
+    end = start + len(part)
+    around = body[:start] + body[end:] if body[start:end] == part else body
+    return _find_odd(around.lower()) is None
 
 
 def is_error(body: Mapping[str, Any], *, is_empty: bool = False) -> bool:

@@ -15,6 +15,7 @@ from typing import Final, Generic, TypeVar
 from weakref import ref
 
 from app.http.message import VaultReply
+from app.providers.base import REQUEST_ID_HEADERS, find_request_ids
 from app.vault.enums import CustomerRef
 from app.vault.model import PaymentMethod, ReplyDigest, VaultWallet
 
@@ -80,15 +81,17 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
         self._content_of = content_of
         self._ordinary = ordinary
 
-    def read(self, customer: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:
+    def read(self, customer: CustomerRef, reply: VaultReply, sent_id: str | None = None) -> VaultWallet | None:
         """The wallet in an ordinary reply for one customer, or in any that is byte-identical to the last one; else
-        None.
+        None. `sent_id` is the request id if the reply has none.
         """
+        found_id = reply.first_of(REQUEST_ID_HEADERS, find_request_ids)  # as `request_id_of`, without a call
+        request_id = found_id[:128] if found_id else sent_id
         digest = blake2b(reply.body, digest_size=_DIGEST_BYTES).digest()
         found = self._known.get(customer)
         known = found[2]() if found is not None and found[0] == digest else None
         if known is not None:
-            return self.renew(known, request_id)
+            return known if known.provider_request_id == request_id else self.renew(known, request_id)
         says = self._content_of(reply)
         if says is None:
             return None

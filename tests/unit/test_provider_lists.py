@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import VaultUnavailable
 from app.http.message import VaultRequest
-from app.providers.lists import MOST_PAGES, Page, follow, to_page
+from app.providers.lists import MOST_PAGES, Page, follow, is_ordinary, is_ordinary_around, to_page
 from app.vault.enums import ProviderName
 from app.vault.provider import Call
 
@@ -131,3 +131,24 @@ async def test_pages_have_an_end() -> None:
     assert (is_cut_short, len(asked)) == (True, MOST_PAGES)
     records, is_cut_short, asked = await read(Page([0], True, "p=1"), endless, most=3)
     assert (records, is_cut_short, len(asked)) == ([0, 1, 2], True, 2)
+
+
+ODD = ("error", "Errors", "errorCode", "error_code", "fault", "Exception", "ExceptionMessage", "ModelState", "nextLink",
+       "@odata.nextLink", "odata.nextLink", "next_link", "__next", "next", "has_more", "hasMore", "HasMore", "__count",
+       "@odata.count", "odata.count", "total_count", "totalCount", "\\u0065rror")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_member_that_may_report_an_error_or_more_pages_is_not_ordinary(name: str) -> None:
+    part, odd = b'[{"id":1}]', b'"%b":1' % name.encode()
+    for body in (b'{%b,"rows":%b}' % (odd, part), b'{"rows":%b,%b}' % (part, odd)):
+        assert not is_ordinary(body)
+        assert not is_ordinary_around(body, part)
+
+
+def test_only_the_part_that_was_named_is_left_out() -> None:
+    part = b'[{"error":1}]'
+    assert is_ordinary_around(b'{"total":1,"rows":%b}' % part, part)
+    assert not is_ordinary_around(b'{"total":1,"rows":%b,"more":%b}' % (part, part), part)
+    assert not is_ordinary_around(b'{"error":1}', part)
+    assert is_ordinary(b'{"total":1,"rows":[],"message":"an error"}')

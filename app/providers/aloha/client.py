@@ -64,7 +64,7 @@ class AlohaVault(VaultAdapter):
         return VaultRequest(method="GET", path=path, route=_PAYMENTS, headers=_JSON)
 
     def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
-        return self._replies.read(ref, reply, request_id_of(reply)) if reply.status == 200 else None
+        return self._replies.read(ref, reply) if reply.status == 200 else None
 
     async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         body = await self._read_list(ref, reply, call)

@@ -132,7 +132,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return VaultRequest(method="GET", path=path, route=_METHODS_ROUTE, headers=self._headers)
 
     def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
-        return self._replies.read(ref, reply, request_id_of(reply)) if reply.status == 200 else None
+        return self._replies.read(ref, reply) if reply.status == 200 else None
 
     async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         if reply.status != 200:

@@ -99,6 +99,7 @@ CAPABILITIES: Final = Capabilities(
 )
 _CUSTOMER_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,$@&_.-]{0,63}")
 _METHOD_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_is_plain: Final = _METHOD_REF.fullmatch  # every method ref is a customer ref that needs no percent-encoding
 _BARE_UUID: Final = re.compile(r"[0-9a-f]{32}")
 _REQUESTS: Final = UUID("0f3e1f39-7a53-4d8e-9f0e-5a2c1d9b6e47")
 _PROBE: Final = CustomerRef("CREDENTIALS-CHECK")
@@ -132,13 +133,12 @@ class JpMorganVault(VaultAdapter):
     # ---- reading ------------------------------------------------------------------------------------------
 
     def wallet_request(self, ref: CustomerRef, call: Call) -> VaultRequest:
-        return self._request("GET", _PROFILE_ROUTE, call, f"{_PROFILES}/{self._segment(ref)}")
+        name = ref if _is_plain(ref) else self._segment(ref)
+        return self._request("GET", _PROFILE_ROUTE, call, f"{_PROFILES}/{name}")
 
     def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
         """The request id is the vault's, else the one sent to it."""
-        if reply.status != 200:
-            return None
-        return self._replies.read(ref, reply, request_id_of(reply) or _uuid(call.request_id))
+        return self._replies.read(ref, reply, _uuid(call.request_id)) if reply.status == 200 else None
 
     async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         if reply.status != 200:
@@ -160,9 +160,10 @@ class JpMorganVault(VaultAdapter):
             return profile
 
     def three_d_secure_request(self, ref: CustomerRef, method: MethodRef, call: Call) -> VaultRequest:
-        if _METHOD_REF.fullmatch(method) is None:
+        if _is_plain(method) is None:
             raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
-        path = f"{_PROFILES}/{self._segment(ref)}/payment-methods/{method}/status"
+        name = ref if _is_plain(ref) else self._segment(ref)
+        path = f"{_PROFILES}/{name}/payment-methods/{method}/status"
         return self._request("GET", _STATUS_ROUTE, call, path)
 
     def ordinary_three_d_secure(
@@ -412,10 +413,8 @@ class JpMorganVault(VaultAdapter):
 
     def _segment(self, ref: CustomerRef) -> str:
         """The ref in a path; raises VaultRejected for one that J.P. Morgan cannot have issued."""
-        if _METHOD_REF.fullmatch(ref) is None:  # every method ref is a customer ref that needs no percent-encoding
-            self._demand(ref)
-            return segment(ref)
-        return ref
+        self._demand(ref)
+        return segment(ref)
 
 
 def enabled_capabilities(*, raw_cards: bool, network_tokens: bool, webhooks: bool) -> Capabilities:

@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from app.http.message import VaultReply
 from app.providers.jpmorgan.mapping import ACCOUNT_TYPE, BRAND, NAME
 from app.providers.jpmorgan.profile import methods_created_at
-from app.providers.lists import is_ordinary
+from app.providers.lists import is_ordinary, is_ordinary_around
 from app.providers.reply_cache import digest_of
 from app.providers.values import bin_of, last4_of, read_expiry, text
 from app.vault.enums import BankRail, CustomerRef, MethodRef
@@ -129,8 +129,7 @@ def content_of(reply: VaultReply) -> tuple[bytes, str | None] | None:
         profile = _CONTENT.decode(reply.body)
     except ValueError:
         return None
-    before, _, after = reply.body.partition(bytes(profile.paymentMethodType))
-    if not is_ordinary(before + after):
+    if not is_ordinary_around(reply.body, bytes(profile.paymentMethodType)):
         return None
     request_id, profile.requestId = text(profile.requestId), UNSET
     return _encode(profile), request_id
@@ -138,12 +137,12 @@ def content_of(reply: VaultReply) -> tuple[bytes, str | None] | None:
 
 def status_content(body: bytes) -> bytes:
     """The digest of all that determines a 3-D Secure status in an ordinary reply; empty for any other reply."""
-    if not is_ordinary(body):
-        return b""
     try:
-        return digest_of(_encode(_STATUS.decode(body)))
+        status = _STATUS.decode(body)
     except ValueError:
         return b""
+    details = bytes(status.cardAuthenticationDetails)  # in which no name has a meaning that these functions do not know
+    return digest_of(_encode(status)) if is_ordinary_around(body, details) else b""
 
 
 def ordinary_wallet(ref: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:

@@ -130,7 +130,7 @@ class LoanProVault(VaultAdapter):
         return _batch_request((ref,))
 
     def ordinary_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet | None:
-        return self._replies.read(ref, reply, request_id_of(reply)) if reply.status == 200 else None
+        return self._replies.read(ref, reply) if reply.status == 200 else None
 
     async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         if reply.status != 200:

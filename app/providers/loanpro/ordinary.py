@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from app.http.message import VaultReply
-from app.providers.lists import is_ordinary
+from app.providers.lists import is_ordinary, is_ordinary_around
 from app.providers.loanpro.mapping import ACCOUNT_TYPES, BRANDS, NAME, to_address
 from app.providers.values import instant_of, last4_of, read_expiry
 from app.vault.enums import BankRail, CustomerRef
@@ -120,9 +120,8 @@ def content_of(reply: VaultReply) -> tuple[bytes, None] | None:
     except ValueError:
         return None
     profiles = bytes(customer.PaymentAccounts.results)
-    before, _, after = reply.body.partition(profiles)
     is_whole = page.summary is UNSET or page.summary.total is UNSET or page.summary.total <= 1
-    return (b"%d %b" % (customer.id, profiles), None) if is_whole and is_ordinary(before + after) else None
+    return (b"%d %b" % (customer.id, profiles), None) if is_whole and is_ordinary_around(reply.body, profiles) else None
 
 
 def ordinary_wallet(ref: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:

@@ -17,10 +17,30 @@ Execute = Callable[[Run, Any, Path | None], Any]
 Call = Callable[[Run, Any, Path], Any]
 
 
-def field(place: internals.FieldSite, call: Call, complete: Completer) -> Execute:
-    """Returns the completed value or a coroutine of it; raises only if the field is non-null."""
+def executor(
+    schema: strawberry.Schema,
+    place: internals.FieldSite,
+    resolution: internals.Attribute | internals.FieldResolver | None,
+    complete: Completer,
+) -> Execute:
+    """Returns the completed value or a coroutine of it; raises only if the field is non-null. Without a resolution,
+    Strawberry's full resolver chain gets the value.
+    """
+    if isinstance(resolution, internals.Attribute):
+        name = resolution.name
+        return _by_call(place, lambda run, source, path: getattr(source, name), complete)
+    if resolution is None:
+        return _by_call(place, _chain(place), complete)
+    keywords = arguments.prepare(schema, place.field, place.nodes[0], resolution.arguments)
+    if keywords is None:
+        return _by_call(place, _conversion(schema, place, resolution), complete)
+    return _by_function(place, resolution, keywords, complete)
+
+
+def _by_call(place: internals.FieldSite, call: Call, complete: Completer) -> Execute:
     is_nullable = not isinstance(place.field.type, GraphQLNonNull)
     key, typename = place.key, place.parent.name
+    later = _later(place, complete, is_nullable)
 
     def execute(run: Run, source: Any, above: Path | None) -> Any:
         path = (above, key, typename)
@@ -34,6 +54,46 @@ def field(place: internals.FieldSite, call: Call, complete: Completer) -> Execut
             run.fail(error, place, path, is_nullable)
             return None
 
+    return execute
+
+
+def _by_function(
+    place: internals.FieldSite,
+    resolver: internals.FieldResolver,
+    prepared: arguments.Prepared | arguments.Keywords,
+    complete: Completer,
+) -> Execute:
+    """As `_by_call`, for most resolvers: it calls the function itself, without a call in between."""
+    is_nullable = not isinstance(place.field.type, GraphQLNonNull)
+    key, typename = place.key, place.parent.name
+    later = _later(place, complete, is_nullable)
+    constants, keywords = (prepared, None) if isinstance(prepared, dict) else ({}, prepared)
+    function, takes_self, info_name = resolver.function, resolver.takes_self, resolver.info_name
+    source_names = resolver.source_names
+
+    def execute(run: Run, source: Any, above: Path | None) -> Any:
+        path = (above, key, typename)
+        try:
+            made = keywords(run.variables) if keywords is not None else {**constants}
+            if made is None:  # a value that does not fit: raises graphql-core's error
+                made = _values(run, place)
+            if info_name is not None:
+                made[info_name] = internals.LazyInfo(run, place, path)
+            for name in source_names:
+                made[name] = source
+            value = function(source, **made) if takes_self else function(**made)
+            if value.__class__ not in NEVER_AWAITABLE and is_pending(value):
+                return later(run, value, path)
+            done = complete(run, value, path)
+            return run.finished(done, place, path, is_nullable) if done.__class__ is CoroutineType else done
+        except Exception as error:  # noqa: BLE001 - any failure of a resolver is its field's error
+            run.fail(error, place, path, is_nullable)
+            return None
+
+    return execute
+
+
+def _later(place: internals.FieldSite, complete: Completer, is_nullable: bool) -> Callable[[Run, Any, Path], Any]:
     async def later(run: Run, value: Awaitable[Any], path: Path) -> Any:
         try:
             found = await value
@@ -45,28 +105,11 @@ def field(place: internals.FieldSite, call: Call, complete: Completer) -> Execut
             run.fail(error, place, path, is_nullable)
             return None
 
-    return execute
+    return later
 
 
 def typename(name: str) -> Execute:
     return lambda run, source, above: name
-
-
-def call_of(
-    schema: strawberry.Schema,
-    place: internals.FieldSite,
-    resolution: internals.Attribute | internals.FieldResolver | None,
-) -> Call:
-    """The call that gets the field's value; without a resolution, Strawberry's full resolver chain."""
-    if isinstance(resolution, internals.Attribute):
-        name = resolution.name
-        return lambda run, source, path: getattr(source, name)
-    if resolution is None:
-        return _by_chain(place)
-    keywords = arguments.prepare(schema, place.field, place.nodes[0], resolution.arguments)
-    if keywords is not None:
-        return _by_function(place, resolution, keywords)
-    return _by_conversion(schema, place, resolution)
 
 
 def is_constant(schema: strawberry.Schema, place: internals.FieldSite, resolver: internals.FieldResolver) -> bool:
@@ -82,7 +125,7 @@ def _values(run: Run, place: internals.FieldSite) -> dict[str, Any]:
     return internals.get_argument_values(place.field, node, run.variables, None, run.hide)
 
 
-def _by_chain(place: internals.FieldSite) -> Call:
+def _chain(place: internals.FieldSite) -> Call:
     chain = internals.chain_of(place.field)
 
     def call(run: Run, source: Any, path: Path) -> Any:
@@ -91,29 +134,7 @@ def _by_chain(place: internals.FieldSite) -> Call:
     return call
 
 
-def _by_function(
-    place: internals.FieldSite,
-    resolver: internals.FieldResolver,
-    prepared: arguments.Prepared | arguments.Keywords,
-) -> Call:
-    constants, keywords = (prepared, None) if isinstance(prepared, dict) else ({}, prepared)
-    function, takes_self, info_name = resolver.function, resolver.takes_self, resolver.info_name
-    source_names = resolver.source_names
-
-    def call(run: Run, source: Any, path: Path) -> Any:
-        made = keywords(run.variables) if keywords is not None else {**constants}
-        if made is None:  # a value that does not fit: raises graphql-core's error
-            made = _values(run, place)
-        if info_name is not None:
-            made[info_name] = internals.LazyInfo(run, place, path)
-        for name in source_names:
-            made[name] = source
-        return function(source, **made) if takes_self else function(**made)
-
-    return call
-
-
-def _by_conversion(schema: strawberry.Schema, place: internals.FieldSite, resolver: internals.FieldResolver) -> Call:
+def _conversion(schema: strawberry.Schema, place: internals.FieldSite, resolver: internals.FieldResolver) -> Call:
     function, takes_self = resolver.function, resolver.takes_self
 
     def converted(run: Run, source: Any, path: Path, values: dict[str, Any]) -> Any:

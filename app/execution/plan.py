@@ -40,6 +40,9 @@ class Plan:
         self._is_fast = is_fast
         self._is_serial = operation.operation is OperationType.MUTATION
         self._accept = acceptor(self._schema, operation)
+        self.on_growth: Callable[[], None] = _ignore
+        """Called when `weight` may have grown: after the 1st, 2nd, 4th ... run, as a plan grows ever more rarely."""
+        self._runs = 0
         self._variants: OrderedDict[Key, Variant] = OrderedDict()
         self._rights = _rights_of(self.measurement.guards)
         self._passed: dict[Hashable, tuple[bool, ...]] = {}  # by the caller's rights
@@ -69,11 +72,14 @@ class Plan:
             if self._is_serial:
                 data = await execute_serially(run, variant.root)
             else:
-                done = execute_fields(run, None, None, variant.root.executors(), {})
+                done = execute_fields(run, None, None, variant.root.executors, {})
                 data = await done if done.__class__ is CoroutineType else done
         except GraphQLError as error:
             run.add(error, None)
             data = None
+        self._runs = runs = self._runs + 1
+        if runs & (runs - 1) == 0:
+            self.on_growth()
         return ExecutionResult(data, run.errors or None)
 
     @property
@@ -91,7 +97,10 @@ class Plan:
             conditions = tuple([values.get(name) for name in measurement.conditions])
             if any(one is not True and one is not False for one in conditions):
                 raise Unsupported("condition", "a condition without a value")
-        key = conditions, self._passed_guards(context)
+        rights = self._rights(context) if self._rights is not None else None
+        known = self._passed
+        passed = known[rights] if rights is not None and rights in known else self._passed_guards(context, rights)
+        key = conditions, passed
         if key in self._variants:
             return self._variants[key]
         found = self._variants[key] = Variant(
@@ -99,24 +108,25 @@ class Plan:
             self._operation,
             self._fragments,
             dict(zip(measurement.conditions, conditions, strict=True)),
-            frozenset(id(guard) for guard, passes in zip(measurement.guards, key[1], strict=True) if passes),
+            frozenset(id(guard) for guard, passes in zip(measurement.guards, passed, strict=True) if passes),
             is_fast=self._is_fast,
         )
         if len(self._variants) > MOST_VARIANTS:
             self._variants.popitem(last=False)
         return found
 
-    def _passed_guards(self, context: Any) -> tuple[bool, ...]:
-        """Whether each guard allows the request."""
-        rights = self._rights(context) if self._rights is not None else None
-        if rights is not None and rights in self._passed:
-            return self._passed[rights]
+    def _passed_guards(self, context: Any, rights: Hashable | None) -> tuple[bool, ...]:
+        """Whether each guard allows the request; remembered by the caller's rights, if these are known."""
         passed = tuple([guard.allows(context) for guard in self.measurement.guards])
         if rights is not None:
             if len(self._passed) >= _MOST_RIGHTS:
                 self._passed.clear()
             self._passed[rights] = passed
         return passed
+
+
+def _ignore() -> None:
+    return None
 
 
 def _rights_of(guards: Sequence[internals.Guard]) -> Callable[[Any], Hashable] | None:

@@ -1,7 +1,8 @@
 """LRU cache of compiled plans, with metrics of the operations that run without one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import strawberry
@@ -26,12 +27,11 @@ class ExecutionObserver(Protocol):
 
 @dataclass(slots=True)
 class _CacheEntry:
-    """A plan, or the reason why there is none; `weight` is its last counted size, `runs` how often it ran."""
+    """A plan, or the reason why there is none; `weight` is its last counted size."""
 
     plan: Plan | None
     reason: str
     weight: int = 0
-    runs: int = 0
 
 
 class Plans:
@@ -60,7 +60,7 @@ class Plans:
             if document.has_defer:
                 self.prepare(document.without_defer)
 
-    async def execute(
+    def start(
         self,
         document: Document,
         operation_name: str | None,
@@ -68,8 +68,8 @@ class Plans:
         context: Any,
         *,
         hide_suggestions: bool,
-    ) -> Result | None:
-        """The operation's result; None, before any resolver is called, if graphql-core must run it."""
+    ) -> Coroutine[Any, Any, Result] | None:
+        """A coroutine of the operation's result; None, before any resolver is called, if graphql-core must run it."""
         operation = document.sole if operation_name is None else document.operation(operation_name)
         if operation is None:
             return None
@@ -90,11 +90,7 @@ class Plans:
             self._observe(f"fallback:{unsupported.reason}")
             return None
         self._observe("compiled")
-        result = await started
-        entry.runs = runs = entry.runs + 1
-        if runs & (runs - 1) == 0:  # after the 1st, 2nd, 4th ... run: the plan grows ever more rarely
-            self._reweigh(key, entry)
-        return result
+        return started
 
     def _find(self, document: Document, name: str | None) -> _CacheEntry:
         key = document.text, name
@@ -106,6 +102,7 @@ class Plans:
                 found = _CacheEntry(None, unsupported.reason)
             else:
                 found = _CacheEntry(plan, "")
+                plan.on_growth = partial(self._reweigh, key, found)
             self._entries.put(key, found, weight=0)
             self._reweigh(key, found)
         return found

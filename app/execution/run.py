@@ -35,10 +35,9 @@ async def run_operation(
         document = document.without_defer
     assert document.node is not None
     if document.plans is not None:
-        planned = await document.plans.execute(
-            document, operation_name, variables, context, hide_suggestions=not suggest
-        )
-        if planned is not None:
+        started = document.plans.start(document, operation_name, variables, context, hide_suggestions=not suggest)
+        if started is not None:
+            planned = await started
             assert isinstance(planned, ExecutionResult)
             return planned if planned.data is not None else _whole(planned)
     made: Any = experimental_execute_incrementally(  # `execute` refuses schemas with `@defer`
@@ -69,10 +68,9 @@ async def run_incrementally(
     """
     assert document.node is not None
     if document.plans is not None:
-        planned = await document.plans.execute(
-            document, operation_name, variables, context, hide_suggestions=not suggest
-        )
-        if planned is not None:
+        started = document.plans.start(document, operation_name, variables, context, hide_suggestions=not suggest)
+        if started is not None:
+            planned = await started
             return _whole(planned) if isinstance(planned, ExecutionResult) else planned
     operation = document.operation(operation_name)
     executor: Any = DeferringExecutor.build(

@@ -131,7 +131,6 @@ class Selection:
             entry for key, details in grouped.items() if (entry := self._entry(key, details)) is not None
         )
         variant.weight += 1 + len(self.entries)
-        self._all: list[tuple[str, fields.Execute]] | None = None
         self._code: codegen.Code | None = None
         self._at_once: codegen.Code | None = None
         self._holes: list[tuple[str, fields.Execute]] = []
@@ -152,14 +151,14 @@ class Selection:
             self._compile()
         if self._code is None:
             run.budget.take(*self.own_weight)
-            return execute_fields(run, source, path, self.executors(), {})
+            return execute_fields(run, source, path, self.executors, {})
         run.budget.take(*self.full_weight)
         try:
             results = self._code.function(source, run.budget)
         except TooLarge:
             raise
         except Exception:  # noqa: BLE001 - the executors repeat the completion and report the error
-            return execute_fields(run, source, path, self.executors(), {})
+            return execute_fields(run, source, path, self.executors, {})
         return execute_fields(run, source, path, self._holes, results) if self._holes else results
 
     @cached_property
@@ -178,11 +177,10 @@ class Selection:
                 fields, size = fields + more[0], size + more[1]
         return fields, size
 
+    @cached_property
     def executors(self) -> list[tuple[str, fields.Execute]]:
         """Executors of all fields."""
-        if self._all is None:
-            self._all = [(entry.key, self._executor(entry)) for entry in self.entries]
-        return self._all
+        return [(entry.key, self._executor(entry)) for entry in self.entries]
 
     def dynamic_fields(self) -> list[tuple[str, fields.Execute]]:
         """Executors of the fields that the generated function leaves out."""
@@ -218,11 +216,10 @@ class Selection:
         place = entry.place
         if place is None:
             return fields.typename(self.type.name)
-        call = fields.call_of(self.variant.strawberry, place, entry.resolution)
         complete = self.variant.completer(place, entry.details, place.field.type)
         if self.variant.is_fast:
             complete = codegen.generated_first(self.variant, place, entry.details, place.field.type, complete)
-        return fields.field(place, call, complete)
+        return fields.executor(self.variant.strawberry, place, entry.resolution, complete)
 
 
 class EncodedSelection(Selection):
@@ -347,7 +344,7 @@ async def execute_serially(run: Run, selection: Selection) -> dict[str, Any]:
     """
     results: dict[str, Any] = {}
     budget = run.budget
-    for key, execute in selection.executors():
+    for key, execute in selection.executors:
         try:
             if budget.error is not None:
                 raise budget.error

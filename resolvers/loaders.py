@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from resolvers.context import Info, Services
 
 _UNREAD: Final = frozenset({SourceState.SKIPPED, SourceState.DISABLED, SourceState.NOT_LINKED})
+_MOST_CARDS: Final = 4  # selections for which a wallet keeps the cards that they show
 CustomerKey = tuple[ProviderName, CustomerRef]
 CustomerState = Sequence[tuple[Key, StatusReading]]
 """What a request shows of a customer besides the wallet: statuses of cards."""
@@ -191,7 +192,7 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
             vaults = vaults.union((also,), () if IS_DEFERRED.get() else self._requested.get(customer_id, ()))
         self._request_vaults(customer_id, vaults)
         built = self._at_hand(entry, vaults)
-        if built is None or (needs.statuses and self._missing_statuses(needs.cards(built.wallet, info, start))):
+        if built is None or (needs.statuses and self._missing_statuses(_cards(built, needs, info, start))):
             loader = self._deferred_loader(vaults) if IS_DEFERRED.get() else self.wallets
             return self._load(entry, vaults, needs, info, start, loader)
         if built.wallet.methods[self._services.list_limit :]:
@@ -319,7 +320,7 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
             if needs.statuses:
                 # The last wallet implies which statuses are needed: they are read in parallel with the vaults' lists.
                 last = services.wallets.last(customer_id, vaults)
-                cards = [] if last is None else needs.cards(last, info, start)
+                cards = [] if last is None else _cards(last, needs, info, start)
             built = await wait_shared(loader.load(self._request(entry, vaults, wallets, cards)))
             default = built.wallet.default
             if default.choice_change is not None and await services.note_choice(default):
@@ -327,8 +328,8 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
                 built = services.wallets.get_or_build(entry, vaults, _readings(built.wallet), services.utc_now())
             self._built.setdefault(customer_id, {})[vaults] = built
         if needs.statuses:
-            if last is None or last.methods is not built.wallet.methods:
-                cards = needs.cards(built.wallet, info, start)
+            if last is None or last.wallet.methods is not built.wallet.methods:
+                cards = _cards(built, needs, info, start)
             missing = self._missing_statuses(cards)
             if missing:
                 await self._load_statuses(missing)
@@ -402,6 +403,18 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
         self._statuses[key] = status
         if status.failed:
             self._failed_statuses.add((card.provider, card.customer_ref))
+
+
+def _cards(built: BuiltWallet, needs: Needs, info: "Info", start: Start) -> list[Card]:
+    """`needs.cards`, kept with the wallet if they depend on nothing else."""
+    if needs.has_arguments or start is not nothing:
+        return needs.cards(built.wallet, info, start)
+    key, known = needs.statuses, built.cards
+    if key not in known:
+        if len(known) >= _MOST_CARDS:
+            known.clear()
+        known[key] = needs.cards(built.wallet, info, start)
+    return known[key]
 
 
 def _mark_retrieved(loading: "asyncio.Future[Any]") -> None:

@@ -44,10 +44,10 @@ async def _other_node(info: Info, any_id: str, kind: IdKind | None) -> Node | No
 def customer(info: Info, customer_id: str) -> Customer | Awaitable[Customer | None] | None:
     """No awaitable if nothing has to be read."""
     require(info, READ_CUSTOMERS)
-    if kind_of(customer_id) is not IdKind.CUSTOMER:
-        return None
     entry = info.context.cached_entry(customer_id)
-    return read_customer(info, entry) if entry is not None else _uncached_customer(info, customer_id)
+    if entry is not None:
+        return read_customer(info, entry)
+    return _uncached_customer(info, customer_id) if kind_of(customer_id) is IdKind.CUSTOMER else None
 
 
 async def _uncached_customer(info: Info, customer_id: str) -> Customer | None:

@@ -64,8 +64,9 @@ def needs(part: Reads | Part) -> dict[Any, Any]:
 class Needs:
     """What one selection needs. `fixed` are the vaults that it needs whatever the values of its arguments.
 
-    `has_fields` is False if it selects nothing that a vault knows. `deferred`: for each group of deferred fields on a
-    customer, what it needs together with this selection.
+    `has_fields` is False if it selects nothing that a vault knows, `has_arguments` True if the cards depend on the
+    request's arguments. `deferred`: for each group of deferred fields on a customer, what it needs together with this
+    selection.
     """
 
     fixed: frozenset[ProviderName]
@@ -74,6 +75,7 @@ class Needs:
     has_fields: bool
     cuts: tuple[tuple[Callable[[Wallet, "Info", Given], Collection[ProviderName]], Arguments], ...] = ()
     deferred: tuple["Needs", ...] = ()
+    has_arguments: bool = False
 
     def vaults(self, info: "Info") -> frozenset[ProviderName]:
         found = self.fixed
@@ -139,6 +141,7 @@ class _Collected:
         self._statuses: list[Shown] = []
         self._cuts: list[tuple[Callable[[Wallet, Info, Given], Collection[ProviderName]], Arguments]] = []
         self._has_sources = False
+        self._has_arguments = False
         self._seen: set[object] = set()
 
     def needs(self) -> Needs:
@@ -146,7 +149,14 @@ class _Collected:
         if self._has_sources and not needs_vaults:
             self._fixed = ALL
         has_fields = needs_vaults or self._has_sources
-        return Needs(self._fixed, tuple(self._narrowed), tuple(self._statuses), has_fields, tuple(self._cuts))
+        return Needs(
+            self._fixed,
+            tuple(self._narrowed),
+            tuple(self._statuses),
+            has_fields,
+            tuple(self._cuts),
+            has_arguments=self._has_arguments,
+        )
 
     def customer(self, selected: SelectedField) -> None:
         if "Customer" in selected.types and self._is_new(selected, "Customer"):
@@ -162,6 +172,7 @@ class _Collected:
 
     def _reads(self, selected: SelectedField, reads: Reads) -> None:
         arguments = selected.arguments()
+        self._has_arguments = self._has_arguments or arguments.are_given
         if reads.vaults is None or not arguments.are_given:
             self._fixed |= reads.only
         else:

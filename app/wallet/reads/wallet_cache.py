@@ -13,7 +13,7 @@ from msgspec.structs import replace as with_changes
 from app.caching.lru import LruCache
 from app.store.records import DirectoryEntry
 from app.vault.enums import CustomerRef, ProviderName
-from app.vault.model import VaultWallet
+from app.vault.model import Card, VaultWallet
 from app.vault.rules.expiry import ExpiryClock
 from app.wallet.reads.build_wallet import Wallet, WalletRules, build_wallet, read_age, sources_of
 from app.wallet.reads.cache import Key, Snapshot, SnapshotCache
@@ -30,7 +30,8 @@ class BuiltWallet(Struct):  # created in C, once per read
 
     `inputs` decide the methods and the default, `clock` their expiry states; it changes only at an hour's start (hours
     since 1970). `snapshots` are those that the wallet shows, None if it shows anything else. `is_without_calls`: its
-    sources do not show the calls that it was read with.
+    sources do not show the calls that it was read with. `cards` are those that selections show, as its reader keeps
+    them.
     """
 
     wallet: Wallet
@@ -41,6 +42,7 @@ class BuiltWallet(Struct):  # created in C, once per read
     methods: Any = None
     customer: Any = None
     is_without_calls: bool = False
+    cards: dict[Any, list[Card]] = {}
 
 
 class WalletCache:
@@ -66,10 +68,9 @@ class WalletCache:
             return None
         return built if built.is_without_calls else self._without_calls(key, built)
 
-    def last(self, customer_id: str, vaults: frozenset[ProviderName]) -> Wallet | None:
+    def last(self, customer_id: str, vaults: frozenset[ProviderName]) -> BuiltWallet | None:
         """The wallet built last, however old."""
-        built = self._built.peek((customer_id, vaults))
-        return None if built is None else built.wallet
+        return self._built.peek((customer_id, vaults))
 
     def get_or_build(
         self,
@@ -92,7 +93,7 @@ class WalletCache:
             self._keep(key, built, readings)
             return built
         wallet = _with_sources(known.wallet, sources_of(entry, readings, self._rules))
-        built = BuiltWallet(wallet, inputs, clock, hour, shown, known.methods)
+        built = BuiltWallet(wallet, inputs, clock, hour, shown, known.methods, cards=known.cards)
         self._built.put(key, built, weight=max(1, len(wallet.methods)))
         return built
 

@@ -251,7 +251,7 @@ class SnapshotCache:
     ) -> dict[Key, InFlightRead]:
         """Start the missing reads, and wait until all are done or their deadlines have passed. Cancels reads that
         nothing waits for any more. `waited` has joined reads with the deadlines of their sources, in seconds."""
-        loop, context = asyncio.get_running_loop(), copy_context()
+        loop, context, asked_at = asyncio.get_running_loop(), copy_context(), self._utc_now()
         began, countdown = loop.time(), Countdown(loop.create_future())
         for read in waited:
             read.waiting.append(countdown)
@@ -264,7 +264,7 @@ class SnapshotCache:
                 calls[deadline_s] = Call(until, call.request_id, call.trace, call.client, call.tags, call.meter)
             for start in range(0, len(keys), source.batch_limit):
                 some = keys[start : start + source.batch_limit]
-                read = InFlightRead(some, self._utc_now(), now, [countdown])
+                read = InFlightRead(some, asked_at, now, [countdown])
                 for key in some:
                     started[key] = self._in_flight[key] = read
                 waited[read] = deadline_s
@@ -282,7 +282,8 @@ class SnapshotCache:
                         await countdown.future
                     finally:
                         timer.cancel()
-                self._leave([read for read, own_s in waited.items() if own_s == deadline_s], countdown)
+                if countdown.left:
+                    self._leave([read for read, own_s in waited.items() if own_s == deadline_s], countdown)
                 if not countdown.left:
                     break
                 countdown.future = loop.create_future()

@@ -13,6 +13,7 @@ import orjson
 from app.execution.budget import ExecutionBudget
 
 if TYPE_CHECKING:
+    from app.execution.encoded_objects import FixedObject
     from app.execution.lists import Remaining
 
 Item = TypeVar("Item")
@@ -49,6 +50,8 @@ class FixedList(list[Item]):
 
     encoded: Mapping[Hashable, EncodedItems] = {}
     """By selection."""
+    owner: "FixedObject | None" = None
+    """Keeps the list with FIXED fields of its items, which this list leaves out."""
 
     def find(self, selection: Hashable, budget: ExecutionBudget) -> EncodedItems | None:
         """What is known of the selection, counted in the budget. None if it would exceed the budget: then completing

@@ -37,13 +37,10 @@ class FixedObject:
     """Its attributes must not change once `is_fixed`. What is encoded of it lives as long as the object."""
 
     is_fixed = False
+    parts = 1
+    """By how many the limit of bytes for one part is multiplied."""
     encoded: Mapping[Hashable, EncodedObject] = {}
     """By selection."""
-
-    @property
-    def parts(self) -> int:
-        """By how many the limit of bytes for one part is multiplied."""
-        raise NotImplementedError
 
     def state(self, context: Any) -> Any:
         """What FIXED fields of this object, and of the objects below it, read in this request. None: unknown."""
@@ -67,7 +64,7 @@ class FixedObject:
         budget.bytes -= found.bytes
         return found.data
 
-    def keep(self, selection: Hashable, result: Mapping[str, Any], context: Any, fields: int, size: int) -> None:
+    def keep(self, selection: Hashable, result: Any, context: Any, fields: int, size: int) -> None:
         """Encode the selection's result, when it is used for the second time, or in another state than before."""
         known = self.encoded.get(selection)
         if known is None:

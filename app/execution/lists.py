@@ -6,6 +6,7 @@ repeats attribute reads only.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_objec
 
 from app.execution import strawberry_internals as internals
 from app.execution.budget import SLICE, STEPS_INTERPRETED, ExecutionBudget, TooLarge
-from app.execution.encoded_lists import FixedList
+from app.execution.encoded_lists import EncodedItems, FixedList
 from app.execution.interpreter import Completer, closed, filled
 from app.execution.state import Path, Run
 
@@ -73,9 +74,15 @@ def listed(
         budget = run.budget
         is_fixed = value.__class__ is FixedList
         if is_fixed:
+            owner = value.owner
+            if owner is not None and shapes.are_fixed:
+                whole = owner.find(selection, run.context, budget)
+                if whole is not None:
+                    return whole
+            before = budget.fields, budget.bytes
             known = value.find(selection, budget)
             if known is not None:
-                return fill(run, value, path, known.results(), known.remaining) if known.remaining else known.data
+                return fill_and_keep(run, value, path, known, before) if known.remaining else known.data
         elif value.__class__ is not list:
             return interpreter(run, value, path)
         fields, size = shapes.weight
@@ -98,6 +105,15 @@ def listed(
             if known is not None:
                 return fill(run, value, path, known.results(), remaining) if remaining else known.data
         return fill(run, value, path, results, remaining) if remaining else results
+
+    def fill_and_keep(run: Run, value: Any, path: Path, known: EncodedItems, before: tuple[int, int]) -> Any:
+        """Fill in the fields left out; their results are kept too if they are FIXED."""
+        errors, budget = len(run.errors), run.budget
+        done = fill(run, value, path, known.results(), known.remaining)
+        is_whole = done.__class__ is list and len(run.errors) == errors
+        if is_whole and value.owner is not None and shapes.are_fixed:
+            value.owner.keep(selection, done, run.context, before[0] - budget.fields, before[1] - budget.bytes)
+        return done
 
     async def slices(run: Run, value: list[Any], path: Path) -> Any:
         """The same for a list that is too long for one slice."""
@@ -222,6 +238,11 @@ class _Shapes(dict[type, _Shape]):
         self._item = item
         fields, size = variant.weight_of(item, details)
         self.weight = max(1, fields), size
+
+    @cached_property
+    def are_fixed(self) -> bool:
+        """Whether all fields of the items are attributes or FIXED, and all fields below them."""
+        return self._variant.is_fixed(self._item, self._details)
 
     def __missing__(self, kind: type) -> _Shape:
         found = self[kind] = self._made(kind)

@@ -100,6 +100,11 @@ class Variant:
         found = [self.select(one, details).full_weight for one in self.schema.get_possible_types(inner)]
         return max(found, default=(0, 0))
 
+    def is_fixed(self, type_: Any, details: internals.Details) -> bool:
+        """Whether all fields selected on a value of this type, and all fields below them, depend on it alone."""
+        types = [type_] if is_object_type(type_) else self.schema.get_possible_types(type_)
+        return all(_is_fixed(self.select(one, details)) for one in types)
+
     def resolution(self, place: internals.FieldSite) -> internals.Attribute | internals.FieldResolver | None:
         """None if a guard rejects: then Strawberry's resolver chain runs and reports the error."""
         found = internals.resolution_of(self.strawberry, place.field)
@@ -265,10 +270,7 @@ def _is_fixed_field(variant: Variant, entry: SelectionEntry) -> bool:
     elif resolution is None:
         return False
     named: Any = get_named_type(place.field.type)
-    if is_leaf_type(named):
-        return True
-    types = [named] if is_object_type(named) else variant.schema.get_possible_types(named)
-    return all(_is_fixed(variant.select(one, entry.details)) for one in types)
+    return is_leaf_type(named) or variant.is_fixed(named, entry.details)
 
 
 class DeferringSelection(Selection):

@@ -8,7 +8,7 @@ import strawberry
 from strawberry import UNSET
 
 from app.execution.encoded_lists import FixedList
-from app.execution.encoded_objects import FIXED, FixedObject
+from app.execution.encoded_objects import FIXED
 from app.execution.selected import SelectedField, analyzed
 from app.vault.enums import AuthStatus, DefaultReason, DefaultState, ProviderName, UsableFor
 from app.vault.rules.filter import MethodFilter, matches
@@ -17,11 +17,10 @@ from app.wallet.reads.build_wallet import DefaultInfo, Wallet, WalletMethod, awa
 from app.wallet.reads.customers import DirectoryEntry
 from app.wallet.reads.reader import HARMLESS, SourceReading
 from app.wallet.reads.wallet_cache import BuiltWallet
-from resolvers.context import Context, Info
+from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost
 from resolvers.errors import BadUserInput, SourcesUnavailable
 from resolvers.inputs.payment_method_filter import PaymentMethodFilter
-from resolvers.loaders import CustomerState
 from resolvers.needs import ALL, Given, Part, Reads, customer_needs, fields_needs, needs
 from resolvers.scopes import scoped
 from resolvers.types.event import CUSTOMER_EVENTS, MOST_EVENTS, EventConnection, event_position
@@ -29,7 +28,14 @@ from resolvers.types.link import ProviderLink
 from resolvers.types.method_connection import PaymentMethodConnection, method_page
 from resolvers.types.node import Node
 from resolvers.types.paging import Cursor, PageSize, page_size
-from resolvers.types.payment_method import GraphCard, PaymentMethod, WalletMethods, auth_status_of, methods_of
+from resolvers.types.payment_method import (
+    GraphCard,
+    PaymentMethod,
+    ShowsStatuses,
+    WalletMethods,
+    auth_status_of,
+    methods_of,
+)
 from resolvers.types.profile import KEEPERS, KEEPERS_NAMES, VaultAddress, VaultContacts, addresses_in, contacts_in
 from resolvers.types.sources import SourceStatus
 
@@ -185,7 +191,7 @@ class AuthSummary:
 
 
 @strawberry.federation.type(keys=["id"], description="A person or business, in all vaults that know them.")
-class Customer(Node, FixedObject):
+class Customer(Node, ShowsStatuses):
     external_id: strawberry.ID = strawberry.field(description="The key under which the customer was created.")
     name: str | None = strawberry.field(description="The name of the person or the business.")
     email: str | None = strawberry.field(description="The e-mail address with which the customer was created.")
@@ -195,16 +201,6 @@ class Customer(Node, FixedObject):
     methods: strawberry.Private[WalletMethods]
     rows: strawberry.Private[FixedList[SourceReading] | None] = None
     """Of `sources`; None if they show the calls of one request."""
-
-    @property
-    def parts(self) -> int:
-        return 1 + len(self.methods)
-
-    def state(self, context: Context) -> CustomerState | None:
-        return context.loaders.state_of(self.entry)
-
-    def is_in(self, state: CustomerState, context: Context) -> bool:
-        return context.loaders.is_in(state)
 
     @property
     def wallet(self) -> Wallet:
@@ -428,7 +424,8 @@ def customer_of(built: BuiltWallet) -> Customer:
     if found is None:
         found = built.customer = _customer(built.wallet.entry, built.wallet, methods_of(built))
         if built.is_without_calls:
-            found.rows, found.is_fixed = FixedList(built.wallet.sources.values()), True
+            found.rows = FixedList(built.wallet.sources.values())
+            found.parts, found.is_fixed = 1 + len(found.methods), True
     return found
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import strawberry
 
 from app.execution.encoded_lists import FixedList
-from app.execution.encoded_objects import FIXED
+from app.execution.encoded_objects import FIXED, FixedObject
 from app.vault.enums import (
     AuthStatus,
     BankAccountType,
@@ -32,8 +32,9 @@ from app.wallet.reads.build_wallet import WalletMethod, group_key
 from app.wallet.reads.customers import DirectoryEntry
 from app.wallet.reads.three_d_secure import StatusReading
 from app.wallet.reads.wallet_cache import BuiltWallet
-from resolvers.context import Info
+from resolvers.context import Context, Info
 from resolvers.directives import ListSize, UpstreamCost
+from resolvers.loaders import CustomerState
 from resolvers.needs import Part, needs
 from resolvers.scalars import CountryCode, Last4
 from resolvers.scopes import scoped
@@ -286,6 +287,24 @@ class GraphOtherMethod(PaymentMethod):
     provider_kind: str = strawberry.field(description="The vault's name for the kind.")
 
 
+class ShowsStatuses(FixedObject):
+    """Its fields and those below it depend on the wallet, and on the 3-D Secure statuses of the customer's cards."""
+
+    entry: DirectoryEntry
+
+    def state(self, context: Context) -> CustomerState | None:
+        return context.loaders.state_of(self.entry)
+
+    def is_in(self, state: CustomerState, context: Context) -> bool:
+        return context.loaders.is_in(state)
+
+
+class _ListOwner(ShowsStatuses):
+    def __init__(self, entry: DirectoryEntry, parts: int) -> None:
+        self.entry = entry
+        self.parts = parts
+
+
 class WalletMethods(dict[str, PaymentMethod]):
     """Every method of a wallet by id; `listed` are those that lists show by default, in their order."""
 
@@ -299,6 +318,7 @@ def methods_of(built: BuiltWallet) -> WalletMethods:
         wallet = built.wallet
         made = built.methods = WalletMethods({one.id: method_to_graph(one, wallet.entry) for one in wallet.methods})
         made.listed = FixedList([made[one.id] for one in wallet.visible])
+        made.listed.owner = _ListOwner(wallet.entry, len(made.listed))
         for one in wallet.methods:
             if one.lookalikes:
                 made[one.id].possible_duplicates = [made[other] for other in one.lookalikes]

@@ -150,10 +150,13 @@ async def test_nothing_is_shown_that_has_changed(change: Callable[[World], None]
     assert [written(await asked.answer(world)) for _ in range(4)] == [wanted] * 4
 
 
-async def test_a_status_that_cannot_be_read_is_shown_in_the_sources() -> None:
+@pytest.mark.parametrize("text", [WITH_STATUS, WHOLE])
+async def test_a_status_that_cannot_be_read_is_shown_in_the_sources(text: str) -> None:
     """And what is encoded is shown again once it can."""
-    world, asked = World(), Asked(WHOLE)
+    world, asked = World(), Asked(text)
     before = await asked.encoded(world)
+    customer = (await asked.answer(world)).data["customer"]
+    assert isinstance(customer if text is WHOLE else customer["paymentMethods"], orjson.Fragment)
     vault, key = world.vaults[P.JPMORGAN], (P.JPMORGAN, CustomerRef("PACJGQ"), MethodRef("pm1"))
     vault.results[key[2]] = VaultUnavailable(P.JPMORGAN)
     world.services.reader.snapshots._forget(key)

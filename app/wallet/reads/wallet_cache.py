@@ -19,7 +19,7 @@ from app.wallet.reads.build_wallet import Wallet, WalletRules, build_wallet, rea
 from app.wallet.reads.cache import Key, Snapshot, SnapshotCache
 from app.wallet.reads.reader import SourceReading
 
-MOST_METHODS: Final = 20_000  # some 50 MB, with the graph's objects, and up to 22 MB for each selection kept encoded
+MOST_METHODS: Final = 20_000  # some 50 MB, with the graph's objects, and up to 33 MB for each selection kept encoded
 
 WalletKey = tuple[str, frozenset[ProviderName]]
 """Customer id, and the vaults that the wallet shows."""

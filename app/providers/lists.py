@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -31,29 +31,15 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _SHARE_OF_TIME: Final = 0.85
 
 
-def _shortest(names: Iterable[str]) -> list[str]:
-    """Without those that begin with another of them."""
-    found: list[str] = []
-    for name in sorted(names):
-        if not found or not name.startswith(found[-1]):
-            found.append(name)
-    return found
-
-
-_ODD_NAMES: Final = _shortest({*_ERRORS, *(name.lower() for name in _PAGING)} - {"total"})
-_ODD: Final = (*(f'"{name}'.encode() for name in _ODD_NAMES), b"\\u")
+_ODD: Final = sorted({*_ERRORS, *(name.lower() for name in _PAGING)} - {"total"})
+_INITIALS: Final = "".join(sorted({name[0] for name in _ODD}))
+# Only with the look-ahead is the search quick: most quotes begin another name, or are the second ones.
+_find_odd: Final = re.compile(f'"(?=[{_INITIALS}])(?:{"|".join(map(re.escape, _ODD))})'.encode(), re.IGNORECASE).search
 
 
 def is_ordinary(body: bytes) -> bool:
     """True if no member of a JSON text can report an error or further pages, besides ``total``."""
-    names = body.lower()
-    for odd in _ODD:  # noqa: SIM110 - `all` takes a call for each
-        if odd in names:
-            return False
-    return True
-
-
-_find_odd: Final = re.compile(b"|".join(map(re.escape, _ODD))).search  # faster in a short text, slower in a long one
+    return _find_odd(body) is None and b"\\u" not in body
 
 
 def is_ordinary_around(body: bytes, part: bytes) -> bool:
@@ -61,7 +47,7 @@ def is_ordinary_around(body: bytes, part: bytes) -> bool:
     start = body.find(part[:64])
     end = start + len(part)
     around = body[:start] + body[end:] if body[start:end] == part else body
-    return _find_odd(around.lower()) is None
+    return _find_odd(around) is None and b"\\u" not in around
 
 
 def is_error(body: Mapping[str, Any], *, is_empty: bool = False) -> bool:

@@ -10,8 +10,7 @@ determines no wallet, such as a counter; equal methods, so that objects derived 
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from hashlib import blake2b
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 from weakref import ref
 
 from app.http.message import VaultReply
@@ -26,28 +25,25 @@ ReadContent = Callable[[VaultReply], tuple[bytes, str | None] | None]
 reply that the tolerant functions must read."""
 ReadOrdinary = Callable[[CustomerRef, VaultReply, str | None], VaultWallet | None]
 """The wallet in an ordinary reply, made with this request id. None as `ReadContent`."""
-_DIGEST_BYTES: Final = 16
-
-
-def digest_of(body: bytes) -> bytes:
-    return blake2b(body, digest_size=_DIGEST_BYTES).digest()
 
 
 class DigestCache(Generic[Key, Value]):
     """The last value of each key, with digests of the reply from which it was parsed: of its bytes, and of its
-    content, which is empty if the reply was not ordinary.
+    content, which is None if the reply was not ordinary.
+
+    A digest is Python's hash of bytes: SipHash, 64 bits, with a random key of the process.
     """
 
     def __init__(self) -> None:
-        self._known: dict[Key, tuple[bytes, bytes, ref[Value]]] = {}
+        self._known: dict[Key, tuple[int, int | None, ref[Value]]] = {}
 
-    def find(self, key: Key, body: bytes) -> tuple[Value | None, bytes]:
+    def find(self, key: Key, body: bytes) -> tuple[Value | None, int]:
         """The value, if it was parsed from the same bytes; and their digest."""
-        digest = blake2b(body, digest_size=_DIGEST_BYTES).digest()
+        digest = hash(body)
         found = self._known.get(key)
         return (found[2]() if found is not None and found[0] == digest else None), digest
 
-    def find_equal(self, key: Key, content: bytes, digest: bytes) -> Value | None:
+    def find_equal(self, key: Key, content: int, digest: int) -> Value | None:
         """The value, if it was parsed from a reply with this digest of the content. `digest` is that of the new bytes,
         by which `find` finds the value from now on.
         """
@@ -57,7 +53,7 @@ class DigestCache(Generic[Key, Value]):
             self._known[key] = digest, content, found[2]
         return value
 
-    def keep(self, key: Key, digest: bytes, value: Value, content: bytes = b"") -> Value:
+    def keep(self, key: Key, digest: int, value: Value, content: int | None = None) -> Value:
         self._known[key] = digest, content, ref(value, partial(self._forget, key))
         return value
 
@@ -87,7 +83,7 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
         """
         found_id = reply.first_of(REQUEST_ID_HEADERS, find_request_ids)  # as `request_id_of`, without a call
         request_id = found_id[:128] if found_id else sent_id
-        digest = blake2b(reply.body, digest_size=_DIGEST_BYTES).digest()
+        digest = hash(reply.body)
         found = self._known.get(customer)
         known = found[2]() if found is not None and found[0] == digest else None
         if known is not None:
@@ -95,7 +91,7 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
         says = self._content_of(reply)
         if says is None:
             return None
-        content = blake2b(says[0], digest_size=_DIGEST_BYTES).digest()
+        content = hash(says[0])
         known = self.find_equal(customer, content, digest)
         if known is not None:
             assert known.reply is not None
@@ -112,7 +108,7 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
         content = self._known[known.customer_ref][1]
         return self._remember(known, known.methods, request_id, known.reply, content)
 
-    def put(self, wallet: VaultWallet, digest: bytes, content: bytes = b"") -> VaultWallet:
+    def put(self, wallet: VaultWallet, digest: int, content: int | None = None) -> VaultWallet:
         """The parsed wallet of a new reply, with the previous methods if they are equal."""
         known = self.last(wallet.customer_ref)
         methods = known.methods if known is not None and known.methods == wallet.methods else wallet.methods
@@ -124,7 +120,7 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
         methods: tuple[PaymentMethod, ...],
         request_id: str | None,
         reply: ReplyDigest,
-        content: bytes,
+        content: int | None,
     ) -> VaultWallet:
         made = VaultWallet(
             provider=read.provider,

@@ -186,8 +186,8 @@ async def test_identical_list_is_recorded_once_unless_that_failed(store: Store, 
         counting, ChangeDetector(store), ObservationPace(per_s=1_000, every_s=0, again_after_s=0)
     )
     working = asyncio.create_task(observations.run())
-    one = replace(wallet(card("1")), reply=ReplyDigest(b"1"))
-    two = replace(wallet(card("1"), card("2")), reply=ReplyDigest(b"2"))
+    one = replace(wallet(card("1")), reply=ReplyDigest(1))
+    two = replace(wallet(card("1"), card("2")), reply=ReplyDigest(2))
     try:
         async with asyncio.timeout(60):
             observations.record(one)

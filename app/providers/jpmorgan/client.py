@@ -52,7 +52,7 @@ from app.providers.jpmorgan.validation import (
     faults_of_person,
 )
 from app.providers.jpmorgan.wire import WireCard
-from app.providers.reply_cache import DigestCache, ReplyCache, digest_of
+from app.providers.reply_cache import DigestCache, ReplyCache
 from app.providers.values import path_of, segment
 from app.providers.write_outcome import WriteAnswers, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
@@ -147,7 +147,7 @@ class JpMorganVault(VaultAdapter):
             profile = reply.json()
             self.require_customer(ref, profiles_in(profile), call, reply)
             wallet = to_wallet(ref, profile, request_id_of(reply) or _uuid(call.request_id))
-        return self._replies.put(wallet, digest_of(reply.body))
+        return self._replies.put(wallet, hash(reply.body))
 
     async def _profile(self, ref: CustomerRef, call: Call) -> Any:
         self._demand(ref)
@@ -175,7 +175,7 @@ class JpMorganVault(VaultAdapter):
         if known is not None:
             return known
         content = status_content(reply.body)
-        return self._statuses.find_equal((ref, method), content, digest) if content else None
+        return self._statuses.find_equal((ref, method), content, digest) if content is not None else None
 
     async def read_three_d_secure(
         self, ref: CustomerRef, method: MethodRef, reply: VaultReply, call: Call
@@ -193,7 +193,7 @@ class JpMorganVault(VaultAdapter):
             result = to_three_d_secure(status)
         if result is None:
             return None
-        return self._statuses.keep((ref, method), digest_of(reply.body), result, status_content(reply.body))
+        return self._statuses.keep((ref, method), hash(reply.body), result, status_content(reply.body))
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         try:

@@ -22,7 +22,7 @@ from app.providers.loanpro.capture import CaptureForms
 from app.providers.loanpro.ordinary import content_of, ordinary_wallet
 from app.providers.loanpro.settings import LoanProSettings
 from app.providers.loanpro.wire import WireElement
-from app.providers.reply_cache import ReplyCache, digest_of
+from app.providers.reply_cache import ReplyCache
 from app.vault.enums import (
     AddRoute,
     BankAccountType,
@@ -135,7 +135,7 @@ class LoanProVault(VaultAdapter):
     async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         if reply.status != 200:
             raise errors.refusal(reply, Effect.READ)
-        found = (await self._parse([ref], _batch_request((ref,)), reply, digest_of(reply.body), call))[ref]
+        found = (await self._parse([ref], _batch_request((ref,)), reply, hash(reply.body), call))[ref]
         if isinstance(found, BaseException):
             raise found
         return found
@@ -166,7 +166,7 @@ class LoanProVault(VaultAdapter):
         return await self._parse(refs, request, reply, None, call)
 
     async def _parse(
-        self, refs: list[CustomerRef], request: VaultRequest, reply: VaultReply, digest: bytes | None, call: Call
+        self, refs: list[CustomerRef], request: VaultRequest, reply: VaultReply, digest: int | None, call: Call
     ) -> dict[CustomerRef, VaultWallet | BaseException]:
         """The customers of a list. `digest` is the reply's, if it is for one customer and not in the cache."""
         data, read = await self._decoded(reply, request, call)
@@ -211,7 +211,7 @@ class LoanProVault(VaultAdapter):
         return held
 
     def _wallet(
-        self, ref: CustomerRef, customer: Any, call: Call, reply: VaultReply, digest: bytes | None
+        self, ref: CustomerRef, customer: Any, call: Call, reply: VaultReply, digest: int | None
     ) -> VaultWallet | None:
         """The wallet from a list's data of a customer; None if it was not expanded. `digest` is the reply's if it is
         not in the cache; else that of the customer's part is looked up.

@@ -135,7 +135,7 @@ async def read_again(info: Any, source: Any, fields: Sequence[SelectedField]) ->
 
 
 def _part_of(run: Run) -> Run:
-    part = Run(run.schema, run.operation, run.fragments, run.variables, run.context, run.hide)
+    part = Run(run.schema, run.operation, run.fragments, run.variables, run.context, run.hide, run.budget)
     part.deferral = Deferral(_deferral_of(run).deliveries)
     return part
 

@@ -82,7 +82,8 @@ def _by_function(
             for name in source_names:
                 made[name] = source
             value = function(source, **made) if takes_self else function(**made)
-            if value.__class__ not in NEVER_AWAITABLE and is_pending(value):
+            kind = value.__class__
+            if kind is CoroutineType or (kind not in NEVER_AWAITABLE and is_pending(value)):
                 return later(run, value, path)
             done = complete(run, value, path)
             return run.finished(done, place, path, is_nullable) if done.__class__ is CoroutineType else done

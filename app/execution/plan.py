@@ -9,6 +9,7 @@ import strawberry
 from graphql import ExecutionResult, FragmentDefinitionNode, GraphQLError, OperationDefinitionNode, OperationType
 
 from app.execution import strawberry_internals as internals
+from app.execution.budget import budget_of
 from app.execution.deferred import Deferral, Deliveries, Result, deliver
 from app.execution.measure import Measurement, Unsupported, measure
 from app.execution.selections import DeferringSelection, Variant, execute_fields, execute_serially
@@ -53,7 +54,8 @@ class Plan:
         if variables.__class__ is list:
             return _refused(variables)
         variant = self._variant(variables.coerced, context)
-        run = Run(self._schema, self._operation, self._fragments, variables, context, hide_suggestions)
+        budget = budget_of(context)
+        run = Run(self._schema, self._operation, self._fragments, variables, context, hide_suggestions, budget)
         return self._deliver(run, variant) if self.measurement.has_defer else self._execute(run, variant)
 
     async def _deliver(self, run: Run, variant: Variant) -> Result:
@@ -67,12 +69,17 @@ class Plan:
 
     async def _execute(self, run: Run, variant: Variant) -> ExecutionResult:
         data: dict[str, Any] | None
+        root = variant.root
         try:
-            run.budget.take(*variant.root.own_weight)
+            run.budget.take(*root.own_weight)
             if self._is_serial:
-                data = await execute_serially(run, variant.root)
+                data = await execute_serially(run, root)
+            elif root.sole is not None:
+                key, execute = root.sole
+                done = execute(run, None, None)
+                data = {key: await done if done.__class__ is CoroutineType else done}
             else:
-                done = execute_fields(run, None, None, variant.root.executors, {})
+                done = execute_fields(run, None, None, root.executors, {})
                 data = await done if done.__class__ is CoroutineType else done
         except GraphQLError as error:
             run.add(error, None)

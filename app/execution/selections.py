@@ -187,6 +187,11 @@ class Selection:
         """Executors of all fields."""
         return [(entry.key, self._executor(entry)) for entry in self.entries]
 
+    @cached_property
+    def sole(self) -> tuple[str, fields.Execute] | None:
+        """The executor of the field, if there is only one."""
+        return self.executors[0] if len(self.executors) == 1 else None
+
     def dynamic_fields(self) -> list[tuple[str, fields.Execute]]:
         """Executors of the fields that the generated function leaves out."""
         self.code()

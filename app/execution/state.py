@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from graphql import FragmentDefinitionNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 from graphql.error import located_error
+from msgspec import Struct
 
 from app.execution import strawberry_internals as internals
-from app.execution.budget import TooLarge, budget_of
+from app.execution.budget import ExecutionBudget, TooLarge
 
 if TYPE_CHECKING:
     from app.execution.deferred import Deferral
@@ -16,45 +17,22 @@ if TYPE_CHECKING:
 Path = internals.PathLike
 
 
-class Run:
+class Run(Struct):  # created in C, without a Python call: one per request
     """One execution of a plan, or of one group of its deferred fields. Like graphql-core, adds no error below a
     position that is already null. `deferral` is None if the operation defers nothing.
     """
 
-    __slots__ = (
-        "_background",
-        "_nulled",
-        "budget",
-        "context",
-        "deferral",
-        "errors",
-        "fragments",
-        "hide",
-        "operation",
-        "schema",
-        "variables",
-    )
-
-    def __init__(
-        self,
-        schema: GraphQLSchema,
-        operation: OperationDefinitionNode,
-        fragments: dict[str, FragmentDefinitionNode],
-        variables: internals.VariableValues,
-        context: Any,
-        hide: bool,
-    ) -> None:
-        self.schema = schema
-        self.operation = operation
-        self.fragments = fragments
-        self.variables = variables
-        self.context = context
-        self.budget = budget_of(context)
-        self.hide = hide
-        self.errors: list[GraphQLError] = []
-        self.deferral: Deferral | None = None
-        self._nulled: set[Path | None] = set()
-        self._background: set[asyncio.Future[Any]] = set()
+    schema: GraphQLSchema
+    operation: OperationDefinitionNode
+    fragments: dict[str, FragmentDefinitionNode]
+    variables: internals.VariableValues
+    context: Any
+    hide: bool
+    budget: ExecutionBudget
+    errors: list[GraphQLError] = []
+    deferral: "Deferral | None" = None
+    _nulled: set[Path | None] = set()
+    _background: set["asyncio.Future[Any]"] = set()
 
     def fail(self, error: Exception, place: internals.FieldSite, path: Path, is_nullable: bool) -> None:
         """Record the error and null the position; raises the located error if it is non-null, and always TooLarge."""

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol, runtime_checkable
 
 from app.errors import FieldFault, VaultError
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
+from app.vault.frozen_dataclass import value
 from app.vault.model import (
     Added,
     BeforeAdd,
@@ -35,7 +36,7 @@ class TraceHeaders(Protocol):
     def tracestate(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Call:
     """Context of a vault call.
 

@@ -170,10 +170,12 @@ class GraphQLEndpoint:
         is_large = answer.is_open and 0 < self._limits.compress_from_bytes <= len(answer.body)
         if is_large and "gzip" in headers.get("accept-encoding", ""):
             await send_compressed(answer, _extra(request_id), self._limits.compress_from_bytes, scope, receive, send)
-        elif answer.is_usual and scope["method"] == "POST":
-            await answer.send_usual(send, request_id)
-        else:
-            await answer.send(send, _extra(request_id), body=scope["method"] != "HEAD")
+            return
+        if answer.is_usual and not answer.headers:
+            respond = getattr(send, "respond", None)  # of this server, where nothing wraps its `send`
+            if respond is not None and respond(answer.status, answer.usual_lines(request_id), answer.body):
+                return
+        await answer.send(send, _extra(request_id), body=scope["method"] != "HEAD")
 
     async def _found(
         self, scope: Scope, watch: DisconnectWatch, head: RequestHead, record: RequestRecord

@@ -163,14 +163,18 @@ class Metrics:
         self._requests[outcome, caller, transport] += 1
         if code is not None:
             self._errors[(code,)] += 1
-        self._request_seconds.add(seconds)
+        took = self._request_seconds
+        took.counts[bisect_left(_REQUEST_S, seconds)] += 1  # as `_Took.add`
+        took.sum += seconds
 
     def on_operation(self, name: str | None, kind: str, outcome: str, seconds: float, *, is_published: bool) -> None:
         """`name` is the client's. `kind`: query, mutation, subscription."""
         label = self._names.label(name, is_published=is_published)
         self._operations[label, kind, outcome] += 1
         if kind != "subscription":
-            self._operation_seconds[(label,)].add(seconds)
+            took = self._operation_seconds[(label,)]
+            took.counts[bisect_left(_OPERATION_S, seconds)] += 1  # as `_Took.add`
+            took.sum += seconds
 
     def _forget_operation(self, name: str) -> None:
         self._operation_seconds.pop((name,), None)

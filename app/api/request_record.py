@@ -98,7 +98,8 @@ class RequestObserver:
         self._version = 0  # of the secrets that `_rendered` was redacted with
 
     def __call__(self, record: RequestRecord) -> None:
-        seconds, outcome = perf_counter() - record.began_at, record.outcome
+        seconds = perf_counter() - record.began_at
+        outcome = "ok" if record.status == 200 and not record.has_failed else record.outcome
         caller, prepared = record.caller, record.prepared
         if record.transport != "websocket":
             kind = "anonymous" if caller is None else caller.kind
@@ -163,7 +164,7 @@ class RequestObserver:
         calls, price = _work(record)
         return (
             f'"request_id":"{request_id}","trace_id":{trace_id},{described},'
-            f'"duration_ms":{int(seconds * 100_000) / 100},"vault_calls":{calls},"price":{price}'
+            f'"duration_ms":{seconds * 1_000:.2f},"vault_calls":{calls},"price":{price}'
         )
 
     def _hash(self, key: str) -> str:

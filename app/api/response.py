@@ -1,7 +1,7 @@
 """HTTP responses: a body encoded once, with status and headers."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -36,21 +36,9 @@ _USUAL_LINES: Final = {
 _DOCUMENT_FAULTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
 
 
-class HeaderLines(Struct):
-    """Valid headers as they are sent, in `lines`, with the body's `length`. A server may use both, or the pairs."""
-
-    lines: bytes
-    length: int
-
-    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        for line in self.lines.split(b"\r\n")[:-1]:
-            name, _, value = line.partition(b": ")
-            yield name, value
-
-
 class HttpResponse(Struct):  # created in C, without a Python call: one per request
     """`body` is encoded, or empty. Header names are lower case. Only responses with `is_open` may be compressed.
-    `is_usual`: the answer to an operation, without headers of its own, so that `send_usual` may send it.
+    `is_usual`: the answer to an operation, without headers of its own, so that a server may send its `usual_lines`.
     """
 
     status: int
@@ -63,13 +51,9 @@ class HttpResponse(Struct):  # created in C, without a Python call: one per requ
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.send(send, body=scope["method"] != "HEAD")
 
-    async def send_usual(self, send: Send, request_id: str) -> None:
-        """As `send`, for a response with a body and no headers of its own."""
-        body = self.body
-        length = len(body)
-        lines = _USUAL_LINES[self.content_type] % (request_id.encode(), length)
-        await send({"type": "http.response.start", "status": self.status, "headers": HeaderLines(lines, length)})
-        await send({"type": "http.response.body", "body": body})
+    def usual_lines(self, request_id: str) -> bytes:
+        """The headers of a usual response, as they are sent."""
+        return _USUAL_LINES[self.content_type] % (request_id.encode(), len(self.body))
 
     async def send(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = (), *, body: bool = True) -> None:
         headers = [*_BASE_HEADERS, *extra]

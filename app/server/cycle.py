@@ -1,6 +1,8 @@
 """uvicorn's request-response cycle, with fewer calls for ordinary requests; others are left to uvicorn."""
 
 import asyncio
+from collections.abc import Coroutine
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -20,6 +22,14 @@ def _ignore() -> None:
     return None
 
 
+async def _raise(error: BaseException, *_: Any) -> None:
+    raise error
+
+
+async def _return(*_: Any) -> None:
+    return None
+
+
 UNAWAITED: Final[Any] = SimpleNamespace(set=_ignore, clear=_ignore)
 """Takes the place of a cycle's event until the application waits for a message that is not there."""
 
@@ -28,12 +38,27 @@ class ResponseCycle(RequestResponseCycle):
     """Receives a body that has arrived without waiting, and sends an ordinary response as one write.
 
     The head waits for the body, which follows at once if the length is known. Heads without a length, of the last
-    response of a connection, or with an invalid header are left to uvicorn. Headers with the attributes `lines`, the
-    same headers as they are sent, and `length`, that of the body, are valid.
+    response of a connection, or with an invalid header are left to uvicorn. The application gets the cycle itself as
+    `send`, so that it can use `respond`.
     """
 
     head = b""
     is_read = False
+    tasks: set[Any]
+    task: Any
+
+    async def run_asgi(self, app: Any) -> None:
+        """As uvicorn's, which handles what went wrong. The task leaves the server's set without a callback."""
+        try:
+            await app(self.scope, self.receive, self)
+        except BaseException as error:  # noqa: BLE001 - uvicorn takes it
+            await super().run_asgi(partial(_raise, error))
+        else:
+            if not self.response_complete:
+                await super().run_asgi(_return)
+        finally:
+            self.on_response = _ignore
+            self.tasks.discard(self.task)
 
     async def receive(self) -> Any:
         if not (self.more_body or self.is_read or self.disconnected or self.response_complete) and (
@@ -44,13 +69,37 @@ class ResponseCycle(RequestResponseCycle):
                 self.flow.resume_reading()
             if self.message_event is not UNAWAITED:
                 self.message_event.clear()
-            body, self.body = self.body, bytearray()
+            body: Any = self.body
+            self.body = b""  # type: ignore[assignment]
             return {"type": "http.request", "body": bytes(body), "more_body": False}
         if self.message_event is UNAWAITED:
             self.message_event = asyncio.Event()
         message: Any = await super().receive()
         self.is_read = not self.more_body
         return message
+
+    def respond(self, status: int, lines: bytes, body: bytes) -> bool:
+        """Send a whole response at once. `lines` are its valid headers, with the length of the body. False if it has
+        to be sent by messages.
+        """
+        is_usual = self.keep_alive and not (self.response_started or self.disconnected or self.flow.write_paused)
+        if not is_usual or self.scope["method"] == "HEAD":
+            return False
+        self.response_started = self.response_complete = True
+        self.transport.write(b"".join((STATUS_LINE[status], self._own_lines(), lines, b"\r\n", body)))
+        if self.message_event is not UNAWAITED:
+            self.message_event.set()
+        self.on_response()
+        return True
+
+    def _own_lines(self) -> bytes:
+        if self.default_headers is not _DEFAULT.headers:  # uvicorn makes new ones each second
+            _DEFAULT.headers = self.default_headers
+            _DEFAULT.lines = b"".join(name + b": " + value + b"\r\n" for name, value in _DEFAULT.headers)
+        return _DEFAULT.lines
+
+    def __call__(self, message: Any) -> Coroutine[Any, Any, None]:
+        return self.send(message)
 
     async def send(self, message: Any) -> None:
         if self.head:
@@ -71,17 +120,11 @@ class ResponseCycle(RequestResponseCycle):
             and not (self.response_started or self.disconnected or self.flow.write_paused)
             and self.scope["method"] != "HEAD"
         ):
-            headers = message["headers"]
-            lines, length = getattr(headers, "lines", None), getattr(headers, "length", 0)
-            if lines is None:
-                lines, length = _lines(headers)
+            lines, length = _lines(message["headers"])
             if lines:
                 self.response_started, self.chunked_encoding, self.waiting_for_100_continue = True, False, False
                 self.expected_content_length = length
-                if self.default_headers is not _DEFAULT.headers:  # uvicorn makes new ones each second
-                    _DEFAULT.headers = self.default_headers
-                    _DEFAULT.lines = b"".join(name + b": " + value + b"\r\n" for name, value in _DEFAULT.headers)
-                self.head = STATUS_LINE[message["status"]] + _DEFAULT.lines + lines + b"\r\n"
+                self.head = b"".join((STATUS_LINE[message["status"]], self._own_lines(), lines, b"\r\n"))
                 return
         await super().send(message)
 

@@ -54,8 +54,6 @@ _MORE_HEADERS: Final = {
     429: "retry-after: 1\r\n",
     503: "retry-after: 1\r\n",
 }
-
-
 _USUAL: Final = (
     b"host content-type content-length authorization accept accept-encoding user-agent connection x-request-id"
 )
@@ -241,10 +239,14 @@ class GuardedProtocol(HttpToolsProtocol):
                 return
         super().on_headers_complete()
         self._current = cycle = self.cycle
-        if cycle is not None:  # an upgrade may come first
-            cycle.__class__ = ResponseCycle  # uvicorn has no setting for it; the task that uses it has not started yet
-            if self._is_last:
-                cycle.keep_alive = False
+        if cycle is not None and self._is_last:  # an upgrade may come first
+            cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.__class__ = ResponseCycle  # uvicorn has no setting for it
+        cycle.tasks = self.tasks
+        cycle.task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(cycle.task)
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_body = 0

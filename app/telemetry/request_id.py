@@ -10,4 +10,4 @@ REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("vaultgraph_request_id", 
 
 def new_request_id() -> str:
     """32 hexadecimal digits: milliseconds first, so that ids sort by time, then 80 random bits."""
-    return f"{time.time_ns() // 1_000_000:012x}{getrandbits(80):020x}"
+    return (time.time_ns() // 1_000_000 << 80 | getrandbits(80)).to_bytes(16, "big").hex()

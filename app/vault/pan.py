@@ -58,6 +58,7 @@ for _low, _high, _lengths in _RANGES:
     for _number in range(int(_low.ljust(_PREFIX, "0")), int(_high.ljust(_PREFIX, "9")) + 1):
         _prefix = f"{_number:04d}"
         _LENGTHS[_prefix] = _LENGTHS.get(_prefix, frozenset()) | frozenset(_lengths)
+_DIGITS: Final = b"0123456789"
 _MAYBE: Final = re.compile(rf"[0-9](?:[\W_]{{0,3}}[0-9]){{{_LEAST - 1}}}")  # \W: all but letters, digits and _
 _GROUP: Final = re.compile(r"[0-9]+")
 _GAP: Final = re.compile(r"[\W_]{1,3}")
@@ -82,8 +83,8 @@ _SHORTER_PHONES: Final = ("30", "34", "36", "37", "38")
 
 def looks_like_card_number(text: str) -> bool:
     """True when `text` contains a card number, alone or among other words."""
-    if text.isascii() and _MAYBE.search(text) is None:  # most texts
-        return False
+    if text.isascii() and len(text) - len(text.encode().translate(None, _DIGITS)) < _LEAST:
+        return False  # as most texts; counting digits costs less than a search
     return next(_spans(text), None) is not None
 
 

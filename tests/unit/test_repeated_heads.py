@@ -53,6 +53,9 @@ class Echo:
         }
         answer = json.dumps(shown).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        if scope["query_string"] == b"at-once" and send.respond(200, lines, answer):
+            return
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
@@ -142,6 +145,29 @@ async def test_heads_without_a_length_are_served_as_often_as_sent(sent: bytes) -
         assert answers == answers[:1] * 5
         assert await client.ask(LAST) == shown("last", "/echo", "", closes=True, connection="close")
         assert await client.reader.read() == b""
+
+
+AT_ONCE = HEAD.replace(b"n=1", b"at-once")
+
+
+async def test_a_response_sent_at_once_is_the_same() -> None:
+    async with connected(Echo()) as client:
+        for _ in range(5):
+            assert await client.ask(AT_ONCE + b"same") == shown("same", query="at-once")
+        client.writer.write(AT_ONCE + b"one1" + HEAD + b"two2" + AT_ONCE + b"3333")
+        answers = [await client.answer() for _ in range(3)]
+        assert [answer["body"] for answer in answers] == ["one1", "two2", "3333"]
+        last = AT_ONCE.replace(b"Host", b"Connection: close\r\nHost")
+        assert (await client.ask(last + b"last"))["closes"]
+        assert await client.reader.read() == b""
+
+
+async def test_a_response_to_head_has_no_body_even_at_once() -> None:
+    async with connected(Echo()) as client:
+        client.writer.write(AT_ONCE.replace(b"POST", b"HEAD") + b"same" + LAST)
+        received = await client.reader.read()
+        assert received.count(b"HTTP/1.1 200 OK\r\n") == 2
+        assert received.count(b'{"method"') == 1
 
 
 async def test_requests_after_many_repeated_ones_are_answered_in_order() -> None:

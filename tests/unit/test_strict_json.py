@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.strict_json import NotStrictJson, loads
+from app.api.strict_json import NestedTooDeep, NotStrictJson, loads
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text() | st.floats(allow_nan=False)
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4))
@@ -39,3 +39,36 @@ def test_key_that_stands_twice_is_refused(value: dict[str, Any], data: st.DataOb
 def test_even_the_same_value_twice_is_refused(raw: bytes) -> None:
     with pytest.raises(NotStrictJson, match="duplicate"):
         loads(raw, max_depth=50)
+
+
+DEEP = b"[" * 9 + b"]" * 9
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        DEEP,
+        b'{"a":' + DEEP + b"}",
+        b'{"a":{"b":' + DEEP + b"}}",
+        b'{"a":' + DEEP + b',"a":1}',
+        b'{"a":{"b":' + DEEP + b',"b":1}}',
+        b'{"a":' + DEEP + b",",
+        b"[" * 100_000,
+        b"[" * 500 + b"]" * 500,
+        b'{"a":' + b"[" * 2_000 + b"]" * 2_000 + b',"a":1}',
+    ],
+)
+def test_deep_nesting_is_refused_also_in_values_that_a_parser_drops(raw: bytes) -> None:
+    with pytest.raises(NestedTooDeep):
+        loads(raw, max_depth=8)
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"a":{"b":1}}', b'{"a": {"b": 1}}', b'[[{"a":1}]]', b'{"a":[[1]]}', b'{"a":{"b":[1]}}', b'"[[[["']
+)
+def test_the_limit_itself_is_accepted(raw: bytes) -> None:
+    depth = {b'{"a":{"b":1}}': 2, b'{"a": {"b": 1}}': 2, b'"[[[["': 0}.get(raw, 3)
+    assert loads(raw, max_depth=depth) == json.loads(raw)
+    if depth:
+        with pytest.raises(NestedTooDeep):
+            loads(raw, max_depth=depth - 1)

@@ -44,7 +44,7 @@ _NUMBER_OF_CARD: Final = {
 }
 _NUMBER_OF_PROVIDER: Final = {"connectedpayments": 2, "creditcall": 4, "freedompay": 6}
 _GUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-is_guid: Final = re.compile(_GUID, re.IGNORECASE | re.ASCII).fullmatch
+is_guid: Final = re.compile(_GUID.replace("a-f", "a-fA-F")).fullmatch
 """Aloha's ids are GUIDs in any case; anything else must not be used in a URL."""
 is_lower_guid: Final = re.compile(_GUID).fullmatch
 _BARE_GUID: Final = re.compile(r"[0-9a-f]{32}")

@@ -4,7 +4,7 @@
 every form that the vault might use. Members of type UnsetType must be absent.
 """
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -13,7 +13,7 @@ from app.http.message import VaultReply
 from app.providers.lists import is_ordinary, is_ordinary_around
 from app.providers.loanpro.mapping import ACCOUNT_TYPES, BRANDS, NAME, to_address
 from app.providers.values import instant_of, last4_of, read_expiry
-from app.vault.enums import BankRail, CustomerRef
+from app.vault.enums import BankRail, CustomerRef, MethodRef
 from app.vault.model import BankAccount, Card, PaymentMethod, VaultWallet
 
 
@@ -152,20 +152,17 @@ def _ordinary(account: OrdinaryAccount, ref: CustomerRef) -> PaymentMethod:
     if details is None:
         raise ValueError("no details")
     holder, created = details.cardHolderName, details.created
-    common: dict[str, Any] = {
-        "provider": NAME,
-        "customer_ref": ref,
-        "method_ref": str(account.id),
-        "title": None if title is None else title.strip() or None,
-        "holder_name": None if holder is None else holder.strip() or None,
-        "is_provider_default": account.isPrimary == 1,
-        "is_secondary": account.isSecondary == 1,
-        "created_at": None if created is None else instant_of(created),
-    }
     if isinstance(details, OrdinaryBank):
         bank_name, number = details.bankName, details.accountNumber
         return BankAccount(
-            **common,
+            provider=NAME,
+            customer_ref=ref,
+            method_ref=MethodRef(str(account.id)),
+            title=None if title is None else title.strip() or None,
+            holder_name=None if holder is None else holder.strip() or None,
+            is_provider_default=account.isPrimary == 1,
+            is_secondary=account.isSecondary == 1,
+            created_at=None if created is None else instant_of(created),
             rail=BankRail.ACH,
             account_type=_TYPE_OF_ACCOUNT[details.accountType],
             bank_name=None if bank_name is None else bank_name.strip() or None,
@@ -176,7 +173,14 @@ def _ordinary(account: OrdinaryAccount, ref: CustomerRef) -> PaymentMethod:
         raise ValueError("an unusual expiry")
     address = (details.address1, details.address2, details.city, details.state, details.zipcode, details.country)
     return Card(
-        **common,
+        provider=NAME,
+        customer_ref=ref,
+        method_ref=MethodRef(str(account.id)),
+        title=None if title is None else title.strip() or None,
+        holder_name=None if holder is None else holder.strip() or None,
+        is_provider_default=account.isPrimary == 1,
+        is_secondary=account.isSecondary == 1,
+        created_at=None if created is None else instant_of(created),
         brand=_BRAND_OF_TYPE[details.cardType],
         expiry=expiry,
         last4=None if details.cardNumber is None else last4_of(details.cardNumber),

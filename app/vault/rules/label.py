@@ -1,5 +1,6 @@
 """Label of a payment method: safe to show and to log, the same for all vaults."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from app.vault.enums import BankAccountType, CardBrand
@@ -14,7 +15,7 @@ _BRANDS: Final = {
     CardBrand.DINERS: "Diners Club",
     CardBrand.UNIONPAY: "UnionPay",
 }
-_ACCOUNTS: Final = {
+_ACCOUNTS: Final[Mapping[BankAccountType | None, str]] = {
     BankAccountType.CHECKING: "Checking account",
     BankAccountType.SAVINGS: "Savings account",
     BankAccountType.CORPORATE_CHECKING: "Corporate checking account",
@@ -23,13 +24,9 @@ _ACCOUNTS: Final = {
 
 def label_of(method: PaymentMethod) -> str:
     """For example ``Visa ending 4242``. Contains no free text from a vault."""
-    kind = _kind_label(method)
-    return f"{kind} ending {method.last4}" if method.last4 else kind
-
-
-def _kind_label(method: PaymentMethod) -> str:
+    kind = "Payment method"
     if isinstance(method, Card):
-        return _BRANDS.get(method.brand, "Card")
-    if isinstance(method, BankAccount):
-        return _ACCOUNTS.get(method.account_type, "Bank account") if method.account_type else "Bank account"
-    return "Payment method"
+        kind = _BRANDS.get(method.brand, "Card")
+    elif isinstance(method, BankAccount):
+        kind = _ACCOUNTS.get(method.account_type, "Bank account")
+    return f"{kind} ending {method.last4}" if method.last4 else kind

@@ -21,7 +21,7 @@ def look_of(method: PaymentMethod) -> str | None:
     if isinstance(method, Card):
         if method.expiry is None or method.brand in _UNNAMED_BRANDS:
             return None
-        return f"card|{method.brand}|{method.last4}|{method.expiry}"
+        return f"card|{method.brand}|{method.last4}|{method.expiry.text}"
     if isinstance(method, BankAccount):
         return f"bank|{method.rail}|{method.last4}"
     return None

@@ -25,12 +25,9 @@ def is_usable(method: PaymentMethod, expiry: ExpiryState) -> bool:
 
     A card without an expiry is usable; a card with an unreadable expiry may be expired and is not.
     """
-    return (
-        method.status is PaymentMethodStatus.ACTIVE
-        and expiry is not ExpiryState.EXPIRED
-        and not (isinstance(method, Card) and method.has_unreadable_expiry)
-        and not _is_never_usable(method)
-    )
+    if method.status is not PaymentMethodStatus.ACTIVE or expiry is ExpiryState.EXPIRED:
+        return False
+    return not method.has_unreadable_expiry if isinstance(method, Card) else not _is_never_usable(method)
 
 
 def is_usable_but_for_expiry(method: PaymentMethod) -> bool:

@@ -10,10 +10,14 @@ from functools import partial
 from random import Random
 from typing import Any, Final
 
+import orjson
 import pytest
 import strawberry
+from graphql import GraphQLObjectType
 
+from app.execution import strawberry_internals as internals
 from app.execution.documents import Document, DocumentCache
+from app.execution.encoded_objects import FIXED
 from app.execution.measure import Unsupported, measure
 from app.execution.plan import Plan
 from resolvers.schema import schema as wallet_schema
@@ -107,6 +111,36 @@ async def test_the_wallet_graph(part: int) -> None:
         world = partial(worlds.contexts, seed)
         compared += await assert_equal(wallet_schema, made, document, world, seed, uses=(0, 1, 1))
     assert compared, "no document of this part had an error: the faults are not reached"
+
+
+def _resolved_for_each_request() -> frozenset[str]:
+    """The fields that keep a customer from staying encoded, and other root fields than `customer`."""
+    found = set(NOT_EQUAL_BY_NATURE)
+    for type_ in wallet_schema._schema.type_map.values():
+        for name, field in type_.fields.items() if isinstance(type_, GraphQLObjectType) else ():
+            own = internals.strawberry_field(field)
+            if own is not None and own.base_resolver is not None and FIXED not in own.metadata:
+                found.add(f"{type_.name}.{name}")
+    return frozenset(found - {"Query.customer"})
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_customers_that_stay_encoded(part: int) -> None:
+    documents = DocumentCache(wallet_schema._schema, max_bytes=1, max_tokens=100_000, suggest=False)
+    left_out, encoded = _resolved_for_each_request(), 0
+    for seed in seeds(part):
+        made, document = generated(wallet_schema, seed, documents, values={"ID": _IDS}, left_out=left_out)
+        operation = document.operation(None)
+        assert operation is not None
+        context_of = worlds.contexts(seed)
+        plan = Plan(wallet_schema, operation, document.fragments)
+        wanted = [await by_graphql_core(wallet_schema, document, made.variables, context_of()) for _ in range(2)]
+        for use in range(6):
+            found = await by_plan(plan, made.variables, context_of())
+            difference = differences(wanted[1], found)
+            assert difference is None, f"seed {seed}, use {use + 1}: {difference}\n{made.text}\n{made.variables}"
+        encoded += any(isinstance(one, orjson.Fragment) for one in (found.data or {}).values())
+    assert encoded, "no customer of this part stayed encoded"
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -114,6 +114,11 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
         methods = known.methods if known is not None and known.methods == wallet.methods else wallet.methods
         return self._remember(wallet, methods, wallet.provider_request_id, ReplyDigest(digest), content)
 
+    def put_tolerant(self, wallet: VaultWallet, reply: VaultReply) -> VaultWallet:
+        """As `put`, for a reply that the tolerant functions read, if its content determines what they give."""
+        says = self._content_of(reply)
+        return self.put(wallet, hash(reply.body), None if says is None else hash(says[0]))
+
     def _remember(
         self,
         read: VaultWallet,

@@ -147,7 +147,7 @@ class JpMorganVault(VaultAdapter):
             profile = reply.json()
             self.require_customer(ref, profiles_in(profile), call, reply)
             wallet = to_wallet(ref, profile, request_id_of(reply) or _uuid(call.request_id))
-        return self._replies.put(wallet, hash(reply.body))
+        return self._replies.put_tolerant(wallet, reply)
 
     async def _profile(self, ref: CustomerRef, call: Call) -> Any:
         self._demand(ref)

@@ -84,17 +84,17 @@ _ORDINARY: Final = msgspec.json.Decoder(OrdinaryProfile)
 
 
 class ContentProfile(Struct):
-    """`OrdinaryProfile` with its methods not decoded."""
+    """All members that `mapping.to_wallet` and the checks before it read; lists are not decoded."""
 
     consumerProfileId: str
     paymentMethodType: Raw
-    profileStatus: Literal["ACTIVE"] | UnsetType = UNSET
+    profileStatus: str | UnsetType = UNSET
     requestId: str | UnsetType = UNSET
     cardOnFileReferenceNumber: str | UnsetType = UNSET
     createTimestamp: str | UnsetType = UNSET
     updateTimestamp: str | UnsetType = UNSET
-    addresses: UnsetType = UNSET
-    communication: UnsetType = UNSET
+    addresses: Raw = Raw(b"null")
+    communication: Raw = Raw(b"null")
     responseStatus: UnsetType = UNSET
     validationErrors: UnsetType = UNSET
     total: UnsetType = UNSET
@@ -121,7 +121,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def content_of(reply: VaultReply) -> tuple[bytes, str | None] | None:
-    """The members that `ordinary_wallet` reads, but the request id; what is around the methods must be ordinary. See
+    """All that determines the wallet but the request id; what is around the methods must be ordinary. See
     `ReadContent`.
     """
     try:

@@ -135,7 +135,7 @@ class LoanProVault(VaultAdapter):
     async def read_wallet(self, ref: CustomerRef, reply: VaultReply, call: Call) -> VaultWallet:
         if reply.status != 200:
             raise errors.refusal(reply, Effect.READ)
-        found = (await self._parse([ref], _batch_request((ref,)), reply, hash(reply.body), call))[ref]
+        found = (await self._parse([ref], _batch_request((ref,)), reply, call, is_single=True))[ref]
         if isinstance(found, BaseException):
             raise found
         return found
@@ -163,17 +163,16 @@ class LoanProVault(VaultAdapter):
             if len(refs) == 1:
                 return {refs[0]: refused}
             raise VaultReplyUnreadable(self.name, provider_code=refused.provider_code) from None
-        return await self._parse(refs, request, reply, None, call)
+        return await self._parse(refs, request, reply, call)
 
     async def _parse(
-        self, refs: list[CustomerRef], request: VaultRequest, reply: VaultReply, digest: int | None, call: Call
+        self, refs: list[CustomerRef], request: VaultRequest, reply: VaultReply, call: Call, *, is_single: bool = False
     ) -> dict[CustomerRef, VaultWallet | BaseException]:
-        """The customers of a list. `digest` is the reply's, if it is for one customer and not in the cache."""
+        """The customers of a list. `is_single`: the request was for one customer, and the reply is not in the cache."""
         data, read = await self._decoded(reply, request, call)
         customers, is_cut_short = await self._all_pages(data, request, call)
         with read_errors(self.name):
-            if digest is not None and (read is not reply or len(customers) != len(mapping.results_of(data))):
-                digest = None
+            is_single = is_single and read is reply and len(customers) == len(mapping.results_of(data))
             held = self._by_id(customers)
             if not set(refs).issuperset(held):
                 raise self.mismatch("customer", call, read)
@@ -184,7 +183,7 @@ class LoanProVault(VaultAdapter):
                 found[ref] = self._absent(is_cut_short)
                 continue
             try:
-                wallet = self._wallet(ref, held[ref], call, read, digest)
+                wallet = self._wallet(ref, held[ref], call, read, is_single=is_single)
             except VaultError as error:
                 found[ref] = error
                 continue
@@ -211,13 +210,13 @@ class LoanProVault(VaultAdapter):
         return held
 
     def _wallet(
-        self, ref: CustomerRef, customer: Any, call: Call, reply: VaultReply, digest: int | None
+        self, ref: CustomerRef, customer: Any, call: Call, reply: VaultReply, *, is_single: bool
     ) -> VaultWallet | None:
-        """The wallet from a list's data of a customer; None if it was not expanded. `digest` is the reply's if it is
-        not in the cache; else that of the customer's part is looked up.
+        """The wallet from a list's data of a customer; None if it was not expanded. `is_single`: the reply has no other
+        data; else the customer's part is looked up in the cache.
         """
-        request_id = request_id_of(reply)
-        if digest is None:
+        request_id, digest = request_id_of(reply), 0
+        if not is_single:
             same, digest = self._replies.find(ref, orjson.dumps(customer))
             if same is not None:
                 return self._replies.renew(same, request_id)
@@ -226,7 +225,8 @@ class LoanProVault(VaultAdapter):
             self.require_customer(ref, mapping.owners_in(accounts), call, reply)
             if mapping.must_expand(accounts):
                 return None
-            return self._replies.put(mapping.to_wallet(ref, accounts, request_id, customer=customer), digest)
+            wallet = mapping.to_wallet(ref, accounts, request_id, customer=customer)
+        return self._replies.put_tolerant(wallet, reply) if is_single else self._replies.put(wallet, digest)
 
     async def _expanded(self, ref: CustomerRef, customer: Any, call: Call) -> VaultWallet:
         """By the list of this customer's profiles: one more call, and one for each further page."""

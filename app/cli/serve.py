@@ -15,6 +15,7 @@ from app.cli.startup_errors import described_store, store_startup_errors, usable
 from app.errors import SettingsError, VaultgraphError
 from app.server.run import run_until_signal, serve
 from app.server.sockets import bind, url_of
+from app.telemetry.logs import configure_logging, format_of_server
 
 if TYPE_CHECKING:
     from app.server.workers import Worker
@@ -34,7 +35,7 @@ _COLLECT_AFTER: Final = (50_000, 20, 50)  # allocations, then younger-generation
     show_default=False,
 )
 def command(source: ConfigLocation, workers: int | None) -> None:
-    settings = source.settings()
+    settings = _settings(source)
     workers = workers or settings.workers
     if settings.mode == "development":
         if settings.host not in ("127.0.0.1", "::1", "localhost"):
@@ -51,6 +52,12 @@ def command(source: ConfigLocation, workers: int | None) -> None:
         _supervise(source, settings, workers)
     else:
         _run(source, settings)
+
+
+def _settings(source: ConfigLocation) -> "Settings":
+    settings = source.load()
+    configure_logging(settings.log.level, format_of_server(settings.log.format, settings.mode))
+    return settings
 
 
 def _run(
@@ -110,7 +117,7 @@ def _supervise(source: ConfigLocation, settings: "Settings", workers: int) -> No
 
     def run(worker: "Worker") -> None:
         try:
-            _run(source, source.settings(), sock, worker)
+            _run(source, _settings(source), sock, worker)
         except VaultgraphError as error:
             if is_announced:
                 _log.error("a worker cannot start: %s", error)

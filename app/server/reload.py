@@ -19,7 +19,7 @@ from app.settings.parse import Section
 from app.settings.required import missing_settings, unsafe_settings, warnings_of
 from app.store import Store
 from app.store.errors import StoreUnavailable
-from app.telemetry.logs import configure_logging
+from app.telemetry.logs import configure_logging, format_of_server
 from app.vault.enums import ProviderName
 from app.vault.provider import VaultProvider
 from app.vault.secret import Secrets
@@ -147,7 +147,7 @@ def _prepare(gateway: "Gateway", fresh: Settings) -> tuple[Reloaded, Callable[[]
         gateway.webhooks.senders.update({name: one for name, one in senders.items() if name not in fixed})
         gateway.metrics_page.require(new.metrics_token.reveal())
         if new.log != running.log:
-            configure_logging(new.log.level, new.log.format)
+            configure_logging(new.log.level, format_of_server(new.log.format, new.mode))
 
     left = set(_changes(new, fresh))
     return Reloaded(tuple(one for one in changed if one not in left), tuple(sorted(left))), apply

@@ -39,7 +39,7 @@ from app.settings.texts import CorsOrigin, HeaderName, Network, Origin
 from app.vault.secret import Secret, Secrets
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-LogFormat = Literal["console", "json"]
+LogFormat = Literal["auto", "console", "json"]
 _ISSUER_NAME: Final = re.compile("[a-z0-9_-]{1,32}")
 
 
@@ -326,8 +326,8 @@ class LogSettings(Section, frozen=True):
 
     level: LogLevel = "info"
     """Least that is logged: `debug` (vault calls), `info` (requests), `warning`, `error`."""
-    format: LogFormat = "console"
-    """`console` or `json`."""
+    format: LogFormat = "auto"
+    """`json`, `console`, or `auto`: `json` if `serve` runs in production without a terminal, else `console`."""
 
 
 class GatewaySettings(Section, frozen=True):

@@ -55,6 +55,7 @@ LINES: Final = _Lines()
 
 def configure_logging(level: str = "warning", form: str = "console") -> None:
     """Of a whole process: log to standard error from this level on. May be called again, with other values.
+    `form` is `json`; any other is the console's.
 
     Libraries log from WARNING on, and their own handlers are removed. Warnings and uncaught exceptions are logged too.
     """
@@ -85,6 +86,15 @@ def configure_logging(level: str = "warning", form: str = "console") -> None:
     LINES.json = _write_json if form == "json" and least <= logging.INFO else None
     logging.captureWarnings(True)
     _log_uncaught(own)
+
+
+def format_of_server(form: str, mode: str) -> str:
+    """The format of a server's log. `auto` is JSON in production, except on a terminal: a console's line costs ten
+    times as much.
+    """
+    if form != "auto":
+        return form
+    return "console" if mode == "development" or sys.stderr.isatty() else "json"
 
 
 def _log_uncaught(log: logging.Logger) -> None:

@@ -241,6 +241,8 @@ def test_serve_from_a_file_the_environment_and_secret_files(sandbox: RunningSand
         request = Request(f"{url}/graphql", body, headers)
         with urlopen(request, timeout=10) as reply:
             assert json.load(reply)["data"] == {"__typename": "Query"}
+        line = running.until(r'^\{"time":.*"event":"request".*\}$')[0]
+        assert json.loads(line)["status"] == 200, "a server in production logs JSON"
         assert running.stop(signal.SIGTERM) == 0
     assert "Traceback" not in running.text
     secrets = [

@@ -39,6 +39,7 @@ class Served:
             "port": 0,
             "auth": {"issuer": ISSUER, "audience": [AUDIENCE], "jwks_path": str(self.keys)},
             "gate": {"cors_origins": ["none"]},
+            "log": {"format": "console"},
             **values,
         }
         self.key = ec_key("first")

@@ -1,8 +1,10 @@
 """One handler for all loggers, in two formats; the state of dependencies, once per change."""
 
 import asyncio
+import io
 import json
 import logging
+import os
 import subprocess
 import sys
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from app.telemetry.dependency import Dependency
+from app.telemetry.logs import format_of_server
 
 START = """
 import logging, sys
@@ -100,6 +103,32 @@ def test_the_console_format_is_one_line_for_a_reader() -> None:
 
 def test_text_that_is_not_unicode_and_large_numbers_are_logged() -> None:
     assert rows(logged("LINES.info('request', name='\\ud800', number=2**70)"))[0]["number"] == 2**70
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "expected"),
+    [
+        ("auto", "production", "json"),
+        ("auto", "development", "console"),
+        ("console", "production", "console"),
+        ("json", "development", "json"),
+    ],
+)
+def test_the_format_of_a_server_depends_on_its_mode(
+    form: str, mode: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert format_of_server(form, mode) == expected
+
+
+def test_the_format_of_a_server_on_a_terminal_is_for_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        found = [format_of_server(form, "production") for form in ("auto", "json")]
+        monkeypatch.undo()
+    os.close(ours)
+    assert found == ["console", "json"]
 
 
 WRITES = """

@@ -105,7 +105,10 @@ class WalletLoader(RequestLoader[WalletRequest, BuiltWallet]):
         return request.entry.customer.id, request.vaults
 
     async def batch_load_fn(self, requests: list[WalletRequest]) -> list[BuiltWallet]:
-        keys = [key for one in requests for key in (*one.lists, *one.statuses)]
+        keys: list[Key] = []
+        for one in requests:
+            keys += one.lists
+            keys += one.statuses
         found = dict(zip(keys, await self._services.reader.try_all(keys, self._call), strict=True))
         for request in requests:
             for key in request.statuses:
@@ -354,16 +357,13 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
         for built in wallets.values() if wallets is not None else ():
             known.update(_readings(built.wallet))
         enabled = self._services.reader.providers
-        lists: list[Key] = []
-        readings: dict[ProviderName, SourceReading] = {}
-        for link in entry.links:
-            name = link.provider
-            if name not in vaults:
-                continue
-            if name in known:
-                readings[name] = known[name]
-            elif name in enabled:
-                lists.append((name, link.customer_ref, None))
+        lists: list[Key] = [
+            (link.provider, link.customer_ref, None)
+            for link in entry.links
+            if link.provider in vaults and link.provider in enabled and link.provider not in known
+        ]
+        shown = [link.provider for link in entry.links if link.provider in vaults] if known else ()
+        readings = {name: known[name] for name in shown if name in known}
         return WalletRequest(entry, vaults, lists, readings, [status_key(card) for card in cards])
 
     async def _load_statuses(self, cards: Sequence[Card]) -> None:

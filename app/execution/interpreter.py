@@ -124,7 +124,8 @@ def list_of(place: internals.FieldSite, item: Completer, item_type: Any) -> Comp
         run.settle([*[results[index] for index in waiting], *_awaitables(rest)])
 
     def add(run: Run, one: Any, path: Path, results: list[Any], waiting: list[int]) -> None:
-        if one.__class__ not in NEVER_AWAITABLE and is_pending(one):
+        kind = one.__class__
+        if kind is CoroutineType or (kind not in NEVER_AWAITABLE and is_pending(one)):
             waiting.append(len(results))
             results.append(later(run, one, path))
             return

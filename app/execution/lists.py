@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from graphql import GraphQLObjectType
 from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_object_type
@@ -225,8 +225,14 @@ def _refuse(one: Any, budget: ExecutionBudget) -> dict[str, Any]:
     raise _NoShape
 
 
+_NONE: Final = _Shape(_refuse, _refuse, (), ())
+_MOST_CLASSES: Final = 1_000
+
+
 class _Shapes(dict[type, _Shape]):
-    """Shapes by class, created with the first item of each. Raises _NoShape if no field is plain."""
+    """Shapes by class, created with the first item of each. That of a class that cannot be completed so, such as a
+    coroutine, or without plain fields, raises _NoShape.
+    """
 
     def __init__(self, variant: "Variant", details: internals.Details, item: Any) -> None:
         from app.execution.selections import execute_fields
@@ -245,7 +251,12 @@ class _Shapes(dict[type, _Shape]):
         return self._variant.is_fixed(self._item, self._details)
 
     def __missing__(self, kind: type) -> _Shape:
-        found = self[kind] = self._made(kind)
+        try:
+            found = self._made(kind)
+        except _NoShape:
+            found = _NONE
+        if len(self) < _MOST_CLASSES:
+            self[kind] = found
         return found
 
     def _made(self, kind: type) -> _Shape:

@@ -45,8 +45,7 @@ def is_ordinary(body: bytes) -> bool:
 def is_ordinary_around(body: bytes, part: bytes) -> bool:
     """`is_ordinary` for the text around `part`, an array or object in it."""
     start = body.find(part[:64])
-    end = start + len(part)
-    around = body[:start] + body[end:] if body[start:end] == part else body
+    around = body[:start] + body[start + len(part) :] if body.startswith(part, start) else body
     return _find_odd(around) is None and b"\\u" not in around
 
 

@@ -1,6 +1,6 @@
 """Parses request headers; access to the client connection."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -80,6 +80,10 @@ class RequestHead(Struct):  # created in C, without a Python call
     verified: Any = None
 
 
+def _credentials(headers: Mapping[str, str]) -> tuple[str | None, str | None]:
+    return headers.get("authorization"), headers.get("x-api-key")
+
+
 def head_of(scope: Scope) -> RequestHead:
     """The head of a request. A server passes the same list again for the same bytes on one connection."""
     raw = scope["headers"]
@@ -91,6 +95,8 @@ def head_of(scope: Scope) -> RequestHead:
         return known
     headers, repeated = read_headers(raw)
     head = RequestHead(raw, headers, repeated, accepted(headers.get("accept")))
+    if known is not None and _credentials(headers) == _credentials(known.headers):
+        head.verified = known.verified
     if (connection := connection_of(scope)) is not None:
         connection.head = head
     return head

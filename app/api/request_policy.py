@@ -86,7 +86,8 @@ class DefaultRequestPolicy:
         except RequestRefused as refused:
             self._audit.turned_away(caller, refused.code)
             raise
-        return Admission(cost, await self._rates.cost(caller, cost))
+        rates = self._rates
+        return Admission(cost, rates.cost_now(caller, cost) if rates.is_local else await rates.cost(caller, cost))
 
     def context(self, caller: Caller, record: RequestRecord) -> Any:
         deadline_s = asked_s(record.headers) if HEADER in record.headers else None

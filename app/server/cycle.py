@@ -45,7 +45,7 @@ class ResponseCycle(RequestResponseCycle):
     head = b""
     is_read = False
     tasks: set[Any]
-    task: Any
+    task: Any = None
 
     async def run_asgi(self, app: Any) -> None:
         """As uvicorn's, which handles what went wrong. The task leaves the server's set without a callback."""

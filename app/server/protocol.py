@@ -245,8 +245,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         cycle.__class__ = ResponseCycle  # uvicorn has no setting for it
         cycle.tasks = self.tasks
-        cycle.task = self.loop.create_task(cycle.run_asgi(app))
-        self.tasks.add(cycle.task)
+        cycle.task = task = self.loop.create_task(cycle.run_asgi(app))
+        if not task.done():  # an eager one may be
+            self.tasks.add(task)
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_body = 0

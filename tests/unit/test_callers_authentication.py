@@ -80,6 +80,12 @@ async def test_a_repeated_head_is_recognised_only_while_its_token_is_known(token
     found = await callers.authenticate(head.headers)
     assert [callers.recognise(head_of(scope)) for _ in range(3)] == [found] * 3
     assert head_of(scope) is head
+    other = head_of({**scope, "headers": [*raw, (b"x-request-id", b"12345678")]})
+    assert (other is head, callers.recognise(other)) == (False, found), "the same credentials in another head"
+    for credentials in [*raw, (b"x-api-key", KEY.encode())], [(b"authorization", b"Bearer another")], []:
+        head_of(scope)
+        assert callers.recognise(head_of({**scope, "headers": credentials})) is None
+    head = head_of(scope)
     now += 61
     assert callers.recognise(head) is None, "verified too long ago"
     await callers.authenticate(head.headers)

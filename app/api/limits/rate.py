@@ -99,6 +99,7 @@ class RateLimiter:
         self._budgets = budgets
         self._local = local or LocalBuckets()
         self._shared = shared
+        self.is_local = shared is None
 
     def request(self, caller: Caller) -> None:
         """Count one request; raises RequestRefused(THROTTLED)."""
@@ -109,10 +110,14 @@ class RateLimiter:
 
     async def cost(self, caller: Caller, cost: int) -> dict[str, Any]:
         """Charge the request's cost; raises RequestRefused(THROTTLED). Returns `extensions.cost.throttle`."""
+        if self._shared is None:
+            return self.cost_now(caller, cost)
+        return self.cost_now(caller, cost, await self._shared.take(caller.key, self._budgets[caller.kind], 1.0, cost))
+
+    def cost_now(self, caller: Caller, cost: int, taken: TokenGrant | None = None) -> dict[str, Any]:
+        """As `cost`, for buckets of this process, or for what was `taken` from shared ones."""
         budget = self._budgets[caller.kind]
-        if self._shared is not None:
-            taken = await self._shared.take(caller.key, budget, 1.0, cost)
-        else:
+        if taken is None:
             taken = self._local.take_now(caller.key, budget, 0.0, cost)
         throttle = {
             "maximumAvailable": int(budget.cost_burst),

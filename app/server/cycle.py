@@ -183,4 +183,4 @@ class RepeatedHead(Struct):
             and lengths == [b"%d" % len(cycle.body)]
             and _NOT_REPEATED.isdisjoint(name for name, _ in scope["headers"])
         )
-        return cls(data[:head_bytes], head_bytes, size, dict(scope)) if is_usual else None
+        return cls(data[:head_bytes], head_bytes, size, {**scope, "state": None}) if is_usual else None

@@ -156,7 +156,9 @@ class Metrics:
 
     def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
         self._calls[provider, route, outcome] += 1
-        self._call_seconds[(provider,)].add(seconds)
+        took = self._call_seconds[(provider,)]
+        took.counts[bisect_left(_CALL_S, seconds)] += 1  # as `_Took.add`
+        took.sum += seconds
 
     def on_request(self, outcome: str, seconds: float, caller: str, code: str | None, transport: str) -> None:
         """`outcome`, `transport`: see `RequestRecord`. `caller`: its kind, or anonymous. `code`: the first error's."""

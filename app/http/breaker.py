@@ -47,7 +47,8 @@ class Breaker:
         self._is_probing = True
         return self.generation
 
-    def record(self, permit: int, verdict: CallVerdict) -> None:
+    def record(self, permit: int, verdict: CallVerdict, now: float | None = None) -> None:
+        """`now` is the clock's time, if it is known."""
         if permit != self.generation:
             return
         if self.state == "HALF_OPEN":
@@ -55,7 +56,9 @@ class Breaker:
             if verdict is not CallVerdict.NONE:
                 self._set_state("CLOSED" if verdict is CallVerdict.GOOD else "OPEN")
         elif verdict is not CallVerdict.NONE:
-            window, settings, now = self._window, self._settings, self._clock()
+            window, settings = self._window, self._settings
+            if now is None:
+                now = self._clock()
             if now >= window.ends_at:
                 window.roll(now)
             window.current[0] += 1

@@ -157,7 +157,11 @@ class VaultHttpClient:
             return None
         sent.connection = connection
         cap.in_flight += 1
-        self._budget.record_call(started_at)
+        window = self._budget.window  # as `record_call`
+        if started_at >= window.ends_at:
+            window.roll(started_at)
+        window.current[0] += 1
+        window.total += 1
         return sent
 
     def finish(self, sent: SentCall) -> VaultReply | None:
@@ -174,13 +178,13 @@ class VaultHttpClient:
         if reply.status >= 400:
             self.breaker.record(sent.permit, verdict_of(reply.status))
             return None
-        self.breaker.record(sent.permit, CallVerdict.GOOD)
+        now = (self._loop_time or self._bind())()
+        self.breaker.record(sent.permit, CallVerdict.GOOD, now)
         sent.auth.is_proven, sent.final_reply = True, reply
         if not self._accepted.is_up:
             self._accepted.worked()
         sent.call.meter.calls += 1
-        seconds = (self._loop_time or self._bind())() - sent.started_at
-        self._observer.on_call(self.name, sent.request.route, "ok", seconds)
+        self._observer.on_call(self.name, sent.request.route, "ok", now - sent.started_at)
         return reply
 
     def cancel(self, sent: SentCall) -> None:

@@ -27,11 +27,11 @@ class RetryBudget:
     def __init__(self, ratio: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._ratio = ratio
         self._clock = clock
-        self._window = SlidingCount(_WINDOW_S)
+        self.window = SlidingCount(_WINDOW_S)
 
     def record_call(self, now: float) -> None:
         """`now` is on the monotonic clock, as a loop's time is."""
-        window = self._window
+        window = self.window
         if now >= window.ends_at:
             window.roll(now)
         window.current[0] += 1
@@ -39,10 +39,10 @@ class RetryBudget:
 
     def try_spend(self) -> bool:
         """Spend one retry; False if the budget is exhausted."""
-        self._window.roll(self._clock())
-        if self._window.marked + 1 > max(_LEAST_RETRIES if self._ratio else 0, self._ratio * self._window.total):
+        self.window.roll(self._clock())
+        if self.window.marked + 1 > max(_LEAST_RETRIES if self._ratio else 0, self._ratio * self.window.total):
             return False
-        self._window.add(self._clock(), 0, 1)
+        self.window.add(self._clock(), 0, 1)
         return True
 
 

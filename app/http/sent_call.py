@@ -1,8 +1,7 @@
 """A read that was sent without a coroutine: see `VaultHttpClient.begin`."""
 
-import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -13,6 +12,10 @@ from app.http.transports.lean.connection import LeanConnection
 
 if TYPE_CHECKING:
     from app.http.client import VaultHttpClient
+
+
+class Releasable(Protocol):
+    def release(self) -> None: ...
 
 
 class SentCall(Struct, eq=False):  # created in C, for each call
@@ -31,7 +34,7 @@ class SentCall(Struct, eq=False):  # created in C, for each call
     deadline_at: float
     on_done: "Callable[[SentCall], object]"
     connection: LeanConnection | None = None
-    gate: asyncio.Semaphore | None = None
+    gate: Releasable | None = None
     reply: VaultReply | None = None
     error: TransportError | None = None
     final_reply: VaultReply | None = None

@@ -1,6 +1,5 @@
 """The protocol of all vault adapters. Callers check `capabilities`, never a vault's name."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Protocol, runtime_checkable
@@ -135,10 +134,14 @@ class VaultProvider(Protocol):
     async def close(self) -> None: ...
 
 
+class Releasable(Protocol):
+    def release(self) -> None: ...
+
+
 class StartedRead(Protocol):
     """A read that was sent without a coroutine. `gate` is released when its first attempt ends."""
 
-    gate: asyncio.Semaphore | None
+    gate: "Releasable | None"
 
     def cancel(self) -> None:
         """Its reply is not wanted any more."""

@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import RejectReason, VaultRejected, VaultUnavailable
 from app.vault.enums import CustomerRef
-from app.vault.provider import Call
+from app.vault.provider import Call, Releasable
 from app.wallet.reads.cache import Key, Source
 from tests.unit.test_snapshots import P, Setup, settle
 
@@ -20,7 +20,7 @@ CALLER: ContextVar[str] = ContextVar("caller", default="-")
 class Begun:
     """Stands for a request that was sent; `answer` ends it. `value` None: `complete` must decide."""
 
-    gate: asyncio.Semaphore | None = None
+    gate: Releasable | None = None
 
     def __init__(self, on_done: Callable[[Any], object]) -> None:
         self._on_done = on_done

@@ -1,8 +1,6 @@
 """Cards' 3-D Secure statuses: one call per card, cached in the snapshots."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, cast
@@ -15,6 +13,7 @@ from app.vault.model import Card, PaymentMethod, ThreeDSecure
 from app.vault.provider import Call, DirectVault, StartedRead, VaultProvider
 from app.wallet.reads.cache import Key, Read, SnapshotCache, Source
 from app.wallet.reads.policy import ReadPolicy
+from app.wallet.reads.waiting import Slots
 
 StatusRead = Read[ThreeDSecure | None]
 
@@ -69,7 +68,7 @@ class StatusReader:
     def _source(
         self, name: ProviderName, providers: Mapping[ProviderName, VaultProvider], policy: ReadPolicy
     ) -> Source[ThreeDSecure | None]:
-        gate = asyncio.Semaphore(policy.three_ds_concurrency)
+        gate = Slots(policy.three_ds_concurrency)
 
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[CustomerRef, ThreeDSecure | VaultError | None]:
             ((_, ref, method),) = keys
@@ -77,13 +76,16 @@ class StatusReader:
                 return {ref: await providers[name].three_d_secure(ref, method or MethodRef(""), call)}
 
         def begin(key: Key, call: Call, on_done: Callable[[Any], object]) -> StartedRead | None:
-            if gate.locked():
+            if not gate.try_acquire():
                 return None
-            started = direct[name].begin_three_d_secure(key[1], key[2] or MethodRef(""), call, on_done)
-            if started is not None:
-                with suppress(StopIteration):
-                    gate.acquire().send(None)  # it is not locked, so this does not wait
-                started.gate = gate
+            started = None
+            try:
+                started = direct[name].begin_three_d_secure(key[1], key[2] or MethodRef(""), call, on_done)
+            finally:
+                if started is None:
+                    gate.release()
+                else:
+                    started.gate = gate
             return started
 
         def value_of(key: Key, started: Any, call: Call) -> ThreeDSecure | None:

@@ -1,6 +1,7 @@
 """Waiting for shared work. Cancelling the caller does not cancel what others wait for as well."""
 
 import asyncio
+from collections import deque
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,6 +20,44 @@ class Countdown:
     def wake(self) -> None:
         if not self.future.done():
             self.future.set_result(None)
+
+
+class Slots:
+    """A semaphore that can be taken without a coroutine, if it is free. Waiters are served in order."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    def try_acquire(self) -> bool:
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    def release(self) -> None:
+        """Pass the slot to the first waiter, or free it."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._free += 1
+
+    async def __aenter__(self) -> None:
+        if self.try_acquire():
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.release()  # the slot was passed on just before the cancellation
+            raise
+
+    async def __aexit__(self, *error: object) -> None:
+        self.release()
 
 
 async def wait_shared(shared: "asyncio.Future[Value]") -> Value:

@@ -113,8 +113,10 @@ class WalletLoader(RequestLoader[WalletRequest, BuiltWallet]):
         for request in requests:
             for key in request.statuses:
                 self._statuses[key] = found[key]
-        # An exception in a place rejects that key alone.
-        return [self._built(one, found) for one in requests]  # type: ignore[misc]
+        built: list[Any] = []
+        for request in requests:  # a comprehension would be a call, and so would `append`
+            built += (self._built(request, found),)  # an exception in a place rejects that key alone
+        return built
 
     def _built(self, request: WalletRequest, found: Mapping[Key, Read[Any]]) -> BuiltWallet | Exception:
         readings = dict(request.known)
@@ -193,10 +195,13 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
         vaults = needs.vaults(info) if needs.narrowed else needs.fixed
         if also is not None:
             vaults = vaults.union((also,), () if IS_DEFERRED.get() else self._requested.get(customer_id, ()))
-        self._request_vaults(customer_id, vaults)
+        is_deferred = IS_DEFERRED.get()
+        if not is_deferred:
+            requested = self._requested.get(customer_id)  # as `announce`
+            self._requested[customer_id] = vaults if requested is None else vaults | requested
         built = self._at_hand(entry, vaults)
         if built is None or (needs.statuses and self._missing_statuses(_cards(built, needs, info, start))):
-            loader = self._deferred_loader(vaults) if IS_DEFERRED.get() else self.wallets
+            loader = self._deferred_loader(vaults) if is_deferred else self.wallets
             return self._load(entry, vaults, needs, info, start, loader)
         if built.wallet.methods[self._services.list_limit :]:
             self._note_cut(built.wallet, needs, info)
@@ -225,14 +230,8 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
     def announce(self, customer_id: str, needs: Needs, info: "Info") -> None:
         """A wallet with these needs follows once the customer is known: what `also` adds must not depend on which of
         two store reads ends first."""
-        if needs.has_fields:
-            self._request_vaults(customer_id, needs.vaults(info))
-
-    def _request_vaults(self, customer_id: str, vaults: frozenset[ProviderName]) -> None:
-        if IS_DEFERRED.get():
-            return
-        requested = self._requested.get(customer_id)
-        self._requested[customer_id] = vaults if requested is None else vaults | requested
+        if needs.has_fields and not IS_DEFERRED.get():
+            self._requested[customer_id] = needs.vaults(info).union(self._requested.get(customer_id, ()))
 
     def status(self, card: Card) -> StatusReading | Awaitable[StatusReading]:
         """A card's 3-D Secure status: at once if the selection's needs included it."""
@@ -285,9 +284,9 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
     def incomplete_sources(self) -> list[tuple[str, SourceReading]]:
         """Customer id and row, for each vault that makes the response incomplete."""
         found: dict[tuple[str, ProviderName], SourceReading] = {}
-        for customer_id, wallets in self._built.items():
-            for built in wallets.values():
-                is_plain = not self._failed_statuses and not self._cut
+        is_plain = not self._failed_statuses and not self._cut
+        for customer_id in self._built:
+            for built in self._built[customer_id].values():
                 rows = built.wallet.sources.values() if is_plain else self.sources(built.wallet)
                 for row in rows:
                     if row.state not in HARMLESS:
@@ -357,14 +356,19 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
         for built in wallets.values() if wallets is not None else ():
             known.update(_readings(built.wallet))
         enabled = self._services.reader.providers
-        lists: list[Key] = [
-            (link.provider, link.customer_ref, None)
-            for link in entry.links
-            if link.provider in vaults and link.provider in enabled and link.provider not in known
-        ]
-        shown = [link.provider for link in entry.links if link.provider in vaults] if known else ()
-        readings = {name: known[name] for name in shown if name in known}
-        return WalletRequest(entry, vaults, lists, readings, [status_key(card) for card in cards])
+        lists: list[Key] = []  # loops without `append`: each comprehension would be a call
+        readings: dict[ProviderName, SourceReading] = {}
+        for link in entry.links:
+            name = link.provider
+            if name in vaults:
+                if name in known:
+                    readings[name] = known[name]
+                elif name in enabled:
+                    lists += ((name, link.customer_ref, None),)
+        statuses: list[Key] = []
+        for card in cards:
+            statuses += ((card.provider, card.customer_ref, card.method_ref),)
+        return WalletRequest(entry, vaults, lists, readings, statuses)
 
     async def _load_statuses(self, cards: Sequence[Card]) -> None:
         is_apart = IS_DEFERRED.get()  # a loader answers when all of its statuses have been read
@@ -383,7 +387,7 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
         missing: list[Card] = []
         statuses, prefetched = self._services.reader.statuses, self._prefetched
         for card in cards:
-            key = status_key(card)
+            key = card.provider, card.customer_ref, card.method_ref  # `status_key`
             if key in self._statuses:
                 continue
             if key not in prefetched:
@@ -396,7 +400,9 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
             if found is None:
                 missing.append(card)
             else:
-                self._keep_status(card, key, found)
+                self._statuses[key] = found  # as `_keep_status`
+                if found.failed:
+                    self._failed_statuses.add((card.provider, card.customer_ref))
         return missing
 
     def _keep_status(self, card: Card, key: Key, status: StatusReading) -> None:

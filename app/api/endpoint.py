@@ -320,7 +320,7 @@ class GraphQLEndpoint:
             message = await watch.receive()
             if message["type"] != "http.request":
                 raise _ClientLeft
-            part = message.get("body", b"")
+            part = message["body"] if "body" in message else b""
             if body:
                 body = bytearray(body) if body.__class__ is bytes else body
                 body += part
@@ -330,7 +330,7 @@ class GraphQLEndpoint:
                 raise RequestRefused("BODY_LIMIT", limit=limit)
             has_more = "more_body" in message and message["more_body"]
         watch.within_s = None
-        return bytes(body)
+        return body if body.__class__ is bytes else bytes(body)
 
 
 @dataclass(frozen=True, slots=True)

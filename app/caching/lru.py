@@ -19,10 +19,11 @@ class LruCache(Generic[Key, Value]):
     """Evicts the least recently used entries while the sum of the weights exceeds `limit`.
 
     Without weights, `limit` is a number of entries. `on_evict` is called for entries that the limit evicts, not for
-    removed ones. `peek` is `get` without counting as a use. Values must not be None. Not thread-safe.
+    removed ones. `peek` is `get` without counting as a use, and `touch` counts one of a present key; both are built-in
+    calls. Values must not be None. Not thread-safe.
     """
 
-    __slots__ = ("_entries", "_on_evict", "_weights", "limit", "peek", "weight")
+    __slots__ = ("_entries", "_on_evict", "_weights", "limit", "peek", "touch", "weight")
 
     def __init__(self, limit: int, *, on_evict: Callable[[Key, Value], None] = _ignore) -> None:
         self.limit = limit
@@ -32,6 +33,7 @@ class LruCache(Generic[Key, Value]):
         self._entries: OrderedDict[Key, Value] = OrderedDict()
         self._weights: dict[Key, int] = {}  # of entries that do not weigh 1
         self.peek: Callable[[Key], Value | None] = self._entries.get
+        self.touch: Callable[[Key], None] = self._entries.move_to_end
 
     def __len__(self) -> int:
         return len(self._entries)

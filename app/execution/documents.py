@@ -148,8 +148,10 @@ class DocumentCache:
 
     def get(self, text: str) -> Document:
         """The cached document; a new text is parsed and validated first. Invalid text does not raise."""
-        document = self._known.get(text)
-        if document is None:
+        document = self._known.peek(text)
+        if document is not None:
+            self._known.touch(text)
+        else:
             document = self.prepare(text)
             copies = 2 if document.has_defer else 1
             self._known.put(text, document, weight=1_000 + len(text) * _BYTES_PER_CHARACTER * copies)

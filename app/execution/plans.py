@@ -75,8 +75,10 @@ class Plans:
             return None
         name = operation.name.value if operation.name else None
         key = document.text, name
-        entry = self._entries.get(key)
-        if entry is None:
+        entry = self._entries.peek(key)
+        if entry is not None:
+            self._entries.touch(key)
+        else:
             if _is_first_use(document, name):
                 self._observe("fallback:first_use")
                 return None

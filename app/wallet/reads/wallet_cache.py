@@ -15,7 +15,7 @@ from app.store.records import DirectoryEntry
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import Card, VaultWallet
 from app.vault.rules.expiry import ExpiryClock
-from app.wallet.reads.build_wallet import Wallet, WalletRules, build_wallet, read_age, sources_of
+from app.wallet.reads.build_wallet import Wallet, WalletRules, build_wallet, read_age
 from app.wallet.reads.cache import Key, Snapshot, SnapshotCache
 from app.wallet.reads.reader import SourceReading
 
@@ -61,12 +61,15 @@ class WalletCache:
     def get_fresh(self, entry: DirectoryEntry, vaults: frozenset[ProviderName], now: datetime) -> BuiltWallet | None:
         """The wallet if all that it shows is fresh, and nothing else has changed."""
         key = entry.customer.id, vaults
-        built = self._built.get(key)
+        built = self._built.peek(key)
         if built is None or built.snapshots is None or built.wallet.entry is not entry:
             return None
         if not self._snapshots.are_fresh(built.snapshots) or built.hour != now.timestamp() // 3600:
             return None
-        return built if built.is_without_calls else self._without_calls(key, built)
+        if not built.is_without_calls:
+            return self._without_calls(key, built)
+        self._built.touch(key)
+        return built
 
     def last(self, customer_id: str, vaults: frozenset[ProviderName]) -> BuiltWallet | None:
         """The wallet built last, however old."""
@@ -82,7 +85,7 @@ class WalletCache:
         """As `build_wallet`, but reuses the methods, the default and the graph's objects while their inputs are
         unchanged."""
         key, hour = (entry.customer.id, vaults), int(now.timestamp() // 3600)
-        known, (inputs, shown) = self._built.get(key), _inputs(entry, readings, self._rules)
+        known, (inputs, shown) = self._built.peek(key), _inputs(entry, readings, self._rules)
         if known is not None and known.hour == hour:
             clock = known.clock
         else:
@@ -92,9 +95,10 @@ class WalletCache:
             built = BuiltWallet(build_wallet(entry, readings, self._rules, now), inputs, clock, hour, shown)
             self._keep(key, built, readings)
             return built
-        wallet = _with_sources(known.wallet, sources_of(entry, readings, self._rules))
+        # The same vaults were read for the same entry: the rows of the others are the same too.
+        wallet = _with_sources(known.wallet, {**known.wallet.sources, **readings})
         built = BuiltWallet(wallet, inputs, clock, hour, shown, known.methods, cards=known.cards)
-        self._built.put(key, built, weight=max(1, len(wallet.methods)))
+        self._built.put(key, built, weight=len(wallet.methods) or 1)
         return built
 
     def _without_calls(self, key: WalletKey, built: BuiltWallet) -> BuiltWallet:

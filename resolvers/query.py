@@ -7,6 +7,7 @@ from typing import Annotated
 
 import strawberry
 
+from app.execution.selected import is_alone
 from app.vault.model import Expiry
 from resolvers import lookup
 from resolvers.context import Info
@@ -69,7 +70,7 @@ class Query:
     def customer(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The customer's id.")]
     ) -> Customer | Awaitable[Customer | None] | None:
-        return lookup.customer(info, id)
+        return lookup.customer(info, id, is_alone=is_alone(info))
 
     @scoped(lookup.READ_CUSTOMERS, calls=4, description="A customer by another key.")
     async def find_customer(

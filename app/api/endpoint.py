@@ -320,7 +320,7 @@ class GraphQLEndpoint:
             message = await watch.receive()
             if message["type"] != "http.request":
                 raise _ClientLeft
-            part = message["body"] if "body" in message else b""
+            part = message.get("body", b"")
             if body:
                 body = bytearray(body) if body.__class__ is bytes else body
                 body += part

@@ -103,3 +103,51 @@ async def test_the_request_can_cancel_a_batch() -> None:
     await asyncio.wait(tasks)
     assert task.cancelled()
     assert not loading.done()
+
+
+async def test_a_key_loaded_alone_needs_no_task() -> None:
+    """And is cached as every other; later keys are loaded in batches again."""
+    batches: Batches = []
+    tasks: Tasks = set()
+    loader = OwnLoader(batches, tasks)
+    loading, batch = loader.load_alone("a")
+    await batch
+    assert loading.result() == "A"
+    assert not tasks
+    assert await asyncio.gather(*map(loader.load, ("a", "b", "c"))) == ["A", "B", "C"]
+    assert batches == [["a"], ["b", "c"]]
+    assert len(tasks) == 1
+
+
+@pytest.mark.parametrize("wrong", ["broken", "short", "bad"])
+async def test_a_key_loaded_alone_fails_as_every_other(wrong: str) -> None:
+    loader = OwnLoader([], set())
+    loading, batch = loader.load_alone(wrong)
+    await batch
+    expected = (await asyncio.gather(OwnLoader([], set()).load(wrong), return_exceptions=True))[0]
+    assert isinstance(expected, Exception)
+    assert repr(loading.exception()) == repr(expected)
+
+
+async def test_cancelling_the_caller_cancels_what_it_loads_alone() -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    class Hanging(RequestLoader[str, Any]):
+        async def batch_load_fn(self, keys: list[str]) -> list[Any]:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            return []
+
+    async def load_alone() -> None:
+        _, batch = Hanging(set()).load_alone("a")
+        await batch
+
+    caller = asyncio.ensure_future(load_alone())
+    await begun.wait()
+    caller.cancel()
+    await asyncio.wait({caller})
+    assert caller.cancelled()
+    assert ended.is_set()

@@ -113,69 +113,68 @@ class GraphQLEndpoint:
         self.in_flight += 1
         record = RequestRecord()
         try:
-            await self._serve(record, scope, receive, send)
+            head = head_of(scope)
+            headers = head.headers
+            request_id = request_id_from(headers) if "x-request-id" in headers else new_request_id()
+            REQUEST_ID.set(request_id)
+            record.request_id, record.headers, record.method = request_id, headers, scope["method"]
+            if "traceparent" in headers:
+                record.trace = read_trace_context(headers)
+            if SPANS.tracer is not None:
+                SPANS.tracer.begin(record)
+            kind = AnswerType.JSON_BY_DEFAULT
+            watch = self._watcher.watch(receive)
+            try:
+                if head.repeated:
+                    raise RequestRefused("BAD_REQUEST", f"The header {head.repeated} must not be sent twice.")
+                if self.in_flight > self._limits.max_in_flight:
+                    raise RequestRefused("OVERLOADED", headers={"retry-after": "1"})
+                if self._origins.limits_hosts:
+                    self._origins.check_host(headers)
+                kind = head.accepted.answer or kind
+                found = await self._found(scope, watch, head, record)
+                if not isinstance(found, HttpResponse):
+                    watch.end()
+                    record.transport = "multipart" if found.framing is not EVENTS else "sse"
+                    await self._stream(found, record, scope, receive, send)
+                    return
+                answer = found
+            except RequestRefused as refused:
+                record.code = refused.code
+                answer = refusal(refused, kind, request_id)
+            except _ClientLeft:
+                return
+            except asyncio.CancelledError:
+                if not watch.ended_it():
+                    raise
+                if not watch.is_late:
+                    return
+                record.code = "REQUEST_TIMEOUT"
+                answer = refusal(RequestRefused(record.code, headers={"connection": "close"}), kind, request_id)
+            except Exception as error:  # noqa: BLE001 - the last line: a bug is logged, masked and answered
+                record.has_failed = True
+                failure = masked(error, request_id)
+                record.code = failure.code
+                answer = refusal(failure, kind, request_id)
+            finally:
+                watch.end()
+            if record.status is None:
+                record.status = answer.status
+            is_large = answer.is_open and 0 < self._limits.compress_from_bytes <= len(answer.body)
+            if is_large and "gzip" in headers.get("accept-encoding", ""):
+                await send_compressed(
+                    answer, _extra(request_id), self._limits.compress_from_bytes, scope, receive, send
+                )
+                return
+            if answer.is_usual and not answer.headers:
+                respond = getattr(send, "respond", None)  # of this server, where nothing wraps its `send`
+                if respond is not None and respond(answer.status, answer.usual_lines(request_id), answer.body):
+                    return
+            await answer.send(send, _extra(request_id), body=scope["method"] != "HEAD")
         finally:
             self.in_flight -= 1
             if self._on_request is not None:
                 self._on_request(record)
-
-    async def _serve(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
-        head = head_of(scope)
-        headers = head.headers
-        request_id = request_id_from(headers) if "x-request-id" in headers else new_request_id()
-        REQUEST_ID.set(request_id)
-        record.request_id, record.headers, record.method = request_id, headers, scope["method"]
-        if "traceparent" in headers:
-            record.trace = read_trace_context(headers)
-        if SPANS.tracer is not None:
-            SPANS.tracer.begin(record)
-        kind = AnswerType.JSON_BY_DEFAULT
-        watch = self._watcher.watch(receive)
-        try:
-            if head.repeated:
-                raise RequestRefused("BAD_REQUEST", f"The header {head.repeated} must not be sent twice.")
-            if self.in_flight > self._limits.max_in_flight:
-                raise RequestRefused("OVERLOADED", headers={"retry-after": "1"})
-            if self._origins.limits_hosts:
-                self._origins.check_host(headers)
-            kind = head.accepted.answer or kind
-            found = await self._found(scope, watch, head, record)
-            if not isinstance(found, HttpResponse):
-                watch.end()
-                record.transport = "multipart" if found.framing is not EVENTS else "sse"
-                await self._stream(found, record, scope, receive, send)
-                return
-            answer = found
-        except RequestRefused as refused:
-            record.code = refused.code
-            answer = refusal(refused, kind, request_id)
-        except _ClientLeft:
-            return
-        except asyncio.CancelledError:
-            if not watch.ended_it():
-                raise
-            if not watch.is_late:
-                return
-            record.code = "REQUEST_TIMEOUT"
-            answer = refusal(RequestRefused(record.code, headers={"connection": "close"}), kind, request_id)
-        except Exception as error:  # noqa: BLE001 - the last line: a bug is logged, masked and answered
-            record.has_failed = True
-            failure = masked(error, request_id)
-            record.code = failure.code
-            answer = refusal(failure, kind, request_id)
-        finally:
-            watch.end()
-        if record.status is None:
-            record.status = answer.status
-        is_large = answer.is_open and 0 < self._limits.compress_from_bytes <= len(answer.body)
-        if is_large and "gzip" in headers.get("accept-encoding", ""):
-            await send_compressed(answer, _extra(request_id), self._limits.compress_from_bytes, scope, receive, send)
-            return
-        if answer.is_usual and not answer.headers:
-            respond = getattr(send, "respond", None)  # of this server, where nothing wraps its `send`
-            if respond is not None and respond(answer.status, answer.usual_lines(request_id), answer.body):
-                return
-        await answer.send(send, _extra(request_id), body=scope["method"] != "HEAD")
 
     async def _found(
         self, scope: Scope, watch: DisconnectWatch, head: RequestHead, record: RequestRecord

@@ -233,7 +233,7 @@ class Customer(Node, ShowsStatuses):
         wanted = _EVERYTHING
         if filter is not UNSET and filter is not None:
             wanted = filter.to_rules(info.context.services.utc_now())
-        wallet = self.wallet
+        wallet = self.read if self.read.__class__ is Wallet else self.wallet
         if wallet.nothing_answered(ALL if wanted.providers is None else wanted.providers):
             raise SourcesUnavailable
         most, shown = limit or info.context.services.list_limit, self.methods

@@ -37,7 +37,7 @@ class BuiltWallet(Struct):  # created in C, once per read
     wallet: Wallet
     inputs: list[object]
     clock: ExpiryClock
-    hour: int
+    hour: float
     snapshots: list[Snapshot[VaultWallet]] | None
     methods: Any = None
     customer: Any = None
@@ -84,8 +84,19 @@ class WalletCache:
     ) -> BuiltWallet:
         """As `build_wallet`, but reuses the methods, the default and the graph's objects while their inputs are
         unchanged."""
-        key, hour = (entry.customer.id, vaults), int(now.timestamp() // 3600)
-        known, (inputs, shown) = self._built.peek(key), _inputs(entry, readings, self._rules)
+        key, hour = (entry.customer.id, vaults), now.timestamp() // 3600
+        known = self._built.peek(key)
+        # Besides the entry and the clock. Cached wallets are compared by identity; of the time of the read, only its
+        # relation to the customer's stored choice matters.
+        inputs: list[object] = []
+        shown: Any = []
+        for name in readings:
+            one = readings[name]
+            age = read_age(entry, name, one, self._rules) if entry.choice is not None else None
+            inputs += (name, one.cached, one.state, one.is_stale, age)
+            shown += (one.snapshot,)
+        if None in shown:
+            shown = None
         if known is not None and known.hour == hour:
             clock = known.clock
         else:
@@ -95,15 +106,21 @@ class WalletCache:
             built = BuiltWallet(build_wallet(entry, readings, self._rules, now), inputs, clock, hour, shown)
             self._keep(key, built, readings)
             return built
-        # The same vaults were read for the same entry: the rows of the others are the same too.
-        wallet = _with_sources(known.wallet, {**known.wallet.sources, **readings})
+        last = known.wallet
+        wallet = Wallet(  # the same vaults were read for the same entry: the rows of the others are the same too
+            entry=entry,
+            methods=last.methods,
+            visible=last.visible,
+            default=last.default,
+            sources={**last.sources, **readings},
+        )
         built = BuiltWallet(wallet, inputs, clock, hour, shown, known.methods, cards=known.cards)
         self._built.put(key, built, weight=len(wallet.methods) or 1)
         return built
 
     def _without_calls(self, key: WalletKey, built: BuiltWallet) -> BuiltWallet:
         sources = {name: with_changes(one, latency_ms=None) for name, one in built.wallet.sources.items()}
-        wallet = _with_sources(built.wallet, sources)
+        wallet = with_changes(built.wallet, sources=sources)
         made = with_changes(built, wallet=wallet, customer=None, is_without_calls=True)
         self._built.put(key, made, weight=max(1, len(made.wallet.methods)))
         return made
@@ -137,30 +154,3 @@ class WalletCache:
                 keys.discard(key)
                 if not keys:
                     del self._keys[where]
-
-
-def _with_sources(wallet: Wallet, sources: Mapping[ProviderName, SourceReading]) -> Wallet:
-    return Wallet(
-        entry=wallet.entry,
-        methods=wallet.methods,
-        visible=wallet.visible,
-        default=wallet.default,
-        sources=sources,
-    )
-
-
-def _inputs(
-    entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: WalletRules
-) -> tuple[list[object], list[Snapshot[VaultWallet]] | None]:
-    """What decides the result besides the customer's entry and the clock; and the snapshots, None if any is missing.
-
-    Cached wallets are compared by identity. Of the time of the read, only its relation to the customer's stored choice
-    matters.
-    """
-    inputs: list[object] = []
-    shown: list[Snapshot[VaultWallet] | None] = []
-    for name, one in readings.items():
-        age = read_age(entry, name, one, rules) if entry.choice is not None else None
-        inputs += (name, one.cached, one.state, one.is_stale, age)
-        shown += (one.snapshot,)
-    return inputs, None if None in shown else shown  # type: ignore[return-value]

@@ -184,15 +184,12 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
         info: "Info",
         also: ProviderName | None = None,
         start: Start = nothing,
-        *,
-        is_alone: bool = False,
     ) -> BuiltWallet | Awaitable[BuiltWallet]:
         """The customer's wallet with the vaults and 3-D Secure statuses that the selection needs. No awaitable if
         everything is fresh.
 
         With `also`, for a selection on one method, it shows that method's vault and those that are read anyway; for
-        deferred fields, that method's vault alone, since what is read at the same time depends on chance. `is_alone`:
-        nothing else of the request runs until the result is awaited.
+        deferred fields, that method's vault alone, since what is read at the same time depends on chance.
         """
         customer_id = entry.customer.id
         vaults = needs.vaults(info) if needs.narrowed else needs.fixed
@@ -205,7 +202,7 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
         built = self._at_hand(entry, vaults)
         if built is None or (needs.statuses and self._missing_statuses(_cards(built, needs, info, start))):
             loader = self._deferred_loader(vaults) if is_deferred else self.wallets
-            return self._load(entry, vaults, needs, info, start, loader, is_alone)
+            return self._load(entry, vaults, needs, info, start, loader)
         if built.wallet.methods[self._services.list_limit :]:
             self._note_cut(built.wallet, needs, info)
         return built
@@ -316,7 +313,6 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
         info: "Info",
         start: Start,
         loader: WalletLoader,
-        is_alone: bool = False,
     ) -> BuiltWallet:
         customer_id, services = entry.customer.id, self._services
         wallets = self._built.get(customer_id)
@@ -327,13 +323,7 @@ class Loaders(Struct, dict=True):  # created in C, once per request; `dict` for 
                 # The last wallet implies which statuses are needed: they are read in parallel with the vaults' lists.
                 last = services.wallets.last(customer_id, vaults)
                 cards = [] if last is None else _cards(last, needs, info, start)
-            request = self._request(entry, vaults, wallets, cards)
-            if is_alone:
-                loading, batch = loader.load_alone(request)
-                await batch
-                built = loading.result()
-            else:
-                built = await wait_shared(loader.load(request))
+            built = await wait_shared(loader.load(self._request(entry, vaults, wallets, cards)))
             default = built.wallet.default
             if default.choice_change is not None and await services.note_choice(default):
                 entry = replace(entry, choice=None)

@@ -41,12 +41,12 @@ async def _other_node(info: Info, any_id: str, kind: IdKind | None) -> Node | No
     return None
 
 
-def customer(info: Info, customer_id: str, *, is_alone: bool = False) -> Customer | Awaitable[Customer | None] | None:
-    """No awaitable if nothing has to be read. `is_alone`: see `read_customer`."""
+def customer(info: Info, customer_id: str) -> Customer | Awaitable[Customer | None] | None:
+    """No awaitable if nothing has to be read."""
     require(info, READ_CUSTOMERS)
     entry = info.context.cached_entry(customer_id)
     if entry is not None:
-        return read_customer(info, entry, is_alone=is_alone)
+        return read_customer(info, entry)
     return _uncached_customer(info, customer_id) if kind_of(customer_id) is IdKind.CUSTOMER else None
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import strawberry
 
-from app.execution.selected import is_alone
 from app.vault.model import Expiry
 from resolvers import lookup
 from resolvers.context import Info
@@ -70,7 +69,7 @@ class Query:
     def customer(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The customer's id.")]
     ) -> Customer | Awaitable[Customer | None] | None:
-        return lookup.customer(info, id, is_alone=is_alone(info))
+        return lookup.customer(info, id)
 
     @scoped(lookup.READ_CUSTOMERS, calls=4, description="A customer by another key.")
     async def find_customer(

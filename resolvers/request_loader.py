@@ -1,7 +1,6 @@
 """The base class of a request's data loaders."""
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from aiodataloader import DataLoader, failed_dispatch
@@ -26,9 +25,6 @@ class RequestLoader(DataLoader[Key, Value]):
     A subclass defines `batch_load_fn`. An exception in place of a value rejects that key alone.
     """
 
-    _is_held = False
-    """True while `load_alone` takes the batch itself."""
-
     def __init__(self, tasks: Tasks) -> None:
         # Sets what DataLoader's constructor sets, which inspects `batch_load_fn` again for each request.
         self.loop = asyncio.get_running_loop()
@@ -42,21 +38,8 @@ class RequestLoader(DataLoader[Key, Value]):
     def do_resolve_reject(self, key: Key, future: "asyncio.Future[Value]") -> None:
         """Add the key to the batch that is loaded in the turn after the next, when DataLoader's first task would."""
         self._queue.append(QueuedKey(key, future))  # type: ignore[arg-type]
-        if len(self._queue) == 1 and not self._is_held:
+        if len(self._queue) == 1:
             self.loop.call_soon(self.loop.call_soon, self._dispatch)
-
-    def load_alone(self, key: Key) -> tuple["asyncio.Future[Value]", Coroutine[Any, Any, None]]:
-        """As `load`, without a task: the caller awaits the batch, and then the future is done.
-
-        Only for a caller beside which nothing else of the request runs: no other key could join the batch, and nothing
-        else may wait for it, because cancelling the caller cancels it.
-        """
-        self._is_held = True
-        future = self.load(key)
-        self._is_held = False
-        queue: list[Any] = self._queue
-        self._queue = []
-        return future, self._load_batch(queue)
 
     def _dispatch(self) -> None:
         queue: list[Any] = self._queue
@@ -65,7 +48,7 @@ class RequestLoader(DataLoader[Key, Value]):
 
     async def _load_batch(self, queue: list[QueuedKey]) -> None:
         # Usually one key, and a comprehension would be a call.
-        keys = [queue[0].key] if len(queue) == 1 else [one.key for one in queue]
+        keys = [one.key for one in queue] if queue[1:] else [queue[0].key]
         try:
             values = await self.batch_load_fn(keys)
             for one, value in zip(queue, values, strict=True):

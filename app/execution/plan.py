@@ -76,7 +76,6 @@ class Plan:
                 data = await execute_serially(run, root)
             elif root.sole is not None:
                 key, execute = root.sole
-                run.is_alone = run.deferral is None
                 done = execute(run, None, None)
                 data = {key: await done if done.__class__ is CoroutineType else done}
             else:

@@ -109,11 +109,6 @@ class Arguments:
         return found
 
 
-def is_alone(info: strawberry.Info[Any, Any]) -> bool:
-    """True for a root field if nothing else of the operation runs until its resolver returns its value."""
-    return info.__class__ is internals.LazyInfo and info._run.is_alone and info._where[0] is None
-
-
 def analyzed(info: strawberry.Info[Any, Any], analyze: Callable[[SelectedField], Analysis]) -> Analysis:
     """`analyze` applied to the field being resolved. Its result must not hold the SelectedField or depend on the
     values of arguments. The context's `analyses` keeps it for the request if there is no plan.

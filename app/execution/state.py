@@ -19,8 +19,7 @@ Path = internals.PathLike
 
 class Run(Struct):  # created in C, without a Python call: one per request
     """One execution of a plan, or of one group of its deferred fields. Like graphql-core, adds no error below a
-    position that is already null. `deferral` is None if the operation defers nothing. `is_alone`: the operation has
-    one root field and defers nothing, so nothing else of it runs until that field's resolver returns its value.
+    position that is already null. `deferral` is None if the operation defers nothing.
     """
 
     schema: GraphQLSchema
@@ -32,7 +31,6 @@ class Run(Struct):  # created in C, without a Python call: one per request
     budget: ExecutionBudget
     errors: list[GraphQLError] = []
     deferral: "Deferral | None" = None
-    is_alone: bool = False
     _nulled: set[Path | None] = set()
     _background: set["asyncio.Future[Any]"] = set()
 

@@ -414,7 +414,6 @@ class Request(Protocol):
     operation: OperationDefinitionNode
     fragments: dict[str, FragmentDefinitionNode]
     schema: GraphQLSchema
-    is_alone: bool
 
     def settle(self, pending: Sequence[Awaitable[Any]]) -> None: ...
 

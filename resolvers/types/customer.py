@@ -400,15 +400,14 @@ class Customer(Node, ShowsStatuses):
         return self.methods[default] if default else None
 
 
-def read_customer(info: Info, entry: DirectoryEntry, *, is_alone: bool = False) -> Customer | Awaitable[Customer]:
-    """The customer with what the field's selection needs from the vaults. No awaitable if nothing has to be read.
-    `is_alone`: nothing else of the request runs until it is awaited."""
+def read_customer(info: Info, entry: DirectoryEntry) -> Customer | Awaitable[Customer]:
+    """The customer with what the field's selection needs from the vaults. No awaitable if nothing has to be read."""
     needed = analyzed(info, customer_needs)
     if needed.deferred:
         info.context.loaders.read_ahead(entry, needed, info)
     if not needed.has_fields:
         return _customer(entry, None, WalletMethods())
-    built = info.context.loaders.wallet(entry, needed, info, is_alone=is_alone)
+    built = info.context.loaders.wallet(entry, needed, info)
     return customer_of(built) if isinstance(built, BuiltWallet) else _once_read(entry, built)
 
 

@@ -256,29 +256,6 @@ async def test_cancelling_a_request_cancels_its_fields() -> None:
     assert len(asyncio.all_tasks()) < before
 
 
-ALONE = "query ($id: ID!) { customer(id: $id) { sources { state } } }"
-
-
-@pytest.mark.parametrize(
-    ("text", "is_alone"),
-    [
-        (ALONE, True),
-        (ALONE.replace("customer(", "shown: customer("), True),
-        (ALONE.replace("{ customer(", "{ __typename customer("), False),
-        ("query ($id: ID!) { a: customer(id: $id) { isComplete } b: customer(id: $id) { isComplete } }", False),
-        ("query ($id: ID!) { node(id: $id) { ... on Customer { isComplete } } }", False),
-        ("query ($id: ID!) { nodes(ids: [$id]) { ... on Customer { isComplete } } }", False),
-    ],
-)
-async def test_only_a_customer_beside_which_nothing_runs_is_read_without_a_task(text: str, is_alone: bool) -> None:
-    world = World()
-    await world.data('{ customer(id: "cus_a") { name } }')  # from now on the directory's entry is cached
-    context = context_of(world)
-    result = await run(plan_of(text), context, id="cus_a")
-    assert result.errors is None
-    assert (not context._tasks) is is_alone
-
-
 async def test_plans_hold_no_state_of_a_request() -> None:
     plan, world = plan_of(WALLET), World()
     for _ in range(2):

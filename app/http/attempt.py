@@ -1,12 +1,15 @@
 """One attempt at a vault call: what is sent, and what its failure means."""
 
 from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
 from app.errors import VaultError
 from app.http.breaker import CallVerdict
-from app.http.message import FixedHeaders
+from app.http.message import FixedHeaders, VaultReply
+
+_REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 
 
 class PreparedRequest(msgspec.Struct):
@@ -33,3 +36,8 @@ def verdict_of(status: int) -> CallVerdict:
     if status >= 500:
         return CallVerdict.BAD
     return CallVerdict.GOOD if status != 429 else CallVerdict.NONE
+
+
+def request_id_in(reply: VaultReply) -> str | None:
+    headers: Mapping[str, Any] = reply.headers
+    return next((headers[name][:128] for name in _REQUEST_ID_HEADERS if name in headers), None)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -18,7 +18,7 @@ from app.errors import (
     VaultTimeout,
     VaultUnavailable,
 )
-from app.http.attempt import FailedAttempt, PreparedRequest, verdict_of
+from app.http.attempt import FailedAttempt, PreparedRequest, request_id_in, verdict_of
 from app.http.auth import AuthHeaders, Credentials
 from app.http.breaker import Breaker, CallVerdict
 from app.http.cap import FairSemaphore, SemaphoreFull
@@ -39,7 +39,6 @@ from app.telemetry.tracing import SAMPLED, SPANS
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
 _PER_CALL: Final = frozenset({"x-request-id", "traceparent", "tracestate"})
-_REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
 _ENOUGH_TIME: Final = 0.5
 _UNEXPLAINED_401: Final = "The vault answered 401 to a write without asking for credentials."
@@ -109,7 +108,7 @@ class VaultHttpClient:
 
     def begin(self, request: VaultRequest, call: CallLike, on_done: Callable[[SentCall], object]) -> SentCall | None:
         """Send a read at once, without a coroutine. None, and nothing is sent, if it must wait, may need more than one
-        attempt by what is known, is traced or logged, or has a body or unusual characters: then use `send`.
+        attempt by what is known, is logged, or has a body or unusual characters: then use `send`.
 
         See `SentCall` for what must follow. `on_done` is called later, in the context in which the connection was
         opened.
@@ -130,12 +129,15 @@ class VaultHttpClient:
             or request.raw_query
             or PLAIN_PATH(request.path) is None
             or LINES.debug is not None
-            or SAMPLED.get() is not None
         ):
             return None
         known, own, trace = self._merged.get(given), {"x-request-id": call.request_id}, call.trace
         if known is None or known[0] is not auth:
             return None
+        span = None
+        if (traced := SAMPLED.get()) is not None:
+            span = traced.begin_call(self.name, self._base_url, request.method, request.route)
+            trace = span.trace
         if trace is not None:
             own["traceparent"] = trace.traceparent
             if trace.tracestate is not None:
@@ -151,7 +153,7 @@ class VaultHttpClient:
         deadline_at = started_at + self._settings.deadline_s
         if call.deadline_at < deadline_at:
             deadline_at = call.deadline_at
-        sent = SentCall(self, request, call, auth, self.breaker.generation, started_at, deadline_at, on_done)
+        sent = SentCall(self, request, call, auth, self.breaker.generation, started_at, deadline_at, on_done, span)
         connection = lean.begin(self._origin, url[len(self._origin) :], known[1], own, deadline_at, sent)
         if connection is None:
             return None
@@ -185,6 +187,8 @@ class VaultHttpClient:
             self._accepted.worked()
         sent.call.meter.calls += 1
         self._observer.on_call(self.name, sent.request.route, "ok", now - sent.started_at)
+        if sent.span is not None:
+            sent.span.end(reply.status, "ok", 0)
         return reply
 
     def cancel(self, sent: SentCall) -> None:
@@ -198,6 +202,8 @@ class VaultHttpClient:
         seconds = (self._loop_time or self._bind())() - sent.started_at
         self.breaker.record(sent.permit, self._verdict_of_cancelled(seconds))
         self._observer.on_call(self.name, sent.request.route, "cancelled", seconds)
+        if sent.span is not None:
+            sent.span.end(None, "cancelled", 0)
 
     def _release(self, sent: SentCall) -> None:
         self._cap.release()
@@ -223,7 +229,10 @@ class VaultHttpClient:
         try:
             own = {"x-request-id": call.request_id}
             trace = call.trace
-            if (traced := SAMPLED.get()) is not None:
+            if first is not None and first.span is not None:
+                span = first.span
+                trace = span.trace
+            elif (traced := SAMPLED.get()) is not None:
                 span = traced.begin_call(self.name, self._base_url, request.method, request.route)
                 trace = span.trace
             elif trace is None and SPANS.tracer is not None:  # the work of no request
@@ -337,7 +346,7 @@ class VaultHttpClient:
 
     def _refused_us(self, reply: VaultReply) -> VaultRefusedUs:
         return VaultRefusedUs(
-            self.name, "The vault answered 401 to our credentials.", provider_request_id=_request_id(reply)
+            self.name, "The vault answered 401 to our credentials.", provider_request_id=request_id_in(reply)
         )
 
     def _check_open(self) -> None:
@@ -412,7 +421,7 @@ class VaultHttpClient:
         wait_s = retry_after_s(reply.headers.get("retry-after"))
         if wait_s and reply.status in (429, 503):
             self._retry_after.set(wait_s)
-        request_id = _request_id(reply)
+        request_id = request_id_in(reply)
         message = f"The vault answered {reply.status}."
         throttled = None
         if reply.status == 429:
@@ -488,8 +497,3 @@ def create_client(
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
-
-
-def _request_id(reply: VaultReply) -> str | None:
-    headers: Mapping[str, Any] = reply.headers
-    return next((headers[name][:128] for name in _REQUEST_ID_HEADERS if name in headers), None)

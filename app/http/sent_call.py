@@ -1,7 +1,7 @@
 """A read that was sent without a coroutine: see `VaultHttpClient.begin`."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -22,7 +22,7 @@ class SentCall(Struct, eq=False):  # created in C, for each call
     """The first attempt at a read. `on_done` is called once, when `reply` or `error` is set; it must not raise.
 
     Then `VaultHttpClient.finish` must be called, or before it `cancel`. `gate` is released when the attempt ends.
-    `final_reply` is what `send` would have returned.
+    `final_reply` is what `send` would have returned. `span` is its span, if the request is sampled for traces.
     """
 
     client: "VaultHttpClient"
@@ -33,6 +33,7 @@ class SentCall(Struct, eq=False):  # created in C, for each call
     started_at: float
     deadline_at: float
     on_done: "Callable[[SentCall], object]"
+    span: Any
     connection: LeanConnection | None = None
     gate: Releasable | None = None
     reply: VaultReply | None = None

@@ -14,6 +14,7 @@ from app.http.client import VaultHttpClient, create_client
 from app.http.message import Effect, FixedHeaders, VaultReply, VaultRequest
 from app.http.sent_call import SentCall
 from app.http.settings import BreakerSettings, ProviderSettings
+from app.telemetry.tracing import SAMPLED
 from app.vault.provider import Call
 from tests.support.raw_server import Answer, RawServer, ReceivedRequest, raw_server, reply
 from tests.unit.test_http_client import Noted, Trace, in_turn
@@ -177,3 +178,43 @@ async def test_begin_leaves_to_send_what_is_not_ordinary() -> None:
 async def test_on_the_other_transport_nothing_is_begun() -> None:
     async with warm_client(in_turn(reply()), transport="aiohttp") as (client, _):
         assert client.begin(READ, call(), lambda _: None) is None
+
+
+class Span:
+    """Stands for a vault call's span; `ended` are the arguments of `end`."""
+
+    trace = Trace()
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[int | None, str, int]] = []
+
+    def end(self, status: int | None, outcome: str, retries: int) -> None:
+        self.ended.append((status, outcome, retries))
+
+
+class Sampled:
+    """Stands for a sampled request."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def begin_call(self, vault: str, base_url: str, method: str, route: str) -> Span:
+        self.spans.append(Span())
+        return self.spans[-1]
+
+
+async def test_a_begun_call_of_a_sampled_request_has_one_span() -> None:
+    async with warm_client(in_turn(reply(200), reply(503), reply(200), reply(200), b"")) as (client, server):
+        await client.send(READ, call(trace=Trace()))  # checks the header
+        sampled: Any = Sampled()
+        token = SAMPLED.set(sampled)
+        try:
+            await final(client, await begun(client))  # retried
+            await final(client, await begun(client))
+            sent = client.begin(READ, call(), lambda _: None)
+            assert sent is not None
+            sent.cancel()
+        finally:
+            SAMPLED.reset(token)
+    assert [one.ended for one in sampled.spans] == [[(200, "ok", 1)], [(200, "ok", 0)], [(None, "cancelled", 0)]]
+    assert all(asked.headers["traceparent"] == Span.trace.traceparent for asked in server.asked[1:])

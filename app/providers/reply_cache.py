@@ -10,7 +10,8 @@ determines no wallet, such as a counter; equal methods, so that objects derived 
 
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Generic, TypeVar
+from hashlib import blake2b
+from typing import Final, Generic, TypeVar
 from weakref import ref
 
 from app.http.message import VaultReply
@@ -18,6 +19,7 @@ from app.providers.base import REQUEST_ID_HEADERS, find_request_ids
 from app.vault.enums import CustomerRef
 from app.vault.model import PaymentMethod, ReplyDigest, VaultWallet
 
+_DIGEST_BYTES: Final = 16
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 ReadContent = Callable[[VaultReply], tuple[bytes, str | None] | None]
@@ -27,23 +29,25 @@ ReadOrdinary = Callable[[CustomerRef, VaultReply, str | None], VaultWallet | Non
 """The wallet in an ordinary reply, made with this request id. None as `ReadContent`."""
 
 
+def digest_of(content: bytes) -> bytes:
+    return blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
 class DigestCache(Generic[Key, Value]):
     """The last value of each key, with digests of the reply from which it was parsed: of its bytes, and of its
     content, which is None if the reply was not ordinary.
-
-    A digest is Python's hash of bytes: SipHash, 64 bits, with a random key of the process.
     """
 
     def __init__(self) -> None:
-        self._known: dict[Key, tuple[int, int | None, ref[Value]]] = {}
+        self._known: dict[Key, tuple[bytes, bytes | None, ref[Value]]] = {}
 
-    def find(self, key: Key, body: bytes) -> tuple[Value | None, int]:
+    def find(self, key: Key, body: bytes) -> tuple[Value | None, bytes]:
         """The value, if it was parsed from the same bytes; and their digest."""
-        digest = hash(body)
+        digest = digest_of(body)
         found = self._known.get(key)
         return (found[2]() if found is not None and found[0] == digest else None), digest
 
-    def find_equal(self, key: Key, content: int, digest: int) -> Value | None:
+    def find_equal(self, key: Key, content: bytes, digest: bytes) -> Value | None:
         """The value, if it was parsed from a reply with this digest of the content. `digest` is that of the new bytes,
         by which `find` finds the value from now on.
         """
@@ -53,7 +57,7 @@ class DigestCache(Generic[Key, Value]):
             self._known[key] = digest, content, found[2]
         return value
 
-    def keep(self, key: Key, digest: int, value: Value, content: int | None = None) -> Value:
+    def keep(self, key: Key, digest: bytes, value: Value, content: bytes | None = None) -> Value:
         self._known[key] = digest, content, ref(value, partial(self._forget, key))
         return value
 
@@ -83,7 +87,7 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
         """
         found_id = reply.first_of(REQUEST_ID_HEADERS, find_request_ids)  # as `request_id_of`, without a call
         request_id = found_id[:128] if found_id else sent_id
-        digest = hash(reply.body)
+        digest = digest_of(reply.body)
         found = self._known.get(customer)
         known = found[2]() if found is not None and found[0] == digest else None
         if known is not None:
@@ -91,7 +95,7 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
         says = self._content_of(reply)
         if says is None:
             return None
-        content = hash(says[0])
+        content = digest_of(says[0])
         known = self.find_equal(customer, content, digest)
         if known is not None:
             assert known.reply is not None
@@ -108,7 +112,7 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
         content = self._known[known.customer_ref][1]
         return self._remember(known, known.methods, request_id, known.reply, content)
 
-    def put(self, wallet: VaultWallet, digest: int, content: int | None = None) -> VaultWallet:
+    def put(self, wallet: VaultWallet, digest: bytes, content: bytes | None = None) -> VaultWallet:
         """The parsed wallet of a new reply, with the previous methods if they are equal."""
         known = self.last(wallet.customer_ref)
         methods = known.methods if known is not None and known.methods == wallet.methods else wallet.methods
@@ -117,7 +121,7 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
     def put_tolerant(self, wallet: VaultWallet, reply: VaultReply) -> VaultWallet:
         """As `put`, for a reply that the tolerant functions read, if its content determines what they give."""
         says = self._content_of(reply)
-        return self.put(wallet, hash(reply.body), None if says is None else hash(says[0]))
+        return self.put(wallet, digest_of(reply.body), None if says is None else digest_of(says[0]))
 
     def _remember(
         self,
@@ -125,7 +129,7 @@ class ReplyCache(DigestCache[CustomerRef, VaultWallet]):
         methods: tuple[PaymentMethod, ...],
         request_id: str | None,
         reply: ReplyDigest,
-        content: int | None,
+        content: bytes | None,
     ) -> VaultWallet:
         made = VaultWallet(
             provider=read.provider,

@@ -254,7 +254,7 @@ class ReplyDigest:
     `recorded_at` is when a list read from such a reply was last recorded, on the event loop's clock.
     """
 
-    digest: int = field(repr=False)
+    digest: bytes = field(repr=False)
     recorded_at: float = field(default=float("-inf"), repr=False)
 
 

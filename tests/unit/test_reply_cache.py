@@ -4,7 +4,7 @@ import gc
 from dataclasses import replace
 
 from app.http.message import VaultReply
-from app.providers.reply_cache import ReplyCache
+from app.providers.reply_cache import ReplyCache, digest_of
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import ReplyDigest, VaultWallet
 from tests.support.memory import card
@@ -28,7 +28,7 @@ def wallet(request_id: str | None = None) -> VaultWallet:
 
 
 def test_the_same_bytes_give_the_same_methods_with_this_replys_id() -> None:
-    replies, digest = cache(), hash(b"[]")
+    replies, digest = cache(), digest_of(b"[]")
     assert read(replies, b"[]", None) is None
     kept = replies.put(wallet("first"), digest)
     assert read(replies, b"[]", "first") is kept
@@ -42,19 +42,19 @@ def test_the_same_bytes_give_the_same_methods_with_this_replys_id() -> None:
 
 def test_other_bytes_that_say_the_same_keep_the_methods_and_nothing_else() -> None:
     replies = cache()
-    first = replies.put(wallet("first"), hash(b"[]"))
-    again = replies.put(replace(wallet("second"), skipped=1, truncated=True), hash(b"[ ]"))
+    first = replies.put(wallet("first"), digest_of(b"[]"))
+    again = replies.put(replace(wallet("second"), skipped=1, truncated=True), digest_of(b"[ ]"))
     assert again.methods is first.methods
     assert again == replace(wallet("second"), skipped=1, truncated=True)
     assert again.reply is not first.reply
     assert read(replies, b"[ ]", "second") is again
-    other = replies.put(replace(wallet(), methods=(card("1", holder_name="Another"),)), hash(b"[2]"))
+    other = replies.put(replace(wallet(), methods=(card("1", holder_name="Another"),)), digest_of(b"[2]"))
     assert other.methods is not first.methods
     assert [method.holder_name for method in other.methods] == ["Another"]
 
 
 def test_a_result_without_references_is_dropped() -> None:
-    replies, digest = cache(), hash(b"[]")
+    replies, digest = cache(), digest_of(b"[]")
     kept = replies.put(wallet(), digest)
     del kept
     gc.collect()
@@ -62,7 +62,7 @@ def test_a_result_without_references_is_dropped() -> None:
 
 
 def test_a_digest_is_no_part_of_what_is_compared_or_shown() -> None:
-    marked = replace(wallet(), reply=ReplyDigest(hash(b"x")))
+    marked = replace(wallet(), reply=ReplyDigest(digest_of(b"x")))
     assert marked == wallet()
     assert "reply" not in repr(marked)
     assert "digest" not in repr(marked.reply)

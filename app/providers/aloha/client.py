@@ -13,7 +13,7 @@ from app.providers.aloha import errors, mapping, requests, validation
 from app.providers.aloha.ordinary import content_of, ordinary_wallet
 from app.providers.aloha.settings import AlohaSettings
 from app.providers.base import VaultAdapter, read_errors, request_id_of, unsupported
-from app.providers.reply_cache import ReplyCache
+from app.providers.reply_cache import ReplyCache, digest_of
 from app.providers.values import segment
 from app.providers.write_outcome import WriteAnswers
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
@@ -71,7 +71,7 @@ class AlohaVault(VaultAdapter):
         with read_errors(self.name):
             self.require_customer(ref, mapping.customers_in(body), call, reply)
             wallet = mapping.to_wallet(ref, body, request_id_of(reply))
-        return wallet if body is None else self._replies.put(wallet, hash(reply.body))
+        return wallet if body is None else self._replies.put(wallet, digest_of(reply.body))
 
     async def _listed(self, ref: CustomerRef, call: Call) -> Any:
         reply = await self._http.send(self.wallet_request(ref, call), call)

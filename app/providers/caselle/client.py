@@ -38,7 +38,7 @@ from app.providers.caselle.requests import from_customer, from_new
 from app.providers.caselle.settings import CaselleSettings
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
 from app.providers.lists import Page, follow
-from app.providers.reply_cache import ReplyCache
+from app.providers.reply_cache import ReplyCache, digest_of
 from app.providers.values import path_of
 from app.providers.write_outcome import WriteAnswers, decoded, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
@@ -143,7 +143,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         with read_errors(self.name):
             wallet = to_wallet(ref, listed.records, default, request_id_of(reply), truncated=listed.is_cut_short)
         is_one_reply = names_default and listed.is_one_page
-        return self._replies.put(wallet, hash(reply.body)) if is_one_reply else wallet
+        return self._replies.put(wallet, digest_of(reply.body)) if is_one_reply else wallet
 
     async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
         return await self._listed(self.wallet_request(ref, call), call)

@@ -52,7 +52,7 @@ from app.providers.jpmorgan.validation import (
     faults_of_person,
 )
 from app.providers.jpmorgan.wire import WireCard
-from app.providers.reply_cache import DigestCache, ReplyCache
+from app.providers.reply_cache import DigestCache, ReplyCache, digest_of
 from app.providers.values import path_of, segment
 from app.providers.write_outcome import WriteAnswers, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
@@ -193,7 +193,7 @@ class JpMorganVault(VaultAdapter):
             result = to_three_d_secure(status)
         if result is None:
             return None
-        return self._statuses.keep((ref, method), hash(reply.body), result, status_content(reply.body))
+        return self._statuses.keep((ref, method), digest_of(reply.body), result, status_content(reply.body))
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         try:

@@ -14,6 +14,7 @@ from app.http.message import VaultReply
 from app.providers.jpmorgan.mapping import ACCOUNT_TYPE, BRAND, NAME
 from app.providers.jpmorgan.profile import methods_created_at
 from app.providers.lists import is_ordinary, is_ordinary_around
+from app.providers.reply_cache import digest_of
 from app.providers.values import bin_of, last4_of, read_expiry, text
 from app.vault.enums import BankRail, CustomerRef, MethodRef
 from app.vault.model import BankAccount, Card, PaymentMethod, VaultProfile, VaultWallet
@@ -134,14 +135,14 @@ def content_of(reply: VaultReply) -> tuple[bytes, str | None] | None:
     return _encode(profile), request_id
 
 
-def status_content(body: bytes) -> int | None:
+def status_content(body: bytes) -> bytes | None:
     """The digest of all that determines a 3-D Secure status in an ordinary reply; None for any other reply."""
     try:
         status = _STATUS.decode(body)
     except ValueError:
         return None
     details = bytes(status.cardAuthenticationDetails)  # in which no name has a meaning that these functions do not know
-    return hash(_encode(status)) if is_ordinary_around(body, details) else None
+    return digest_of(_encode(status)) if is_ordinary_around(body, details) else None
 
 
 def ordinary_wallet(ref: CustomerRef, reply: VaultReply, request_id: str | None) -> VaultWallet | None:

@@ -215,7 +215,7 @@ class LoanProVault(VaultAdapter):
         """The wallet from a list's data of a customer; None if it was not expanded. `is_single`: the reply has no other
         data; else the customer's part is looked up in the cache.
         """
-        request_id, digest = request_id_of(reply), 0
+        request_id, digest = request_id_of(reply), b""
         if not is_single:
             same, digest = self._replies.find(ref, orjson.dumps(customer))
             if same is not None:
